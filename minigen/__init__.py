@@ -1,0 +1,40 @@
+"""minigen: generative models from first principles."""
+
+from minigen import autograd
+from minigen.backend import (
+    Generator,
+    default_generator,
+    device,
+    initial_seed,
+    manual_seed,
+)
+from minigen.dtypes import (
+    bool_ as bool,
+)
+from minigen.dtypes import (
+    dtype,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    int8,
+    int16,
+    int32,
+    int64,
+    set_default_dtype,
+    uint8,
+)
+from minigen.modes import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from minigen.ops import *
+from minigen.tensor import Size, Tensor
+from minigen.version import __version__
+
+half, float, double = float16, float32, float64
+short, int, long = int16, int32, int64

@@ -1,0 +1,764 @@
+"""Reverse-mode automatic differentiation: record, walk back, accumulate.
+
+How to read this file, in order:
+
+1. `Variable`: what the graph needs to know of a tensor.  `minigen.tensor.Tensor` adds the rest.
+2. `Node`: one recorded operation.
+3. `differentiable`: makes an operation on tensors, which leaves a node behind, out of a function of
+   arrays and a gradient rule for each of its arguments.
+4. `_Walk`: visits the nodes from the result back to the leaves, each once.  A node is always
+   younger than the nodes it came from, so *descending order of creation* is a topological order:
+   no recursion, no counters.  (Linnainmaa 1970; Baydin et al. 2018, arXiv:1502.05767, section 3.2.)
+
+A gradient rule is called with the cotangent `g`, the gradient of the final result with respect to
+the operation's output, and returns the gradient with respect to one argument: a vector-Jacobian
+product.  Its parameter names say what else it needs, and exactly that is kept alive until backward:
+
+    @differentiable
+    def mul(input, other):
+        return input * other
+
+    mul.gradients(
+        input=lambda g, other: g * other,
+        other=lambda g, input: g * input)
+
+Called with arrays alone, an operation is its bare function.  So one rule serves twice: on arrays in
+an ordinary backward, and on tensors, leaving a graph of the gradient behind, under `create_graph`.
+
+This module knows no derivative and no function of NumPy.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import Any
+
+from minigen import backend, errors
+from minigen.modes import ANOMALY, GRAD, INFERENCE, enable_grad, mode, no_grad
+
+# ------------------------------------------------------------------ 1. a tensor, to the graph
+
+
+class Version:
+    """How often the memory under a tensor and its views was changed in place, and where last."""
+
+    __slots__ = ("count", "where")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.where = ""
+
+
+_INFERENCE = Version()  # of everything that is made in inference_mode
+
+
+class View:
+    """How a view came about, `operation(base, *args)`, and what node `base` had then."""
+
+    __slots__ = ("args", "base", "node", "operation")
+
+    def __init__(self, operation: Callable, base: Variable, args: tuple) -> None:
+        self.operation, self.base, self.args, self.node = operation, base, args, base.node
+
+
+class Variable:
+    """An array and its place in the graph: a leaf (no `node`) or the output of a `Node`."""
+
+    __slots__ = (
+        "__weakref__", "_hooks", "_requires_grad", "_version", "_view", "array", "grad", "node",
+    )  # fmt: skip
+    array: Any
+    grad: Any
+    node: Node | None
+    _requires_grad: bool
+    _version: Version | None  # made when first needed: by a save or a view
+    _view: View | None
+    _hooks: list | None
+
+    def version(self) -> Version:
+        if self._version is None:
+            self._version = Version()
+        return self._version
+
+    def changed_in_place(self, where: str | None = None) -> None:
+        """Tell the graph that the memory of this tensor now holds other values."""
+        if self._version is not None:  # otherwise nobody saved it
+            self._version.count += 1
+            self._version.where = where or errors.caller()
+
+    def refresh(self) -> None:
+        """Bring a view up to date with a base whose history was rewritten in place."""
+        view = self._view
+        if view is not None:
+            view.base.refresh()
+            if view.base.node is not view.node:
+                view.node = view.base.node
+                with enable_grad():
+                    again = view.operation(view.base, *view.args)
+                self.node, self._requires_grad = again.node, again._requires_grad
+
+    def accumulate(self, gradient: Any, owned: bool) -> None:
+        """Add to `.grad`: an array, or in a differentiable backward a tensor.
+
+        `owned` says that nobody else holds the array, so that it need not be copied.
+        """
+        for hook in self._hooks or ():
+            gradient, owned = _run_hook(hook, gradient), False
+        if isinstance(gradient, Variable):
+            self.grad = gradient if self.grad is None else self.grad + gradient
+        elif self.grad is None:
+            self.grad = wrap(backend.as_array(gradient if owned else gradient.copy()))
+        elif self.grad.node is None:
+            self.grad.array += gradient
+            self.grad.changed_in_place()
+        else:
+            self.grad = self.grad + wrap(gradient)
+
+
+_new = object.__new__
+_tensor_type: type = Variable
+
+
+def use_tensor_type(kind: type) -> None:
+    """Make `kind` the class of all results; `minigen.tensor` calls this with Tensor."""
+    global _tensor_type
+    _tensor_type = kind
+
+
+def wrap(array: Any) -> Any:
+    """A new tensor around `array` that needs no gradient."""
+    t = _new(_tensor_type)
+    t.array = array
+    t._requires_grad = False
+    t.node = t.grad = t._version = t._view = t._hooks = None
+    return t
+
+
+# ------------------------------------------------------------------------- 2. what is recorded
+
+
+class Node:
+    """One recorded operation: where its gradient goes, and what its rules need for it.
+
+    An edge is (rule, parent, values): the rule maps the cotangent and the saved values to the
+    gradient of the parent, which is a Node or a leaf.  A joint rule has a list of parents, with
+    None where no gradient is asked for.
+    """
+
+    __slots__ = (
+        "dtype", "edges", "guards", "hooks", "index", "inputs", "line", "operation", "order", "shape",
+    )  # fmt: skip
+
+    def __init__(self, operation: Operation, shape: Any, dtype: Any) -> None:
+        self.operation = operation
+        self.order = _next_order()
+        self.shape = shape  # of the output, and so of its cotangent; a list if there are several
+        self.dtype = dtype
+        self.edges: list | None = []
+        self.guards: list | None = None  # (version, its count when saved, position of argument)
+        # hooks:  what register_hook was given
+        # index:  which of its only parent's outputs this node stands for
+        # inputs: all arguments, for an operation that has a formula
+        # line:   the user's line, in detect_anomaly
+        self.hooks = self.index = self.inputs = self.line = None  # type: Any
+
+    @property
+    def name(self) -> str:
+        return "".join(part.capitalize() for part in self.operation.name.split("_")) + "Backward0"
+
+    @property
+    def next_functions(self) -> tuple:
+        """The nodes and leaves that this node hands gradients to, as PyTorch lists them."""
+        return tuple((parent, 0) for parent in _parents(self))
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+    def guard(self, position: int, saved: Variable) -> None:
+        """Remember the version of what is saved."""
+        version = saved.version()
+        if version is _INFERENCE:
+            raise errors.saved_in_inference(self.operation.name, self.operation.slots[position])
+        if self.guards is None:
+            self.guards = []
+        self.guards.append((version, version.count, position))
+
+    def check(self) -> None:
+        """Raise RuntimeError if what was saved is gone, or was changed since."""
+        name = self.operation.name
+        if self.edges is None:
+            raise errors.freed(name)
+        for version, count, position in self.guards or ():
+            if version.count != count:
+                slot = self.operation.slots[position]
+                raise errors.changed(name, slot, count, version.count, version.where)
+
+
+_next_order = itertools.count().__next__
+
+
+def _parents(node: Node) -> Iterable:
+    for rule, parent, _ in node.edges or ():
+        if rule is None or rule.single:
+            yield parent
+        else:
+            yield from (p for p in parent if p is not None)
+
+
+class Rule:
+    """The gradient with respect to one argument, or jointly to several."""
+
+    __slots__ = ("function", "mask", "names", "output", "position", "positions", "single", "wants")
+
+    def __init__(self, operation: Operation, names: tuple[str, ...], function: Callable) -> None:
+        slots = operation.slots
+        self.function = function
+        self.names = names
+        self.positions = [slots.index(name) for name in names]
+        self.position = self.positions[0]
+        self.single = len(names) == 1 and self.position < operation.arity
+        # the bits of its arguments; those of *tensors are all that follow
+        self.mask = -1 << self.position if self.position == operation.arity else 0
+        self.mask |= sum(1 << i for i in self.positions if i < operation.arity)
+        self.wants: list[int] = []  # positions in `slots`; ~position asks for the shape alone
+        for want in list(inspect.signature(function).parameters)[1:]:
+            if want in slots:
+                self.wants.append(slots.index(want))
+            elif want.endswith("_shape") and want[:-6] in slots:
+                self.wants.append(~slots.index(want[:-6]))
+            else:
+                raise TypeError(
+                    f"the rule of {operation.name} for {', '.join(names)} asks for {want!r}; there "
+                    f"are {', '.join(slots)}, and NAME_shape of each"
+                )
+        output = len(operation.parameters)
+        self.output = self.wants.index(output) if output in self.wants else -1
+
+
+class Operation:
+    """What `differentiable` knows of a function: its arguments, gradient rules and formula."""
+
+    def __init__(self, forward: Callable, promote: Callable | None, saves: Sequence[str]) -> None:
+        self.forward, self.promote, self.saves = forward, promote, saves
+        self.name = forward.__name__.strip("_")
+        self.signature = inspect.signature(forward)
+        parameters = list(self.signature.parameters.values())
+        self.parameters = [p.name for p in parameters]
+        self.variadic = parameters[-1].kind is inspect.Parameter.VAR_POSITIONAL
+        self.arity = len(parameters) - self.variadic
+        self.operands = sum(p.default is inspect.Parameter.empty for p in parameters)
+        self.slots = [*self.parameters, "output", *saves]
+        self.rules: list[Rule] = []
+        self.formula: Callable | None = None
+
+    def gradients(self, **rules: Callable) -> None:
+        """Give the gradient rule of each argument that can have one.
+
+        The first parameter of a rule is the cotangent.  The others name what else it needs, and
+        only that is saved: arguments, `output`, what `forward` returned besides (`saves=`), or
+        `NAME_shape`.  The rule of a `*tensors` argument returns a sequence of gradients.
+        """
+        self.rules += [Rule(self, (name,), function) for name, function in rules.items()]
+
+    def joint_gradient(self, *names: str) -> Callable:
+        """Decorate one rule that computes the gradients of several arguments in one go."""
+
+        def define(function: Callable) -> Callable:
+            self.rules.append(Rule(self, names, function))
+            return function
+
+        return define
+
+    def define_formula(self, function: Callable) -> Callable:
+        """Decorate the same function written in differentiable operations, from which gradients of
+        gradients follow where the rules are not differentiable themselves."""
+        self.formula = function
+        return function
+
+    def complete(self, args: tuple, kwargs: dict) -> tuple:
+        """All arguments of a call in order, defaults filled in, NumPy's names for PyTorch's."""
+        for alias, name in (("axis", "dim"), ("keepdims", "keepdim")):
+            if alias in kwargs and name in self.parameters:
+                kwargs[name] = kwargs.pop(alias)
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.name}(): {error}") from None
+        bound.apply_defaults()
+        return bound.args
+
+    def record(
+        self, args: tuple, arrays: list, tracked: int, output: Any, result: Any, extra: tuple
+    ) -> Node | None:
+        """The node of this call, or None where no argument that needs a gradient has a rule.
+
+        `tracked` has bit i set where argument i needs a gradient.
+        """
+        dtype = output.dtype
+        if dtype.kind != "f":
+            return None
+        node = None
+        for rule in self.rules:
+            if not tracked & rule.mask:
+                continue
+            if node is None:
+                node = Node(self, output.shape, dtype)
+            if rule.single:
+                source = args[rule.position]
+                parent = source.node or source
+            else:
+                sources = args[self.arity :] if self.variadic else [args[i] for i in rule.positions]
+                parent = [
+                    (s.node or s) if isinstance(s, Variable) and s._requires_grad else None
+                    for s in sources
+                ]
+            values = []
+            for want in rule.wants:
+                if want < 0:
+                    value = arrays[~want].shape
+                elif want < self.arity:
+                    value = args[want]
+                    if isinstance(value, Variable):
+                        node.guard(want, value)
+                    else:
+                        value = arrays[want]  # a number was made an array by promotion
+                else:
+                    value = self.made(node, want, result, extra)
+                values.append(value)
+            node.edges.append((rule, parent, values))
+        if node is not None and self.formula is not None:
+            node.inputs = args
+            for position, value in enumerate(args):
+                if isinstance(value, Variable):
+                    node.guard(position, value)
+        return node
+
+    def made(self, node: Node, want: int, result: Any, extra: tuple) -> Any:
+        """The output, saved without its node (no reference cycle), or what came with it."""
+        position = want - len(self.parameters)
+        if position:
+            return extra[position - 1]
+        saved = wrap(result.array)
+        saved._version = result.version()
+        node.guard(want, saved)
+        return saved
+
+
+# ----------------------------------------------------------------------- 3. operations
+
+
+def differentiable(
+    forward: Callable | None = None,
+    *,
+    promote: Callable | None = None,
+    saves: Sequence[str] = (),
+    view: bool = False,
+    many: bool = False,
+) -> Any:
+    """Make an operation on tensors out of `forward`, a function of arrays.
+
+    promote: casts the arguments without default to a common dtype (`backend.promote`, ...).
+    saves:   names for what `forward` returns beyond its output, `(output, *saved)`, for the rules.
+             Such rules are not differentiable in turn: the operation also needs a `formula`.
+    view:    the output shares its memory with the first argument.
+    many:    `forward` returns several outputs.
+
+    >>> import minigen
+    >>> @differentiable
+    ... def cube(input):
+    ...     return input**3
+    >>> cube.gradients(input=lambda g, input: 3 * g * input**2)
+    >>> x = minigen.tensor(2.0, requires_grad=True)
+    >>> cube(x).backward()
+    >>> x.grad
+    tensor(12.)
+    """
+    if forward is None:
+        options = {"promote": promote, "saves": saves, "view": view, "many": many}
+        return functools.partial(differentiable, **options)
+    operation = Operation(forward, promote, saves)
+    arity, variadic, operands = operation.arity, operation.variadic, operation.operands
+    record = operation.record
+    compute: Callable = forward
+
+    @functools.wraps(forward)
+    def apply(*args: Any, **kwargs: Any) -> Any:
+        if kwargs or (len(args) != arity and not variadic):
+            args = operation.complete(args, kwargs)
+        arrays: list = []
+        tensors = False
+        tracked, bit = 0, 1
+        for value in args:
+            if isinstance(value, Variable):
+                tensors = True
+                if value._view is not None:
+                    value.refresh()
+                if value._requires_grad:
+                    tracked |= bit
+                value = value.array
+            arrays.append(value)
+            bit += bit
+        if not tensors:
+            return compute(*arrays)[0] if saves else compute(*arrays)
+        extra: tuple = ()
+        try:
+            if promote is not None:
+                promote(arrays, operands)
+            output = compute(*arrays)
+        except (ValueError, TypeError, IndexError) as error:
+            raise errors.explained(operation.name, operation.parameters, args, error) from error
+        flags = mode.flags
+        if output.__class__ is not _ndarray:
+            if many:
+                return _wrap_many(operation, apply if view else None, args, arrays, tracked, output)
+            if saves:
+                output, *rest = output
+                extra = tuple(rest)
+            output = backend.as_array(output)
+        result = wrap(output)
+        if tracked and flags & GRAD:
+            node = record(args, arrays, tracked, output, result, extra)
+            if node is not None:
+                result.node = node
+                result._requires_grad = True
+        if view:
+            _share(result, apply, args)
+        if flags & ~GRAD:
+            _observe(operation, flags, arrays, result)
+        return result
+
+    apply.operation = operation  # type: ignore[attr-defined]
+    apply.gradients = operation.gradients  # type: ignore[attr-defined]
+    apply.joint_gradient = operation.joint_gradient  # type: ignore[attr-defined]
+    apply.formula = operation.define_formula  # type: ignore[attr-defined]
+    return apply
+
+
+_ndarray = type(backend.as_array(0.0))
+
+
+def _wrap_many(
+    operation: Operation,
+    view: Callable | None,
+    args: tuple,
+    arrays: list,
+    tracked: int,
+    outputs: Any,
+) -> tuple:
+    """Wrap several outputs: the node of each only says which output of a common node it is."""
+    common = None
+    if tracked and mode.flags & GRAD and len(outputs):
+        common = operation.record(args, arrays, tracked, outputs[0], None, ())
+    results = []
+    for index, array in enumerate(outputs):
+        result = wrap(array)
+        if common is not None:
+            node = result.node = Node(operation, array.shape, array.dtype)
+            node.index, node.edges = index, [(None, common, ())]
+            result._requires_grad = True
+        if view:
+            _share(result, functools.partial(lambda i, *args: view(*args)[i], index), args)
+        if mode.flags & ~GRAD:
+            _observe(operation, mode.flags, arrays, result)
+        results.append(result)
+    if common is not None:
+        common.shape = [array.shape for array in outputs]
+    return tuple(results)
+
+
+def _share(result: Variable, operation: Callable, args: tuple) -> None:
+    """Make `result` a view of its first argument, unless its array turned out to be a copy."""
+    base, owner = args[0], result.array.base
+    if isinstance(base, Variable) and owner is not None:
+        if owner is base.array or owner is base.array.base:
+            result._version = base.version()
+            result._view = View(operation, base, args[1:])
+
+
+def _observe(operation: Operation, flags: int, arrays: Iterable, result: Variable) -> None:
+    """What inference_mode and detect_anomaly do to a new result."""
+    if flags & INFERENCE:
+        result._version = _INFERENCE
+    if flags & ANOMALY:
+        if not backend.all_finite(result.array) and all(map(backend.all_finite, arrays)):
+            raise errors.not_finite(operation.name, backend.nonfinite_name(result.array))
+        if result.node is not None:
+            result.node.line = errors.caller()
+
+
+@differentiable
+def identity(input: Any) -> Any:
+    """The same values at another place in the graph."""
+    return input
+
+
+identity.gradients(input=lambda g: g)
+
+
+# ------------------------------------------------------------------------- 4. walking back
+
+
+class _Walk:
+    """One pass from the roots back to the leaves, or to the targets if there are any.
+
+    Cotangents are bare arrays; when a graph of the gradient is to be made (`create`) they are
+    tensors, and the very same rules then record what they do.
+    """
+
+    def __init__(
+        self,
+        roots: Sequence[Variable],
+        targets: Sequence[Variable] | None,
+        retain: bool,
+        create: bool,
+    ) -> None:
+        self.retain, self.create = retain, create
+        self.pending: dict = {}  # Node or leaf -> the sum of the cotangents that reached it so far
+        self.nodes = _descending([root.node for root in roots if root.node is not None])
+        self.keys = None if targets is None else {t.node or t for t in targets}
+        self.wanted = None if self.keys is None else _leading_to(self.nodes, self.keys)
+        self.found: dict = {}
+        self.shared: set = set()  # leaves whose gradient's memory may belong to somebody else
+
+    def run(self) -> None:
+        pending, wanted = self.pending, self.wanted
+        for node in self.nodes:
+            g = pending.pop(node, None)
+            if g is None:
+                continue
+            if node.hooks:
+                for hook in tuple(node.hooks):
+                    g = _run_hook(hook, g)
+            if wanted is not None:
+                if node in self.keys:  # type: ignore[operator]
+                    self.found[node] = g
+                if not any(parent in wanted for parent in _parents(node)):
+                    continue
+            if node.index is None:
+                self.step(node, g)
+            else:
+                common = node.edges[0][1]  # type: ignore[index]
+                pending.setdefault(common, [None] * len(common.shape))[node.index] = g
+        for leaf, gradient in pending.items():
+            if self.keys is None:
+                leaf.accumulate(gradient, owned=leaf not in self.shared)
+            elif leaf in self.keys:
+                for hook in leaf._hooks or ():
+                    gradient = _run_hook(hook, gradient)
+                self.found[leaf] = gradient
+
+    def step(self, node: Node, g: Any) -> None:
+        """Apply the rules of one node and hand the gradients to its parents."""
+        if node.guards is not None or node.edges is None:
+            node.check()
+        if self.create and node.operation.formula is not None:
+            for parent, gradient in _through_formula(node, g):
+                self.deliver(node, None, parent, gradient, g)
+            return
+        for rule, parent, values in node.edges:  # type: ignore[union-attr]
+            if self.create:
+                values = _reconnect(node, rule, values)
+            else:
+                values = [v.array if isinstance(v, Variable) else v for v in values]
+            try:
+                gradient = rule.function(g, *values)
+            except Exception as error:
+                raise errors.rule_failed(node.operation.name, rule.names, error) from error
+            if rule.single:
+                self.deliver(node, rule, parent, gradient, g)
+            else:
+                for each, part in zip(parent, gradient):
+                    if each is not None and part is not None:
+                        self.deliver(node, rule, each, part, g)
+        if not self.retain and node.guards is not None:
+            node.edges = node.guards = node.inputs = None
+
+    def deliver(self, node: Node, rule: Rule | None, parent: Any, gradient: Any, g: Any) -> None:
+        """Add one gradient to what is pending for the parent."""
+        array = gradient.array if self.create else gradient
+        if parent.__class__ is Node:
+            shape, dtype = parent.shape, parent.dtype
+        else:
+            shape, dtype = parent.array.shape, parent.array.dtype
+            if array is g or array.base is not None:
+                self.shared.add(parent)
+        if node.line is not None:
+            _check_gradient(node, g, gradient)
+        if array.shape != shape or array.dtype is not dtype:
+            gradient = _fit(gradient, shape, dtype, node, rule)
+        known = self.pending.get(parent)
+        if known is None:
+            self.pending[parent] = gradient
+        else:
+            self.pending[parent] = known + gradient
+            self.shared.discard(parent)
+
+
+def _descending(starts: Iterable[Node]) -> list[Node]:
+    """All nodes that the starts came from, youngest first."""
+    seen = set(starts)
+    stack = list(seen)
+    while stack:
+        for rule, parent, _ in stack.pop().edges or ():
+            for each in (parent,) if rule is None or rule.single else parent:
+                if each.__class__ is Node and each not in seen:
+                    seen.add(each)
+                    stack.append(each)
+    return sorted(seen, key=attrgetter("order"), reverse=True)
+
+
+def _leading_to(nodes: Sequence[Node], keys: set) -> set:
+    """The keys, and every node from which one of them can be reached."""
+    wanted = set(keys)
+    for node in reversed(nodes):
+        if any(parent in wanted for parent in _parents(node)):
+            wanted.add(node)
+    return wanted
+
+
+def _fit(gradient: Any, shape: tuple, dtype: Any, node: Node, rule: Rule | None) -> Any:
+    """Undo broadcasting and promotion: sum over the axes that were stretched, cast back."""
+    given = tuple(gradient.shape)
+    if given != shape:
+        lead = len(given) - len(shape)
+        stretched = [i + lead for i, n in enumerate(shape) if n == 1 and given[i + lead] != 1]
+        fits = lead >= 0 and all(
+            n == given[i + lead] or i + lead in stretched for i, n in enumerate(shape)
+        )
+        if not fits:
+            names = rule.names if rule else ("its formula",)
+            raise errors.rule_shape(node.operation.name, names, given, shape)
+        gradient = gradient.sum((*range(lead), *stretched)).reshape(shape)
+    return backend.cast(gradient, dtype)
+
+
+def _reconnect(node: Node, rule: Rule, values: Sequence) -> Sequence:
+    """The saved values as the rule's own differentiation needs them: the output with its node."""
+    if rule.output < 0:
+        return values
+    connected = list(values)
+    output = connected[rule.output] = wrap(values[rule.output].array)
+    output.node, output._requires_grad = node, True
+    output._version = values[rule.output]._version
+    return connected
+
+
+def _through_formula(node: Node, g: Any) -> Iterable:
+    """(parent, gradient) pairs of an operation whose rules are not differentiable."""
+    assert node.inputs is not None and node.operation.formula is not None
+    sources = [v for v in node.inputs if isinstance(v, Variable) and v._requires_grad]
+    aliases = {id(v): identity(v) for v in sources}
+    output = node.operation.formula(*(aliases.get(id(v), v) for v in node.inputs))
+    targets = list(aliases.values())
+    gradients = grad(output, targets, g, create_graph=True, allow_unused=True)
+    return [(a.node.edges[0][1], d) for a, d in zip(targets, gradients) if d is not None]
+
+
+def _run_hook(hook: Callable, gradient: Any) -> Any:
+    if isinstance(gradient, Variable):
+        replaced = hook(gradient)
+        return gradient if replaced is None else replaced
+    replaced = hook(wrap(backend.as_array(gradient)))
+    return gradient if replaced is None else replaced.array
+
+
+def _check_gradient(node: Node, g: Any, gradient: Any) -> None:
+    before, after = (getattr(v, "array", v) for v in (g, gradient))
+    if backend.all_finite(before) and not backend.all_finite(after):
+        what = backend.nonfinite_name(after)
+        raise errors.gradient_not_finite(node.operation.name, what, node.line)
+
+
+def _tensors(values: Any) -> tuple:
+    return (values,) if isinstance(values, Variable) else tuple(values)
+
+
+def _start(
+    outputs: Sequence[Variable], cotangents: Any, targets: Any, retain: bool, create: bool
+) -> dict:
+    """Check the roots, fill in the cotangent of single numbers, walk."""
+    given = (None,) * len(outputs) if cotangents is None else _tensors(cotangents)
+    if len(given) != len(outputs):
+        raise RuntimeError(f"backward: {len(outputs)} outputs, but {len(given)} gradients")
+    walk = _Walk(outputs, targets, retain, create)
+    for output, cotangent in zip(outputs, given):
+        shape = output.array.shape
+        if not output._requires_grad:
+            raise RuntimeError(errors.NOT_RECORDED)
+        if cotangent is None:
+            if output.array.size != 1:
+                raise errors.needs_cotangent(shape)
+            cotangent = wrap(backend.ones_like(output.array))
+        elif cotangent.array.shape != shape:
+            raise errors.rule_shape("backward", ("gradient",), cotangent.array.shape, shape)
+        key = output.node or output
+        value = cotangent if create else cotangent.array
+        walk.pending[key] = walk.pending[key] + value if key in walk.pending else value
+        walk.shared.add(key)
+    with enable_grad() if create else no_grad(), backend.quiet():
+        walk.run()
+    return walk.found
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add to `.grad` of every leaf (or of `inputs` only) the gradient of the sum of `tensors`.
+
+    grad_tensors: a cotangent for each tensor, of its shape; may be left out for single numbers.
+    create_graph: make the gradients differentiable in turn.
+    Raises RuntimeError if nothing was recorded, the graph was freed, or a saved value was changed.
+    """
+    retain = create_graph if retain_graph is None else retain_graph
+    targets = None if inputs is None else _tensors(inputs)
+    found = _start(_tensors(tensors), grad_tensors, targets, retain, create_graph)
+    for target in targets or ():
+        if (target.node or target) in found:
+            hooks, target._hooks = target._hooks, None  # they ran during the walk
+            target.accumulate(found[target.node or target], owned=False)
+            target._hooks = hooks
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    materialize_grads: bool = False,
+) -> tuple:
+    """The gradients of the sum of `outputs` with respect to each of `inputs`, as a tuple.
+
+    Nothing is added to any `.grad`.  Raises RuntimeError as `backward` does, and for an input that
+    the outputs do not depend on unless `allow_unused` (gives None) or `materialize_grads` (zeros).
+
+    >>> import minigen
+    >>> x = minigen.tensor(3.0, requires_grad=True)
+    >>> (slope,) = grad(x**3, x, create_graph=True)
+    >>> grad(slope, x)
+    (tensor(18.),)
+    """
+    retain = create_graph if retain_graph is None else retain_graph
+    targets = _tensors(inputs)
+    if not all(target._requires_grad for target in targets):
+        raise RuntimeError("grad: one of the inputs does not require grad")
+    found = _start(_tensors(outputs), grad_outputs, targets, retain, create_graph)
+    results = []
+    for target in targets:
+        gradient = found.get(target.node or target)
+        if gradient is None and materialize_grads:
+            gradient = backend.zeros_like(target.array)
+        elif gradient is None and not allow_unused:
+            raise RuntimeError(errors.UNUSED)
+        known = gradient is None or isinstance(gradient, Variable)
+        results.append(gradient if known else wrap(backend.as_array(gradient)))
+    return tuple(results)

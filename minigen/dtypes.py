@@ -1,0 +1,160 @@
+"""Element types, and how PyTorch combines them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class dtype:
+    """An element type, by PyTorch's name.
+
+    >>> float32
+    minigen.float32
+    >>> float32.is_floating_point, int64.itemsize
+    (True, 8)
+    """
+
+    __slots__ = ("is_floating_point", "itemsize", "name", "numpy")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.numpy = np.dtype(name)
+        self.is_floating_point = self.numpy.kind == "f"
+        self.itemsize = self.numpy.itemsize
+
+    def __repr__(self) -> str:
+        return f"minigen.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name
+
+
+float16, float32, float64 = dtype("float16"), dtype("float32"), dtype("float64")
+int8, int16, int32, int64 = dtype("int8"), dtype("int16"), dtype("int32"), dtype("int64")
+uint8, bool_ = dtype("uint8"), dtype("bool")
+
+DTYPES = {d.numpy: d for d in (float16, float32, float64, int8, int16, int32, int64, uint8, bool_)}
+_PYTHON = {float: float64, int: int64, bool: bool_}
+_default_dtype = float32
+
+
+def as_dtype(given: Any) -> dtype:
+    """The `dtype` that a minigen dtype, a NumPy dtype or Python's float, int or bool names.
+
+    Raises TypeError for element types that minigen does not offer (complex numbers, strings).
+    """
+    if isinstance(given, dtype):
+        return given
+    if given in _PYTHON:
+        return _PYTHON[given]
+    try:
+        return DTYPES[np.dtype(given).newbyteorder("=")]
+    except (TypeError, KeyError):
+        offered = ", ".join(d.name for d in DTYPES.values())
+        raise TypeError(f"dtype {given!r} is not offered; choose one of {offered}") from None
+
+
+def get_default_dtype() -> dtype:
+    """The dtype of new floating-point tensors, float32 unless `set_default_dtype` changed it."""
+    return _default_dtype
+
+
+def set_default_dtype(d: dtype) -> None:
+    """Make `d` the dtype of new floating-point tensors.  Raises TypeError if it is not floating."""
+    global _default_dtype
+    chosen = as_dtype(d)
+    if not chosen.is_floating_point:
+        raise TypeError(f"set_default_dtype: needs a floating-point dtype, got {d}")
+    _default_dtype = chosen
+
+
+def _pair(a: np.dtype, b: np.dtype) -> np.dtype:
+    """PyTorch's promotion of two dtypes: a float beats every integer, otherwise as NumPy."""
+    if (a.kind == "f") != (b.kind == "f"):
+        return a if a.kind == "f" else b
+    return np.promote_types(a, b)
+
+
+def result_type(*operands: Any) -> np.dtype:
+    """The dtype in which PyTorch would combine these arrays and Python scalars.
+
+    Arrays with dimensions decide; a 0-d array, and after it a Python number, only counts when it is
+    of a higher category (bool < integer < float), and a Python number then counts as int64 or as
+    the default dtype.  Source: `torch.result_type`.
+
+    >>> result_type(np.ones(3, "float32"), np.float64(2))
+    dtype('float32')
+    >>> result_type(np.ones(3, "int64"), 2.5)
+    dtype('float32')
+    """
+    ranks: list[np.dtype | None] = [None, None, None]  # with dimensions, 0-d, Python number
+    for operand in operands:
+        if isinstance(operand, bool):
+            rank, own = 2, bool_.numpy
+        elif isinstance(operand, int):
+            rank, own = 2, int64.numpy
+        elif isinstance(operand, float):
+            rank, own = 2, _default_dtype.numpy
+        elif hasattr(operand, "dtype"):
+            rank, own = (0 if operand.ndim else 1), operand.dtype
+        else:
+            raise TypeError(f"expects tensors or numbers, got {type(operand).__name__}")
+        known = ranks[rank]
+        ranks[rank] = own if known is None else _pair(known, own)
+    result: np.dtype | None = None
+    for lower in ranks:
+        if result is None or lower is None:
+            result = result if lower is None else lower
+        elif "biuf".index(lower.kind) // 3 > "biuf".index(result.kind) // 3 or result.kind == "b":
+            result = _pair(result, lower)
+    assert result is not None
+    return result
+
+
+_numbers: dict = {}
+
+
+def _number(value: Any, d: np.dtype) -> np.ndarray:
+    """A Python number as a 0-d array, which NumPy combines faster; the latest are remembered."""
+    key = (value, d.num)
+    array = _numbers.get(key)
+    if array is None:
+        array = np.asarray(value, d)
+        array.flags.writeable = False
+        if value:  # 0.0 and -0.0 would share one key
+            if len(_numbers) > 1000:
+                _numbers.clear()
+            _numbers[key] = array
+    return array
+
+
+def promote(arrays: list, count: int) -> None:
+    """Cast the first `count` entries, in place, to the dtype they have in common."""
+    if count == 2:
+        a, b = arrays[0], arrays[1]
+        kind_a, kind_b = type(a), type(b)
+        if kind_a is kind_b:
+            if a.dtype is b.dtype:
+                return
+        elif kind_b is float or kind_b is int:
+            d = a.dtype
+            if d.kind == "f":
+                arrays[1] = _numbers.get((b, d.num)) or _number(b, d)
+                return
+    common = result_type(*arrays[:count])
+    for i in range(count):
+        operand = arrays[i]
+        if not hasattr(operand, "dtype"):
+            arrays[i] = _number(operand, common)
+        elif operand.dtype != common:
+            arrays[i] = operand.astype(common)
+
+
+def promote_to_float(arrays: list, count: int) -> None:
+    """As `promote`; integers and booleans become the default dtype (as in `exp` or `/`)."""
+    promote(arrays, count)
+    for i in range(count):
+        if arrays[i].dtype.kind != "f":
+            arrays[i] = arrays[i].astype(_default_dtype.numpy)

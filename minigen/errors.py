@@ -1,0 +1,109 @@
+"""What the engine says when something is wrong: the operation, what was given, the likely fix."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+_INSIDE = str(Path(__file__).parent)
+
+
+class ShapeError(RuntimeError, ValueError):
+    """Values or shapes that an operation cannot take."""
+
+
+def caller() -> str:
+    """`file:line: source` of the innermost frame outside minigen: the user's own line."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_INSIDE):
+        frame = frame.f_back
+    place = inspect.getframeinfo(frame, context=1)
+    source = place.code_context[0].strip() if place.code_context else ""
+    return f"{place.filename}:{place.lineno}: {source}"
+
+
+def describe(value: Any) -> str:
+    """`float32 (2, 3)` for a tensor or an array, the value itself for anything else."""
+    value = getattr(value, "array", value)
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"{value.dtype} {tuple(value.shape)}"
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def explained(name: str, parameters: Sequence[str], args: Sequence, error: Exception) -> Exception:
+    """The same error with the name of the operation and what it was given."""
+    if isinstance(error, ShapeError):
+        return error
+    names = [*parameters, *[parameters[-1]] * len(args)]
+    given = ", ".join(f"{n} = {describe(a)}" for n, a in zip(names, args))
+    kind = next((k for k in (IndexError, TypeError) if isinstance(error, k)), ShapeError)
+    return kind(f"{name}: {error} (given {given})")
+
+
+def freed(name: str) -> RuntimeError:
+    return RuntimeError(
+        f"backward a second time through {name}: what it saved was freed by the first. "
+        "Give the first backward retain_graph=True, or compute the result again."
+    )
+
+
+def changed(name: str, argument: str, saved: int, now: int, where: str) -> RuntimeError:
+    return RuntimeError(
+        f"{name} saved its {argument!r} for a gradient, but it was changed in place since (saved at "
+        f"version {saved}, now at version {now}), last by {where}\n"
+        "Make a new tensor there (x = x + 1 in place of x += 1), or change a clone()."
+    )
+
+
+def saved_in_inference(name: str, argument: str) -> RuntimeError:
+    return RuntimeError(
+        f"{name} cannot save its {argument!r} for a gradient: it was made in inference_mode. "
+        "clone() it outside, or use no_grad instead."
+    )
+
+
+def rule_failed(name: str, arguments: Sequence[str], error: Exception) -> RuntimeError:
+    return RuntimeError(
+        f"the gradient rule of {name} for {', '.join(arguments)} failed: "
+        f"{type(error).__name__}: {error}"
+    )
+
+
+def rule_shape(name: str, arguments: Sequence[str], given: tuple, wanted: tuple) -> RuntimeError:
+    return RuntimeError(
+        f"the gradient rule of {name} for {', '.join(arguments)} returned shape {given} for an input "
+        f"of shape {wanted}"
+    )
+
+
+def not_finite(name: str, what: str) -> RuntimeError:
+    return RuntimeError(f"{name} made {what} out of finite numbers, at {caller()}")
+
+
+def gradient_not_finite(name: str, what: str, line: str) -> RuntimeError:
+    return RuntimeError(
+        f"the gradient of {name} became {what} from a finite cotangent; its forward ran at "
+        f"{line or 'a line outside detect_anomaly'}"
+    )
+
+
+NOT_RECORDED = (
+    "backward: the tensor does not require grad and has no grad_fn: nothing that led to it was "
+    "recorded (requires_grad=True on a leaf? inside no_grad? detached?)"
+)
+
+
+def needs_cotangent(shape: tuple) -> RuntimeError:
+    return RuntimeError(
+        "backward: the gradient argument can be left out only for a single number, this output has "
+        f"shape {shape}; reduce it to a loss, or pass gradient="
+    )
+
+
+UNUSED = (
+    "grad: the outputs do not depend on one of the inputs; pass allow_unused=True if that is meant"
+)

@@ -1,0 +1,66 @@
+"""The package: `minigen/` as it stands, and `kernels/` installed as `minigen.kernels`.
+
+The kernels live at the top level because they are a subject of their own and import nothing of
+minigen; they install inside minigen because the plain name `kernels` is taken on PyPI.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "(.+)"$', (ROOT / "minigen/version.py").read_text(encoding="utf-8"), re.M
+)
+assert VERSION is not None
+
+TORCH = "torch==2.13.0"  # the oracle of the tests; minigen itself never imports it
+
+setup(
+    name="minigen",
+    version=VERSION[1],
+    description="Generative models from first principles: autograd, kernels, GAN, VAE, Transformer",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE", "minigen/data/files/DATA-LICENSES"],
+    python_requires=">=3.11,<3.14",
+    packages=[
+        *find_packages(include=["minigen", "minigen.*"]),
+        *("minigen." + name for name in find_packages(include=["kernels", "kernels.*"])),
+    ],
+    package_dir={"minigen": "minigen", "minigen.kernels": "kernels"},
+    package_data={"minigen": ["py.typed", "data/files/*", "metrics/files/*"]},
+    install_requires=[
+        "numpy>=1.26",
+        "numba>=0.60",
+        "matplotlib>=3.8",
+        "safetensors>=0.4.3",
+        "rich>=13.7",
+        "typer>=0.12",
+    ],
+    extras_require={
+        "cuda": ["cupy-cuda12x[ctk]>=13.3"],
+        "test": [
+            TORCH,
+            "pytest>=8",
+            "pytest-xdist>=3.5",
+            "hypothesis>=6.100",
+            "ruff==0.17.6",
+            "mypy==2.4.1",
+            "autograd>=1.7",
+            "build>=1",
+        ],
+        "docs": ["jupytext>=1.16", "nbclient>=0.10"],
+    },
+    entry_points={"console_scripts": ["minigen = minigen.cli:main"]},
+    classifiers=[
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Education",
+        "Typing :: Typed",
+    ],
+)
