@@ -1,5 +1,246 @@
-"""inplace."""
+"""Changing a tensor in place: `x[i] = v`, `x += y`, `x.zero_()`, ... and what it does to the graph.
+
+A change in place is a new value at an old address.  For the graph, `x` before and `x` after are two
+tensors; so the operation is recorded as if it had made a new tensor, and `x` takes over the
+history of the result.  Three things follow, all as in PyTorch:
+
+* whoever saved the old value for a gradient must hear of it: the version counter moves on;
+* if `x` is a view, its base changed too: the base's new history is "the old base, overwritten in
+  that region", and every other view of the base is brought up to date when next used;
+* a leaf that requires grad has no history to rewrite, so it can be changed under `no_grad` only.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minigen import backend
+from minigen.autograd import Variable, View, differentiable, wrap
+from minigen.errors import ShapeError, describe
+from minigen.modes import GRAD, mode
+from minigen.tensor import Tensor, method
+
 __all__: list[str] = []
+
+
+def as_index(index: Any) -> Any:
+    """The same index with arrays in place of tensors and lists."""
+    if isinstance(index, tuple):
+        return tuple(as_index(i) for i in index)
+    if isinstance(index, Variable):
+        return index.array
+    return np.asarray(index) if isinstance(index, list) else index
+
+
+def getitem(value: Any, index: Any) -> Any:
+    return value[as_index(index)]
+
+
+
+# ------------------------------------------------------------------------- regions of a tensor
+
+
+class _Indexed:
+    """The region x[index]."""
+
+    def __init__(self, index: Any) -> None:
+        self.index = index
+
+    def read(self, value: Any) -> Any:
+        return getitem(value, self.index)
+
+    def clear(self, array: Any) -> None:
+        array[as_index(self.index)] = 0
+
+
+class _Viewed:
+    """The region that a view shows of its base."""
+
+    def __init__(self, view: View) -> None:
+        self.operation, self.args = view.operation, view.args
+
+    def read(self, value: Any) -> Any:
+        return self.operation(value, *self.args)
+
+    def clear(self, array: Any) -> None:
+        self.operation(array, *self.args)[...] = 0
+
+
+@differentiable
+def _overwrite(input: Any, value: Any, region: Any) -> Any:
+    """`input` after `value` was written into a region of it; the memory already holds it."""
+    return input
+
+
+@differentiable
+def _cleared(input: Any, region: Any) -> Any:
+    """A copy with zeros in the region: a projection, so it is its own adjoint."""
+    output = input.copy()
+    region.clear(output)
+    return output
+
+
+_overwrite.gradients(
+    input=lambda g, region: _cleared(g, region),
+    value=lambda g, region: region.read(g),
+)
+_cleared.gradients(input=lambda g, region: _cleared(g, region))
+
+
+# ------------------------------------------------------------------------------ the history
+
+
+def _check_writable(tensor: Variable) -> None:
+    """Raise RuntimeError if a leaf that requires grad would lose its value unnoticed."""
+    root: Variable = tensor
+    while root._view is not None:
+        root = root._view.base
+    if mode.flags & GRAD and root.node is None and root._requires_grad:
+        what = "a leaf" if root is tensor else "a view of a leaf"
+        raise RuntimeError(
+            f"{what} that requires grad cannot be changed in place while operations are recorded; "
+            "do it inside no_grad(), or make a new tensor"
+        )
+
+
+def _alias(tensor: Variable) -> Any:
+    """The tensor as it stands in the graph now, over the same memory."""
+    alias = wrap(tensor.array)
+    alias.node, alias._requires_grad = tensor.node, tensor._requires_grad
+    return alias
+
+
+def _adopt(tensor: Variable, result: Variable) -> None:
+    """Give `tensor`, whose memory holds the new value already, the history of `result`."""
+    if not result._requires_grad:
+        return
+    view = tensor._view
+    if view is None:
+        tensor.node, tensor._requires_grad = result.node, True
+    else:
+        view.base.refresh()
+        _adopt(view.base, _overwrite(_alias(view.base), result, _Viewed(view)))
+        tensor.refresh()
+
+
+def _changed(tensor: Variable) -> None:
+    tensor.version()
+    tensor.changed_in_place()
+
+
+# --------------------------------------------------------------------------- the operations
+
+
+@method("__setitem__")
+def setitem(input: Tensor, index: Any, value: Any) -> None:
+    """input[index] = value; the value broadcasts and is cast to the dtype of input.
+
+    >>> import minigen
+    >>> x = minigen.zeros(3)
+    >>> x[1:] = minigen.tensor([1.0, 2.0])
+    >>> x
+    tensor([0., 1., 2.])
+    """
+    input.refresh()
+    _check_writable(input)
+    source = value.array if isinstance(value, Variable) else value
+    plain = as_index(index)
+    try:
+        input.array[plain] = source
+    except ValueError as error:
+        raise ShapeError(
+            f"setitem: a value {describe(value)} cannot be written into input[index], which has shape "
+            f"{tuple(np.shape(input.array[plain]))}: {error}"
+        ) from None
+    input.changed_in_place()
+    _adopt(input, _overwrite(_alias(input), value, _Indexed(index)))
+
+
+def _in_place(operation: Callable) -> Callable:
+    """The in-place form of an operation whose first argument is what it changes."""
+
+    def change(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        self.refresh()
+        _check_writable(self)
+        before = _alias(self)
+        if before._requires_grad and mode.flags & GRAD:
+            before.array = self.array.copy()  # the operation may save it
+        result = operation(before, *args, **kwargs)
+        if result.array.shape != self.array.shape:
+            raise ShapeError(
+                f"{change.__name__}: the result has shape {result.array.shape}, which does not fit "
+                f"into a tensor of shape {self.array.shape}"
+            )
+        if result.array.dtype.kind == "f" and self.array.dtype.kind != "f":
+            raise ShapeError(
+                f"{change.__name__}: a result of {result.dtype} cannot be cast to {self.dtype}"
+            )
+        self.array[...] = result.array
+        self.changed_in_place()
+        _adopt(self, result)
+        return self
+
+    change.__name__ = operation.__name__ + "_"
+    change.__doc__ = f"The in-place form of `{operation.__name__}`; returns the tensor itself."
+    return change
+
+
+_OPERATORS = {
+    "add": "__iadd__",
+    "sub": "__isub__",
+    "mul": "__imul__",
+    "div": "__itruediv__",
+    "pow": "__ipow__",
+}
+_METHODS = """
+    add sub mul div pow neg abs exp log sqrt rsqrt reciprocal square sin cos tanh sigmoid relu
+    floor ceil round trunc sign clamp clamp_min clamp_max lerp addcmul addcdiv remainder
+    masked_fill scatter scatter_add index_add index_fill index_put tril triu logical_not
+""".split()
+
+for _name in _METHODS:
+    _operation = getattr(Tensor, _name, None)
+    if _operation is not None:
+        method(_name + "_", *([_OPERATORS[_name]] if _name in _OPERATORS else []))(
+            _in_place(_operation)
+        )
+
+
+@method("copy_")
+def copy_(self: Tensor, src: Any) -> Tensor:
+    """Write the values of `src`, broadcast and cast, into this tensor."""
+    setitem(self, ..., src)
+    return self
+
+
+@method("fill_")
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Write one number everywhere."""
+    setitem(self, ..., value)
+    return self
+
+
+@method("zero_")
+def zero_(self: Tensor) -> Tensor:
+    setitem(self, ..., 0)
+    return self
+
+
+def _draw(name: str, sample: Callable) -> None:
+    def draw(self: Tensor, *args: Any, generator: Any = None, **kwargs: Any) -> Tensor:
+        values = sample(backend.stream(generator), self.array.shape, *args, **kwargs)
+        setitem(self, ..., backend.to_device(values, self.device))
+        return self
+
+    draw.__name__ = name
+    draw.__doc__ = f"Fill with random numbers: see `torch.Tensor.{name}`."
+    method(name)(draw)
+
+
+_draw("normal_", lambda rng, shape, mean=0.0, std=1.0: rng.normal(mean, std, shape))
+_draw("uniform_", lambda rng, shape, a=0.0, b=1.0: rng.uniform(a, b, shape))
+_draw("bernoulli_", lambda rng, shape, p=0.5: rng.random(shape) < p)
+_draw("exponential_", lambda rng, shape, lambd=1.0: rng.exponential(1 / lambd, shape))
