@@ -31,14 +31,15 @@ This module knows no derivative and no function of NumPy.
 from __future__ import annotations
 
 import functools
-import inspect
 import itertools
 from collections.abc import Callable, Iterable, Sequence
+from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Any
 
 from minigen import backend, errors
 from minigen.modes import ANOMALY, GRAD, INFERENCE, enable_grad, mode, no_grad
+from minigen.operation import Operation, Rule
 
 # ------------------------------------------------------------------ 1. a tensor, to the graph
 
@@ -150,21 +151,19 @@ class Node:
     """
 
     __slots__ = (
-        "dtype", "edges", "guards", "hooks", "index", "inputs", "line", "operation", "order", "shape",
+        "age", "dtype", "edges", "guards", "hooks", "index", "inputs", "line", "operation", "shape",
     )  # fmt: skip
 
-    def __init__(self, operation: Operation, shape: Any, dtype: Any) -> None:
-        self.operation = operation
-        self.order = _next_order()
-        self.shape = shape  # of the output, and so of its cotangent; a list if there are several
-        self.dtype = dtype
-        self.edges: list | None = []
-        self.guards: list | None = None  # (version, its count when saved, position of argument)
-        # hooks:  what register_hook was given
-        # index:  which of its only parent's outputs this node stands for
-        # inputs: all arguments, for an operation that has a formula
-        # line:   the user's line, in detect_anomaly
-        self.hooks = self.index = self.inputs = self.line = None  # type: Any
+    operation: Operation
+    age: int  # smaller for younger nodes
+    shape: Any  # of the output, and so of its cotangent; a list if there are several
+    dtype: Any
+    edges: list | None
+    guards: list | None  # (version, its count when it was saved, position of the argument)
+    hooks: list | None
+    index: int | None  # which of its only parent's outputs this node stands for
+    inputs: tuple | None  # all arguments, for an operation that has a formula
+    line: str | None  # the user's line, in detect_anomaly
 
     @property
     def name(self) -> str:
@@ -178,14 +177,15 @@ class Node:
     def __repr__(self) -> str:
         return f"<{self.name}>"
 
-    def guard(self, position: int, saved: Variable) -> None:
-        """Remember the version of what is saved."""
+    def guard(self, position: int, saved: Variable) -> Variable:
+        """Remember the version of what is saved; returns it."""
         version = saved.version()
         if version is _INFERENCE:
             raise errors.saved_in_inference(self.operation.name, self.operation.slots[position])
         if self.guards is None:
             self.guards = []
         self.guards.append((version, version.count, position))
+        return saved
 
     def check(self) -> None:
         """Raise RuntimeError if what was saved is gone, or was changed since."""
@@ -198,7 +198,18 @@ class Node:
                 raise errors.changed(name, slot, count, version.count, version.where)
 
 
-_next_order = itertools.count().__next__
+_next_age = itertools.count(0, -1).__next__
+
+
+def _node(operation: Operation, shape: Any, dtype: Any) -> Node:
+    node = _new(Node)
+    node.operation = operation
+    node.age = _next_age()
+    node.shape = shape
+    node.dtype = dtype
+    node.edges = []
+    node.guards = node.hooks = node.index = node.inputs = node.line = None
+    return node
 
 
 def _parents(node: Node) -> Iterable:
@@ -209,163 +220,69 @@ def _parents(node: Node) -> Iterable:
             yield from (p for p in parent if p is not None)
 
 
-class Rule:
-    """The gradient with respect to one argument, or jointly to several."""
+def _record(
+    operation: Operation, args: tuple, arrays: Sequence, tracked: int, result: Any, extra: tuple
+) -> None:
+    """Leave a node behind the result, with what the rules of the tracked arguments ask for.
 
-    __slots__ = ("function", "mask", "names", "output", "position", "positions", "single", "wants")
-
-    def __init__(self, operation: Operation, names: tuple[str, ...], function: Callable) -> None:
-        slots = operation.slots
-        self.function = function
-        self.names = names
-        self.positions = [slots.index(name) for name in names]
-        self.position = self.positions[0]
-        self.single = len(names) == 1 and self.position < operation.arity
-        # the bits of its arguments; those of *tensors are all that follow
-        self.mask = -1 << self.position if self.position == operation.arity else 0
-        self.mask |= sum(1 << i for i in self.positions if i < operation.arity)
-        self.wants: list[int] = []  # positions in `slots`; ~position asks for the shape alone
-        for want in list(inspect.signature(function).parameters)[1:]:
-            if want in slots:
-                self.wants.append(slots.index(want))
-            elif want.endswith("_shape") and want[:-6] in slots:
-                self.wants.append(~slots.index(want[:-6]))
-            else:
-                raise TypeError(
-                    f"the rule of {operation.name} for {', '.join(names)} asks for {want!r}; there "
-                    f"are {', '.join(slots)}, and NAME_shape of each"
-                )
-        output = len(operation.parameters)
-        self.output = self.wants.index(output) if output in self.wants else -1
-
-
-class Operation:
-    """What `differentiable` knows of a function: its arguments, gradient rules and formula."""
-
-    def __init__(self, forward: Callable, promote: Callable | None, saves: Sequence[str]) -> None:
-        self.forward, self.promote, self.saves = forward, promote, saves
-        self.name = forward.__name__.strip("_")
-        self.signature = inspect.signature(forward)
-        parameters = list(self.signature.parameters.values())
-        self.parameters = [p.name for p in parameters]
-        self.variadic = parameters[-1].kind is inspect.Parameter.VAR_POSITIONAL
-        self.arity = len(parameters) - self.variadic
-        self.operands = sum(p.default is inspect.Parameter.empty for p in parameters)
-        self.slots = [*self.parameters, "output", *saves]
-        self.rules: list[Rule] = []
-        self.formula: Callable | None = None
-
-    def gradients(self, **rules: Callable) -> None:
-        """Give the gradient rule of each argument that can have one.
-
-        The first parameter of a rule is the cotangent.  The others name what else it needs, and
-        only that is saved: arguments, `output`, what `forward` returned besides (`saves=`), or
-        `NAME_shape`.  The rule of a `*tensors` argument returns a sequence of gradients.
-        """
-        self.rules += [Rule(self, (name,), function) for name, function in rules.items()]
-
-    def joint_gradient(self, *names: str) -> Callable:
-        """Decorate one rule that computes the gradients of several arguments in one go."""
-
-        def define(function: Callable) -> Callable:
-            self.rules.append(Rule(self, names, function))
-            return function
-
-        return define
-
-    def define_formula(self, function: Callable) -> Callable:
-        """Decorate the same function written in differentiable operations, from which gradients of
-        gradients follow where the rules are not differentiable themselves."""
-        self.formula = function
-        return function
-
-    def complete(self, args: tuple, kwargs: dict) -> tuple:
-        """All arguments of a call in order, defaults filled in, NumPy's names for PyTorch's."""
-        for alias, name in (("axis", "dim"), ("keepdims", "keepdim")):
-            if alias in kwargs and name in self.parameters:
-                kwargs[name] = kwargs.pop(alias)
-        try:
-            bound = self.signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{self.name}(): {error}") from None
-        bound.apply_defaults()
-        return bound.args
-
-    def record(
-        self, args: tuple, arrays: list, tracked: int, output: Any, result: Any, extra: tuple
-    ) -> Node | None:
-        """The node of this call, or None where no argument that needs a gradient has a rule.
-
-        `tracked` has bit i set where argument i needs a gradient.
-        """
-        dtype = output.dtype
-        if dtype.kind != "f":
-            return None
-        node = None
-        for rule in self.rules:
-            if not tracked & rule.mask:
-                continue
-            if node is None:
-                node = Node(self, output.shape, dtype)
-            if rule.single:
-                source = args[rule.position]
-                parent = source.node or source
-            else:
-                sources = args[self.arity :] if self.variadic else [args[i] for i in rule.positions]
-                parent = [
-                    (s.node or s) if isinstance(s, Variable) and s._requires_grad else None
-                    for s in sources
-                ]
+    `tracked` has bit i set where argument i needs a gradient.
+    """
+    rules = operation.plans.get(tracked)
+    if rules is None:
+        rules = operation.plan(tracked)
+    if not rules:
+        return
+    output = result.array
+    node = result.node = _node(operation, output.shape, output.dtype)
+    result._requires_grad = True
+    for rule in rules:
+        if rule.single:
+            source = args[rule.position]
+            parent = source.node or source
+        else:
+            parent = [
+                (s.node or s) if isinstance(s, Variable) and s._requires_grad else None
+                for s in (args[operation.arity :] if operation.variadic else rule.among(args))
+            ]
+        values: Any = ()
+        if rule.wants:
             values = []
             for want in rule.wants:
                 if want < 0:
                     value = arrays[~want].shape
-                elif want < self.arity:
+                elif want < operation.arity:
                     value = args[want]
                     if isinstance(value, Variable):
                         node.guard(want, value)
                     else:
-                        value = arrays[want]  # a number was made an array by promotion
+                        value = arrays[want]  # promotion made an array of a number
                 else:
-                    value = self.made(node, want, result, extra)
+                    value = _made(node, want - len(operation.parameters), result, extra)
                 values.append(value)
-            node.edges.append((rule, parent, values))
-        if node is not None and self.formula is not None:
-            node.inputs = args
-            for position, value in enumerate(args):
-                if isinstance(value, Variable):
-                    node.guard(position, value)
-        return node
+        node.edges.append((rule, parent, values))  # type: ignore[union-attr]
+    if operation.formula is not None:
+        node.inputs = args
+        for position, value in enumerate(args):
+            if isinstance(value, Variable):
+                node.guard(position, value)
 
-    def made(self, node: Node, want: int, result: Any, extra: tuple) -> Any:
-        """The output, saved without its node (no reference cycle), or what came with it."""
-        position = want - len(self.parameters)
-        if position:
-            return extra[position - 1]
-        saved = wrap(result.array)
-        saved._version = result.version()
-        node.guard(want, saved)
-        return saved
+
+def _made(node: Node, position: int, result: Any, extra: tuple) -> Any:
+    """The output, saved without its node (no reference cycle), or what came with it."""
+    if position:
+        return extra[position - 1]
+    saved = wrap(result.array)
+    saved._version = result.version()
+    return node.guard(len(node.operation.parameters), saved)
 
 
 # ----------------------------------------------------------------------- 3. operations
 
 
-def differentiable(
-    forward: Callable | None = None,
-    *,
-    promote: Callable | None = None,
-    saves: Sequence[str] = (),
-    view: bool = False,
-    many: bool = False,
-) -> Any:
+def differentiable(forward: Callable | None = None, **options: Any) -> Any:
     """Make an operation on tensors out of `forward`, a function of arrays.
 
-    promote: casts the arguments without default to a common dtype (`backend.promote`, ...).
-    saves:   names for what `forward` returns beyond its output, `(output, *saved)`, for the rules.
-             Such rules are not differentiable in turn: the operation also needs a `formula`.
-    view:    the output shares its memory with the first argument.
-    many:    `forward` returns several outputs.
+    Options: `promote`, `saves`, `view`, `many`, as in `minigen.operation.Operation`.
 
     >>> import minigen
     >>> @differentiable
@@ -378,14 +295,23 @@ def differentiable(
     tensor(12.)
     """
     if forward is None:
-        options = {"promote": promote, "saves": saves, "view": view, "many": many}
         return functools.partial(differentiable, **options)
-    operation = Operation(forward, promote, saves)
-    arity, variadic, operands = operation.arity, operation.variadic, operation.operands
-    record = operation.record
-    compute: Callable = forward
+    operation = Operation(forward, **options)
+    small = operation.promote is not None and operation.parameters == ["input", "other"]
+    make = _binary if small else _general
+    apply: Any = functools.wraps(forward)(make(operation, forward))
+    apply.operation = operation
+    apply.gradients = operation.gradients
+    apply.joint_gradient = operation.joint_gradient
+    apply.formula = operation.define_formula
+    return apply
 
-    @functools.wraps(forward)
+
+def _general(operation: Operation, compute: Callable) -> Callable:
+    """The function that is called, for any operation."""
+    arity, variadic, operands = operation.arity, operation.variadic, operation.operands
+    promote, saves, many, view = operation.promote, operation.saves, operation.many, operation.view
+
     def apply(*args: Any, **kwargs: Any) -> Any:
         if kwargs or (len(args) != arity and not variadic):
             args = operation.complete(args, kwargs)
@@ -407,11 +333,10 @@ def differentiable(
         extra: tuple = ()
         try:
             if promote is not None:
-                promote(arrays, operands)
+                arrays[:operands] = promote(arrays[:operands])
             output = compute(*arrays)
         except (ValueError, TypeError, IndexError) as error:
-            raise errors.explained(operation.name, operation.parameters, args, error) from error
-        flags = mode.flags
+            raise errors.explained(operation, args, error) from error
         if output.__class__ is not _ndarray:
             if many:
                 return _wrap_many(operation, apply if view else None, args, arrays, tracked, output)
@@ -420,21 +345,54 @@ def differentiable(
                 extra = tuple(rest)
             output = backend.as_array(output)
         result = wrap(output)
+        flags = mode.flags
         if tracked and flags & GRAD:
-            node = record(args, arrays, tracked, output, result, extra)
-            if node is not None:
-                result.node = node
-                result._requires_grad = True
+            _record(operation, args, arrays, tracked, result, extra)
         if view:
             _share(result, apply, args)
-        if flags & ~GRAD:
+        if flags > GRAD:
             _observe(operation, flags, arrays, result)
         return result
 
-    apply.operation = operation  # type: ignore[attr-defined]
-    apply.gradients = operation.gradients  # type: ignore[attr-defined]
-    apply.joint_gradient = operation.joint_gradient  # type: ignore[attr-defined]
-    apply.formula = operation.define_formula  # type: ignore[attr-defined]
+    return apply
+
+
+def _binary(operation: Operation, compute: Callable) -> Callable:
+    """The same, unrolled for arithmetic on two operands: most calls, on the smallest arrays."""
+    promote: Any = operation.promote
+
+    def apply(input: Any, other: Any) -> Any:
+        a, b, tracked = input, other, 0
+        if isinstance(a, Variable):
+            if a._view is not None:
+                a.refresh()
+            if a._requires_grad:
+                tracked = 1
+            a = a.array
+        elif not isinstance(b, Variable):
+            return compute(a, b)
+        if isinstance(b, Variable):
+            if b._view is not None:
+                b.refresh()
+            if b._requires_grad:
+                tracked += 2
+            b = b.array
+        try:
+            if a.__class__ is not b.__class__ or a.dtype is not b.dtype:
+                a, b = promote((a, b))
+            output = compute(a, b)
+        except (ValueError, TypeError, IndexError) as error:
+            raise errors.explained(operation, (input, other), error) from error
+        if output.__class__ is not _ndarray:
+            output = backend.as_array(output)
+        result = wrap(output)
+        flags = mode.flags
+        if tracked and flags & GRAD:
+            _record(operation, (input, other), (a, b), tracked, result, ())
+        if flags > GRAD:
+            _observe(operation, flags, (a, b), result)
+        return result
+
     return apply
 
 
@@ -450,23 +408,20 @@ def _wrap_many(
     outputs: Any,
 ) -> tuple:
     """Wrap several outputs: the node of each only says which output of a common node it is."""
-    common = None
-    if tracked and mode.flags & GRAD and len(outputs):
-        common = operation.record(args, arrays, tracked, outputs[0], None, ())
-    results = []
-    for index, array in enumerate(outputs):
-        result = wrap(array)
-        if common is not None:
-            node = result.node = Node(operation, array.shape, array.dtype)
-            node.index, node.edges = index, [(None, common, ())]
+    results = [wrap(array) for array in outputs]
+    if tracked and mode.flags & GRAD and results:
+        _record(operation, args, arrays, tracked, results[0], ())
+        common = results[0].node
+        common.shape = [array.shape for array in outputs]
+        for index, result in enumerate(results):
+            result.node = _node(operation, result.array.shape, result.array.dtype)
+            result.node.index, result.node.edges = index, [(None, common, ())]
             result._requires_grad = True
+    for index, result in enumerate(results):
         if view:
             _share(result, functools.partial(lambda i, *args: view(*args)[i], index), args)
-        if mode.flags & ~GRAD:
+        if mode.flags > GRAD:
             _observe(operation, mode.flags, arrays, result)
-        results.append(result)
-    if common is not None:
-        common.shape = [array.shape for array in outputs]
     return tuple(results)
 
 
@@ -474,7 +429,8 @@ def _share(result: Variable, operation: Callable, args: tuple) -> None:
     """Make `result` a view of its first argument, unless its array turned out to be a copy."""
     base, owner = args[0], result.array.base
     if isinstance(base, Variable) and owner is not None:
-        if owner is base.array or owner is base.array.base:
+        memory = base.array
+        if owner is memory or owner is memory.base:
             result._version = base.version()
             result._view = View(operation, base, args[1:])
 
@@ -484,8 +440,7 @@ def _observe(operation: Operation, flags: int, arrays: Iterable, result: Variabl
     if flags & INFERENCE:
         result._version = _INFERENCE
     if flags & ANOMALY:
-        if not backend.all_finite(result.array) and all(map(backend.all_finite, arrays)):
-            raise errors.not_finite(operation.name, backend.nonfinite_name(result.array))
+        errors.check_finite(operation.name, arrays, result.array)
         if result.node is not None:
             result.node.line = errors.caller()
 
@@ -518,32 +473,43 @@ class _Walk:
     ) -> None:
         self.retain, self.create = retain, create
         self.pending: dict = {}  # Node or leaf -> the sum of the cotangents that reached it so far
-        self.nodes = _descending([root.node for root in roots if root.node is not None])
-        self.keys = None if targets is None else {t.node or t for t in targets}
-        self.wanted = None if self.keys is None else _leading_to(self.nodes, self.keys)
-        self.found: dict = {}
+        self.queue: list = []  # the pending nodes, youngest first: (age, node)
         self.shared: set = set()  # leaves whose gradient's memory may belong to somebody else
+        self.keys = None if targets is None else {t.node or t for t in targets}
+        self.wanted = None if self.keys is None else _leading_to(self.keys, roots)
+        self.found: dict = {}
+
+    def add(self, parent: Any, gradient: Any) -> None:
+        """Add a gradient to what is pending for a node or leaf."""
+        known = self.pending.get(parent)
+        if known is not None:
+            self.pending[parent] = known + gradient
+            self.shared.discard(parent)
+            return
+        self.pending[parent] = gradient
+        if parent.__class__ is Node:
+            heappush(self.queue, (parent.age, parent))
 
     def run(self) -> None:
-        pending, wanted = self.pending, self.wanted
-        for node in self.nodes:
-            g = pending.pop(node, None)
-            if g is None:
-                continue
+        while self.queue:
+            node = heappop(self.queue)[1]
+            g = self.pending.pop(node)
             if node.hooks:
                 for hook in tuple(node.hooks):
                     g = _run_hook(hook, g)
-            if wanted is not None:
+            if self.wanted is not None:
                 if node in self.keys:  # type: ignore[operator]
                     self.found[node] = g
-                if not any(parent in wanted for parent in _parents(node)):
+                if not any(parent in self.wanted for parent in _parents(node)):
                     continue
             if node.index is None:
                 self.step(node, g)
-            else:
-                common = node.edges[0][1]  # type: ignore[index]
-                pending.setdefault(common, [None] * len(common.shape))[node.index] = g
-        for leaf, gradient in pending.items():
+            else:  # one of several outputs: the common node gets a list of their cotangents
+                common = node.edges[0][1]
+                if common not in self.pending:
+                    self.add(common, [None] * len(common.shape))
+                self.pending[common][node.index] = g
+        for leaf, gradient in self.pending.items():
             if self.keys is None:
                 leaf.accumulate(gradient, owned=leaf not in self.shared)
             elif leaf in self.keys:
@@ -562,7 +528,7 @@ class _Walk:
         for rule, parent, values in node.edges:  # type: ignore[union-attr]
             if self.create:
                 values = _reconnect(node, rule, values)
-            else:
+            elif node.guards is not None:
                 values = [v.array if isinstance(v, Variable) else v for v in values]
             try:
                 gradient = rule.function(g, *values)
@@ -572,13 +538,15 @@ class _Walk:
                 self.deliver(node, rule, parent, gradient, g)
             else:
                 for each, part in zip(parent, gradient):
-                    if each is not None and part is not None:
+                    if each is not None:
                         self.deliver(node, rule, each, part, g)
         if not self.retain and node.guards is not None:
             node.edges = node.guards = node.inputs = None
 
     def deliver(self, node: Node, rule: Rule | None, parent: Any, gradient: Any, g: Any) -> None:
-        """Add one gradient to what is pending for the parent."""
+        """Bring one gradient into its parent's shape and dtype, and add it there."""
+        if gradient is None:
+            return
         array = gradient.array if self.create else gradient
         if parent.__class__ is Node:
             shape, dtype = parent.shape, parent.dtype
@@ -587,34 +555,23 @@ class _Walk:
             if array is g or array.base is not None:
                 self.shared.add(parent)
         if node.line is not None:
-            _check_gradient(node, g, gradient)
+            errors.check_gradient(node.operation.name, node.line, g, gradient)
         if array.shape != shape or array.dtype is not dtype:
             gradient = _fit(gradient, shape, dtype, node, rule)
-        known = self.pending.get(parent)
-        if known is None:
-            self.pending[parent] = gradient
-        else:
-            self.pending[parent] = known + gradient
-            self.shared.discard(parent)
+        self.add(parent, gradient)
 
 
-def _descending(starts: Iterable[Node]) -> list[Node]:
-    """All nodes that the starts came from, youngest first."""
-    seen = set(starts)
+def _leading_to(keys: set, roots: Iterable[Variable]) -> set:
+    """The keys, and every node between the roots and one of them."""
+    seen = {root.node for root in roots if root.node is not None}
     stack = list(seen)
     while stack:
-        for rule, parent, _ in stack.pop().edges or ():
-            for each in (parent,) if rule is None or rule.single else parent:
-                if each.__class__ is Node and each not in seen:
-                    seen.add(each)
-                    stack.append(each)
-    return sorted(seen, key=attrgetter("order"), reverse=True)
-
-
-def _leading_to(nodes: Sequence[Node], keys: set) -> set:
-    """The keys, and every node from which one of them can be reached."""
+        for parent in _parents(stack.pop()):
+            if parent.__class__ is Node and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
     wanted = set(keys)
-    for node in reversed(nodes):
+    for node in sorted(seen, key=attrgetter("age"), reverse=True):  # oldest first
         if any(parent in wanted for parent in _parents(node)):
             wanted.add(node)
     return wanted
@@ -666,13 +623,6 @@ def _run_hook(hook: Callable, gradient: Any) -> Any:
     return gradient if replaced is None else replaced.array
 
 
-def _check_gradient(node: Node, g: Any, gradient: Any) -> None:
-    before, after = (getattr(v, "array", v) for v in (g, gradient))
-    if backend.all_finite(before) and not backend.all_finite(after):
-        what = backend.nonfinite_name(after)
-        raise errors.gradient_not_finite(node.operation.name, what, node.line)
-
-
 def _tensors(values: Any) -> tuple:
     return (values,) if isinstance(values, Variable) else tuple(values)
 
@@ -695,10 +645,8 @@ def _start(
             cotangent = wrap(backend.ones_like(output.array))
         elif cotangent.array.shape != shape:
             raise errors.rule_shape("backward", ("gradient",), cotangent.array.shape, shape)
-        key = output.node or output
-        value = cotangent if create else cotangent.array
-        walk.pending[key] = walk.pending[key] + value if key in walk.pending else value
-        walk.shared.add(key)
+        walk.shared.add(output.node or output)
+        walk.add(output.node or output, cotangent if create else cotangent.array)
     with enable_grad() if create else no_grad(), backend.quiet():
         walk.run()
     return walk.found

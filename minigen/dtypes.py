@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -113,48 +114,52 @@ def result_type(*operands: Any) -> np.dtype:
     return result
 
 
-_numbers: dict = {}
+_numbers: dict[int, dict] = {d.numpy.num: {} for d in (float16, float32, float64)}
 
 
 def _number(value: Any, d: np.dtype) -> np.ndarray:
     """A Python number as a 0-d array, which NumPy combines faster; the latest are remembered."""
-    key = (value, d.num)
-    array = _numbers.get(key)
-    if array is None:
-        array = np.asarray(value, d)
-        array.flags.writeable = False
-        if value:  # 0.0 and -0.0 would share one key
-            if len(_numbers) > 1000:
-                _numbers.clear()
-            _numbers[key] = array
+    array = np.asarray(value, d)
+    array.flags.writeable = False
+    known = _numbers.get(d.num)
+    if known is not None and value:  # 0.0 and -0.0 would share one key
+        if len(known) > 1000:
+            known.clear()
+        known[value] = array
     return array
 
 
-def promote(arrays: list, count: int) -> None:
-    """Cast the first `count` entries, in place, to the dtype they have in common."""
-    if count == 2:
-        a, b = arrays[0], arrays[1]
-        kind_a, kind_b = type(a), type(b)
-        if kind_a is kind_b:
-            if a.dtype is b.dtype:
-                return
-        elif kind_b is float or kind_b is int:
-            d = a.dtype
-            if d.kind == "f":
-                arrays[1] = _numbers.get((b, d.num)) or _number(b, d)
-                return
-    common = result_type(*arrays[:count])
-    for i in range(count):
-        operand = arrays[i]
-        if not hasattr(operand, "dtype"):
-            arrays[i] = _number(operand, common)
-        elif operand.dtype != common:
-            arrays[i] = operand.astype(common)
+def promote(operands: Sequence) -> Sequence:
+    """The operands, arrays or numbers, as arrays of the dtype they have in common."""
+    if len(operands) == 2:
+        a, b = operands
+        kind = b.__class__
+        if kind is float or kind is int:
+            known = _numbers.get(a.dtype.num)
+            if known is not None:
+                number = known.get(b)
+                return a, _number(b, a.dtype) if number is None else number
+        elif kind is a.__class__ and a.dtype is b.dtype:
+            return operands
+        elif a.__class__ is float or a.__class__ is int:  # as in 1 - x
+            known = _numbers.get(b.dtype.num)
+            if known is not None:
+                number = known.get(a)
+                return _number(a, b.dtype) if number is None else number, b
+    common = result_type(*operands)
+    return [
+        _number(v, common)
+        if not hasattr(v, "dtype")
+        else v
+        if v.dtype == common
+        else v.astype(common)
+        for v in operands
+    ]
 
 
-def promote_to_float(arrays: list, count: int) -> None:
+def promote_to_float(operands: Sequence) -> Sequence:
     """As `promote`; integers and booleans become the default dtype (as in `exp` or `/`)."""
-    promote(arrays, count)
-    for i in range(count):
-        if arrays[i].dtype.kind != "f":
-            arrays[i] = arrays[i].astype(_default_dtype.numpy)
+    operands = promote(operands)
+    if operands[0].dtype.kind == "f":
+        return operands
+    return [v.astype(_default_dtype.numpy) for v in operands]

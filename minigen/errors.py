@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+from minigen import backend
 
 _INSIDE = str(Path(__file__).parent)
 
@@ -34,14 +36,14 @@ def describe(value: Any) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def explained(name: str, parameters: Sequence[str], args: Sequence, error: Exception) -> Exception:
+def explained(operation: Any, args: Sequence, error: Exception) -> Exception:
     """The same error with the name of the operation and what it was given."""
     if isinstance(error, ShapeError):
         return error
-    names = [*parameters, *[parameters[-1]] * len(args)]
+    names = [*operation.parameters, *[operation.parameters[-1]] * len(args)]
     given = ", ".join(f"{n} = {describe(a)}" for n, a in zip(names, args))
     kind = next((k for k in (IndexError, TypeError) if isinstance(error, k)), ShapeError)
-    return kind(f"{name}: {error} (given {given})")
+    return kind(f"{operation.name}: {error} (given {given})")
 
 
 def freed(name: str) -> RuntimeError:
@@ -80,15 +82,21 @@ def rule_shape(name: str, arguments: Sequence[str], given: tuple, wanted: tuple)
     )
 
 
-def not_finite(name: str, what: str) -> RuntimeError:
-    return RuntimeError(f"{name} made {what} out of finite numbers, at {caller()}")
+def check_finite(name: str, arrays: Iterable, output: Any) -> None:
+    """Raise RuntimeError if an operation made NaN or infinity out of finite numbers."""
+    if not backend.all_finite(output) and all(map(backend.all_finite, arrays)):
+        what = backend.nonfinite_name(output)
+        raise RuntimeError(f"{name} made {what} out of finite numbers, at {caller()}")
 
 
-def gradient_not_finite(name: str, what: str, line: str) -> RuntimeError:
-    return RuntimeError(
-        f"the gradient of {name} became {what} from a finite cotangent; its forward ran at "
-        f"{line or 'a line outside detect_anomaly'}"
-    )
+def check_gradient(name: str, line: str, g: Any, gradient: Any) -> None:
+    """The same for the gradient of an operation, whose forward ran at `line`."""
+    before, after = (getattr(v, "array", v) for v in (g, gradient))
+    if backend.all_finite(before) and not backend.all_finite(after):
+        raise RuntimeError(
+            f"the gradient of {name} became {backend.nonfinite_name(after)} from a finite "
+            f"cotangent; its forward ran at {line}"
+        )
 
 
 NOT_RECORDED = (
