@@ -1,13 +1,7 @@
 """minigen: generative models from first principles."""
 
 from minigen import autograd
-from minigen.backend import (
-    Generator,
-    default_generator,
-    device,
-    initial_seed,
-    manual_seed,
-)
+from minigen.devices import device
 from minigen.dtypes import (
     bool_ as bool,
 )
@@ -33,6 +27,7 @@ from minigen.modes import (
     set_grad_enabled,
 )
 from minigen.ops import *
+from minigen.random import Generator, default_generator, initial_seed, manual_seed
 from minigen.tensor import Size, Tensor
 from minigen.version import __version__
 

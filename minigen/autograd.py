@@ -10,20 +10,11 @@ How to read this file, in order:
    younger than the nodes it came from, so *descending order of creation* is a topological order:
    no recursion, no counters.  (Linnainmaa 1970; Baydin et al. 2018, arXiv:1502.05767, section 3.2.)
 
-A gradient rule is called with the cotangent `g`, the gradient of the final result with respect to
-the operation's output, and returns the gradient with respect to one argument: a vector-Jacobian
-product.  Its parameter names say what else it needs, and exactly that is kept alive until backward:
-
-    @differentiable
-    def mul(input, other):
-        return input * other
-
-    mul.gradients(
-        input=lambda g, other: g * other,
-        other=lambda g, input: g * input)
-
-Called with arrays alone, an operation is its bare function.  So one rule serves twice: on arrays in
-an ordinary backward, and on tensors, leaving a graph of the gradient behind, under `create_graph`.
+A gradient rule (`minigen.operation`) is called with the cotangent `g`, the gradient of the final
+result with respect to the operation's output, and returns the gradient with respect to one
+argument: a vector-Jacobian product.  Called with arrays alone, an operation is its bare function.
+So one rule serves twice: on arrays in an ordinary backward, and on tensors, leaving a graph of the
+gradient behind, under `create_graph`.
 
 This module knows no derivative and no function of NumPy.
 """
@@ -38,6 +29,7 @@ from operator import attrgetter
 from typing import Any
 
 from minigen import backend, errors
+from minigen.dtypes import promote_to_float
 from minigen.modes import ANOMALY, GRAD, INFERENCE, enable_grad, mode, no_grad
 from minigen.operation import Operation, Rule
 
@@ -54,7 +46,7 @@ class Version:
         self.where = ""
 
 
-_INFERENCE = Version()  # of everything that is made in inference_mode
+INFERENCE_VERSION = Version()  # of everything that is made in inference_mode
 
 
 class View:
@@ -132,7 +124,7 @@ def use_tensor_type(kind: type) -> None:
 
 def wrap(array: Any) -> Any:
     """A new tensor around `array` that needs no gradient."""
-    t = _new(_tensor_type)
+    t: Any = _new(_tensor_type)
     t.array = array
     t._requires_grad = False
     t.node = t.grad = t._version = t._view = t._hooks = None
@@ -180,7 +172,7 @@ class Node:
     def guard(self, position: int, saved: Variable) -> Variable:
         """Remember the version of what is saved; returns it."""
         version = saved.version()
-        if version is _INFERENCE:
+        if version is INFERENCE_VERSION:
             raise errors.saved_in_inference(self.operation.name, self.operation.slots[position])
         if self.guards is None:
             self.guards = []
@@ -360,6 +352,7 @@ def _general(operation: Operation, compute: Callable) -> Callable:
 def _binary(operation: Operation, compute: Callable) -> Callable:
     """The same, unrolled for arithmetic on two operands: most calls, on the smallest arrays."""
     promote: Any = operation.promote
+    to_float = promote is promote_to_float
 
     def apply(input: Any, other: Any) -> Any:
         a, b, tracked = input, other, 0
@@ -378,7 +371,11 @@ def _binary(operation: Operation, compute: Callable) -> Callable:
                 tracked += 2
             b = b.array
         try:
-            if a.__class__ is not b.__class__ or a.dtype is not b.dtype:
+            if (
+                a.__class__ is not b.__class__
+                or a.dtype is not b.dtype
+                or (to_float and a.dtype.kind != "f")
+            ):
                 a, b = promote((a, b))
             output = compute(a, b)
         except (ValueError, TypeError, IndexError) as error:
@@ -400,12 +397,7 @@ _ndarray = type(backend.as_array(0.0))
 
 
 def _wrap_many(
-    operation: Operation,
-    view: Callable | None,
-    args: tuple,
-    arrays: list,
-    tracked: int,
-    outputs: Any,
+    operation: Operation, view: Any, args: tuple, arrays: list, tracked: int, outputs: Any
 ) -> tuple:
     """Wrap several outputs: the node of each only says which output of a common node it is."""
     results = [wrap(array) for array in outputs]
@@ -438,7 +430,7 @@ def _share(result: Variable, operation: Callable, args: tuple) -> None:
 def _observe(operation: Operation, flags: int, arrays: Iterable, result: Variable) -> None:
     """What inference_mode and detect_anomaly do to a new result."""
     if flags & INFERENCE:
-        result._version = _INFERENCE
+        result._version = INFERENCE_VERSION
     if flags & ANOMALY:
         errors.check_finite(operation.name, arrays, result.array)
         if result.node is not None:
@@ -465,11 +457,7 @@ class _Walk:
     """
 
     def __init__(
-        self,
-        roots: Sequence[Variable],
-        targets: Sequence[Variable] | None,
-        retain: bool,
-        create: bool,
+        self, roots: Sequence[Variable], targets: Sequence | None, retain: bool, create: bool
     ) -> None:
         self.retain, self.create = retain, create
         self.pending: dict = {}  # Node or leaf -> the sum of the cotangents that reached it so far
@@ -604,9 +592,8 @@ def _reconnect(node: Node, rule: Rule, values: Sequence) -> Sequence:
     return connected
 
 
-def _through_formula(node: Node, g: Any) -> Iterable:
+def _through_formula(node: Any, g: Any) -> Iterable:
     """(parent, gradient) pairs of an operation whose rules are not differentiable."""
-    assert node.inputs is not None and node.operation.formula is not None
     sources = [v for v in node.inputs if isinstance(v, Variable) and v._requires_grad]
     aliases = {id(v): identity(v) for v in sources}
     output = node.operation.formula(*(aliases.get(id(v), v) for v in node.inputs))
@@ -616,11 +603,9 @@ def _through_formula(node: Node, g: Any) -> Iterable:
 
 
 def _run_hook(hook: Callable, gradient: Any) -> Any:
-    if isinstance(gradient, Variable):
-        replaced = hook(gradient)
-        return gradient if replaced is None else replaced
-    replaced = hook(wrap(backend.as_array(gradient)))
-    return gradient if replaced is None else replaced.array
+    bare = not isinstance(gradient, Variable)
+    replaced = hook(wrap(backend.as_array(gradient)) if bare else gradient)
+    return gradient if replaced is None else replaced.array if bare else replaced
 
 
 def _tensors(values: Any) -> tuple:
@@ -707,6 +692,7 @@ def grad(
             gradient = backend.zeros_like(target.array)
         elif gradient is None and not allow_unused:
             raise RuntimeError(errors.UNUSED)
-        known = gradient is None or isinstance(gradient, Variable)
-        results.append(gradient if known else wrap(backend.as_array(gradient)))
+        if gradient is not None and not isinstance(gradient, Variable):
+            gradient = wrap(backend.as_array(gradient))
+        results.append(gradient)
     return tuple(results)

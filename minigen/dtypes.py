@@ -119,7 +119,8 @@ _numbers: dict[int, dict] = {d.numpy.num: {} for d in (float16, float32, float64
 
 def _number(value: Any, d: np.dtype) -> np.ndarray:
     """A Python number as a 0-d array, which NumPy combines faster; the latest are remembered."""
-    array = np.asarray(value, d)
+    with np.errstate(all="ignore"):  # 1e300 is infinite in float32, 300 is 44 in uint8
+        array = np.asarray(value).astype(d)
     array.flags.writeable = False
     known = _numbers.get(d.num)
     if known is not None and value:  # 0.0 and -0.0 would share one key

@@ -55,8 +55,8 @@ def freed(name: str) -> RuntimeError:
 
 def changed(name: str, argument: str, saved: int, now: int, where: str) -> RuntimeError:
     return RuntimeError(
-        f"{name} saved its {argument!r} for a gradient, but it was changed in place since (saved at "
-        f"version {saved}, now at version {now}), last by {where}\n"
+        f"{name} saved its {argument!r} for a gradient, but it was changed in place since (saved "
+        f"at version {saved}, now at version {now}), last by {where}\n"
         "Make a new tensor there (x = x + 1 in place of x += 1), or change a clone()."
     )
 
@@ -77,8 +77,8 @@ def rule_failed(name: str, arguments: Sequence[str], error: Exception) -> Runtim
 
 def rule_shape(name: str, arguments: Sequence[str], given: tuple, wanted: tuple) -> RuntimeError:
     return RuntimeError(
-        f"the gradient rule of {name} for {', '.join(arguments)} returned shape {given} for an input "
-        f"of shape {wanted}"
+        f"the gradient rule of {name} for {', '.join(arguments)} returned shape {given} for an "
+        f"input of shape {wanted}"
     )
 
 

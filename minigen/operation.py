@@ -79,6 +79,7 @@ class Operation:
         self.variadic = parameters[-1].kind is inspect.Parameter.VAR_POSITIONAL
         self.arity = len(parameters) - self.variadic
         self.operands = sum(p.default is inspect.Parameter.empty for p in parameters)
+        self.defaults = tuple(p.default for p in parameters)
         self.slots = [*self.parameters, "output", *saves]
         self.rules: list[Rule] = []
         self.plans: dict[int, list[Rule]] = {}
@@ -119,6 +120,8 @@ class Operation:
 
     def complete(self, args: tuple, kwargs: dict) -> tuple:
         """All arguments of a call in order, defaults filled in, NumPy's names for PyTorch's."""
+        if not kwargs and self.operands <= len(args) <= self.arity:
+            return args + self.defaults[len(args) :]
         for alias, name in (("axis", "dim"), ("keepdims", "keepdim")):
             if alias in kwargs and name in self.parameters:
                 kwargs[name] = kwargs.pop(alias)

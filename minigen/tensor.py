@@ -8,55 +8,20 @@ memory, dtype, device and shape, its conversions to Python and NumPy, its place 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from minigen import autograd, backend, dtypes
 from minigen.autograd import Node, Variable, wrap
+from minigen.hooks import RemovableHandle
+from minigen.methods import Methods
 from minigen.printing import format_tensor
+from minigen.size import Size
 
 
-class Size(tuple):
-    """The shape of a tensor: a tuple of ints that can count its elements.
-
-    >>> Size((2, 3)).numel()
-    6
-    """
-
-    __slots__ = ()
-
-    def numel(self) -> int:
-        count = 1
-        for n in self:
-            count *= n
-        return count
-
-    def __repr__(self) -> str:
-        return f"minigen.Size({list(self)})"
-
-
-class RemovableHandle:
-    """What registering a hook returns; `remove()` takes the hook off again."""
-
-    def __init__(self, hooks: Any, hook: Any) -> None:
-        self._hooks, self._hook = hooks, hook
-
-    def remove(self) -> None:
-        if isinstance(self._hooks, dict):
-            self._hooks.pop(self._hook, None)
-        elif self._hook in self._hooks:
-            self._hooks.remove(self._hook)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.remove()
-
-
-class Tensor(Variable):
+class Tensor(Methods, Variable):
     """An n-dimensional array that remembers how it was computed.
 
     Make one with `minigen.tensor`, `zeros`, `randn`, `from_numpy`, ...; `Tensor(2, 3)` and
@@ -75,31 +40,6 @@ class Tensor(Variable):
 
     __slots__ = ()
     __array_priority__ = 1000  # ndarray + Tensor is left to Tensor.__radd__
-
-    if TYPE_CHECKING:  # the methods that minigen.ops attaches
-
-        def __getattr__(self, name: str) -> Any: ...
-        def __add__(self, other: Any) -> Tensor: ...
-        def __radd__(self, other: Any) -> Tensor: ...
-        def __sub__(self, other: Any) -> Tensor: ...
-        def __rsub__(self, other: Any) -> Tensor: ...
-        def __mul__(self, other: Any) -> Tensor: ...
-        def __rmul__(self, other: Any) -> Tensor: ...
-        def __truediv__(self, other: Any) -> Tensor: ...
-        def __rtruediv__(self, other: Any) -> Tensor: ...
-        def __pow__(self, other: Any) -> Tensor: ...
-        def __rpow__(self, other: Any) -> Tensor: ...
-        def __matmul__(self, other: Any) -> Tensor: ...
-        def __neg__(self) -> Tensor: ...
-        def __invert__(self) -> Tensor: ...
-        def __and__(self, other: Any) -> Tensor: ...
-        def __or__(self, other: Any) -> Tensor: ...
-        def __lt__(self, other: Any) -> Tensor: ...
-        def __le__(self, other: Any) -> Tensor: ...
-        def __gt__(self, other: Any) -> Tensor: ...
-        def __ge__(self, other: Any) -> Tensor: ...
-        def __getitem__(self, index: Any) -> Tensor: ...
-        def __setitem__(self, index: Any, value: Any) -> None: ...
 
     def __new__(cls, *data: Any) -> Any:
         dtype = dtypes.get_default_dtype().numpy
@@ -155,27 +95,6 @@ class Tensor(Variable):
         """The number of elements."""
         return self.array.size
 
-    nelement = numel
-
-    def element_size(self) -> int:
-        """Bytes of one element."""
-        return self.array.itemsize
-
-    def stride(self, dim: int | None = None) -> Any:
-        """Elements (not bytes) between neighbours along each dimension, or along one."""
-        strides = tuple(s // self.array.itemsize for s in self.array.strides)
-        return strides if dim is None else strides[dim]
-
-    def is_contiguous(self) -> bool:
-        return bool(self.array.flags.c_contiguous)
-
-    def data_ptr(self) -> int:
-        """The address of the first element."""
-        return int(self.array.__array_interface__["data"][0])
-
-    def is_floating_point(self) -> bool:
-        return self.array.dtype.kind == "f"
-
     # ------------------------------------------------------------------ its place in the graph
 
     @property
@@ -189,12 +108,11 @@ class Tensor(Variable):
         self.requires_grad_(flag)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Ask for a gradient of this leaf, or stop asking.  Raises RuntimeError for other tensors."""
+        """Ask for a gradient of this leaf, or stop asking; RuntimeError for other tensors."""
         if self.node is not None:
             if not requires_grad:
                 raise RuntimeError(
-                    "requires_grad can be switched off for leaves only; detach() gives a tensor that "
-                    "is cut off from the graph"
+                    "requires_grad can be switched off for leaves only; use detach()"
                 )
         elif requires_grad and self.array.dtype.kind != "f":
             raise RuntimeError(
@@ -229,13 +147,6 @@ class Tensor(Variable):
         result = wrap(self.array)
         result._version = self.version()
         return result
-
-    @property
-    def _is_view(self) -> bool:
-        return self._view is not None
-
-    def is_inference(self) -> bool:
-        return self._version is autograd._INFERENCE
 
     def backward(
         self,
@@ -273,94 +184,10 @@ class Tensor(Variable):
 
         self.register_hook(keep)
 
-    # ------------------------------------------------------------------ to Python and NumPy
-
-    def numpy(self, *, force: bool = False) -> Any:
-        """The NumPy array that shares this tensor's memory.
-
-        Raises RuntimeError if the tensor is part of a graph or on a GPU, unless `force`.
-        """
-        if not force and self.requires_grad:
-            raise RuntimeError("numpy(): the tensor requires grad; use x.detach().numpy()")
-        if not force and self.device.type != "cpu":
-            raise TypeError("numpy(): the tensor is on a GPU; use x.cpu().numpy()")
-        return backend.to_device(self.array, backend.CPU)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        array = self.numpy()
-        return np.array(array, dtype=dtype, copy=copy) if dtype or copy else array
-
-    def item(self) -> Any:
-        """The value of a tensor with one element, as a Python number."""
-        if self.array.size != 1:
-            raise RuntimeError(
-                f"item(): only one element can become a number, this has {self.array.size}"
-            )
-        return self.array.item()
-
-    def tolist(self) -> Any:
-        return self.array.tolist()
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __index__(self) -> int:
-        if self.array.dtype.kind == "f":
-            raise TypeError("only integer tensors of one element can be used as an index")
-        return int(self.item())
-
-    def __bool__(self) -> bool:
-        if self.array.size != 1:
-            raise RuntimeError(
-                f"the truth of a tensor with {self.array.size} values is ambiguous; use any() or all()"
-            )
-        return bool(self.array.item())
-
-    def __len__(self) -> int:
-        if self.array.ndim == 0:
-            raise TypeError("len() of a 0-d tensor")
-        return self.array.shape[0]
-
-    def __iter__(self) -> Iterator[Tensor]:
-        if self.array.ndim == 0:
-            raise TypeError("iteration over a 0-d tensor")
-        return iter(self.unbind(0))
-
-    def __contains__(self, value: Any) -> bool:
-        return bool((self.array == (value.array if isinstance(value, Tensor) else value)).any())
-
     __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         return format_tensor(self)
-
-    def __format__(self, spec: str) -> str:
-        if self.array.ndim == 0 and spec:
-            return format(self.array.item(), spec)
-        return format(str(self), spec) if spec else str(self)
-
-    def __deepcopy__(self, memo: dict) -> Tensor:
-        if self.node is not None:
-            raise RuntimeError("only leaves can be deep-copied; detach() first")
-        copy = (
-            type(self)._of(wrap(self.array.copy()))
-            if type(self) is not Tensor
-            else wrap(self.array.copy())
-        )
-        copy._requires_grad = self._requires_grad
-        if self.grad is not None:
-            copy.grad = self.grad.detach().clone()
-        memo[id(self)] = copy
-        return copy
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        raise TypeError(
-            "tensors are not pickled: a pickle can run any code when it is opened. "
-            "Use minigen.save_file / load_file (safetensors), or x.numpy()"
-        )
 
 
 autograd.use_tensor_type(Tensor)

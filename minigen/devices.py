@@ -1,0 +1,84 @@
+"""Devices, and how an array gets from one to another."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+
+class device:
+    """Where an array lives: `device("cpu")` or `device("cuda")`, `device("cuda:1")`.
+
+    >>> device("cpu") == device("cpu"), device("cuda", 0).index
+    (True, 0)
+    """
+
+    __slots__ = ("index", "type")
+
+    def __init__(self, name: str | device, index: int | None = None) -> None:
+        if isinstance(name, device):
+            index = name.index
+        kind, _, number = str(name).partition(":")
+        if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+            raise RuntimeError(f"device {name!r} is not offered; choose 'cpu' or 'cuda[:INDEX]'")
+        self.type: str = kind
+        self.index: int | None = int(number) if number else index
+
+    def __repr__(self) -> str:
+        return f"device(type={self.type!r}" + (
+            ")" if self.index is None else f", index={self.index})"
+        )
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, device) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+
+CPU = device("cpu")
+
+
+def cupy() -> ModuleType:
+    """CuPy, imported on first use; RuntimeError says which of three things is amiss."""
+    try:
+        import cupy as module
+    except ImportError as error:
+        raise RuntimeError(
+            "device 'cuda' needs CuPy, which is not installed: pip install 'minigen[cuda]'"
+        ) from error
+    try:
+        count = module.cuda.runtime.getDeviceCount()
+    except module.cuda.runtime.CUDARuntimeError as error:
+        raise RuntimeError(
+            "CuPy is installed, but no NVIDIA driver answers it "
+            f"({error}); install the driver or use device='cpu'"
+        ) from error
+    if count == 0:
+        raise RuntimeError("CuPy and a driver are there, but no GPU; use device='cpu'")
+    return module
+
+
+def array_module(array: Any) -> ModuleType:
+    """`numpy` or `cupy`, whichever this array (or `device`) belongs to."""
+    if isinstance(array, device):
+        return np if array.type == "cpu" else cupy()
+    return np if isinstance(array, np.ndarray | np.generic) else cupy()
+
+
+def device_of(array: Any) -> device:
+    return CPU if isinstance(array, np.ndarray) else device("cuda", array.device.id)
+
+
+def to_device(array: Any, where: device) -> Any:
+    """The array on that device; itself if it is there already."""
+    if where.type == "cpu":
+        return array if isinstance(array, np.ndarray) else array.get()
+    module = cupy()
+    with module.cuda.Device(where.index or 0):
+        return module.asarray(array)
