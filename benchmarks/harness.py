@@ -1,0 +1,142 @@
+"""How minigen is timed: contenders interleaved in one process, threads pinned alike, medians.
+
+* `pin(threads)` must run before NumPy and torch are imported: it sets every library's thread count.
+* `compare` warms every contender up (so compilation is never timed), then runs them in turns, every
+  other round in reverse order, and repeats a block in which the kernel reports that our process had
+  to wait for a core (Linux's /proc/pressure/cpu): on a shared machine this filter decides whether a
+  figure means anything.
+* A ratio is the median of the ratios within each round; nobody's absolute time is quoted.
+* `record` writes a JSON file with the facts of the machine into benchmarks/results/.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+
+
+def pin(threads: int) -> None:
+    """Give every library the same number of threads; call before importing any of them."""
+    for name in _THREAD_VARIABLES:
+        os.environ[name] = str(threads)
+
+
+def torch_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def _stalled() -> float:
+    """Seconds that some task of this machine has waited for a core so far; 0 where unknown."""
+    try:
+        with open("/proc/pressure/cpu") as pressure:
+            return int(pressure.readline().rsplit("total=", 1)[1]) * 1e-6
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
+def _block(function: Callable[[], Any], calls: int) -> float:
+    start = time.perf_counter()
+    for _ in range(calls):
+        function()
+    return (time.perf_counter() - start) / calls
+
+
+def compare(
+    contenders: dict[str, Callable[[], Any]],
+    rounds: int = 21,
+    block_seconds: float = 0.05,
+    settle_seconds: float = 0.0,
+    retries: int = 6,
+) -> dict[str, Any]:
+    """Time the contenders against the first of them.
+
+    settle_seconds: pause before each block, for thread pools of the others to fall asleep; the
+    contender then runs once unmeasured.  Returns, by name, the median seconds a call, the quartiles
+    and `ratio`: its time over the first one's, the median over the rounds.
+    """
+    calls = {}
+    for name, function in contenders.items():
+        for _ in range(3):
+            function()
+        calls[name] = max(1, round(block_seconds / max(_block(function, 1), 1e-7)))
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    disturbed = total = 0
+    for index in range(rounds):
+        for name in list(contenders)[:: 1 if index % 2 == 0 else -1]:
+            for attempt in range(retries):
+                if settle_seconds:
+                    time.sleep(settle_seconds)
+                    contenders[name]()
+                before = _stalled()
+                seconds = _block(contenders[name], calls[name])
+                stalled = _stalled() - before
+                total += 1
+                if stalled < 0.02 * seconds * calls[name]:
+                    break
+                disturbed += 1
+                time.sleep(0.02 * (attempt + 1))
+            times[name].append(seconds)
+    first = next(iter(contenders))
+    return {
+        "disturbed_blocks": f"{disturbed} of {total}",
+        **{
+            name: {
+                "seconds": statistics.median(values),
+                "quartiles": statistics.quantiles(values, n=4)[::2],
+                "ratio": statistics.median(v / b for v, b in zip(values, times[first])),
+            }
+            for name, values in times.items()
+        },
+    }
+
+
+def machine(packages: Iterable[str] = ("numpy", "numba", "torch", "autograd", "dezero")) -> dict:
+    """What one has to know to read a figure."""
+    model = platform.processor()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(
+            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
+        )
+    except (OSError, StopIteration):
+        pass
+    versions = {}
+    for package in ("minigen", *packages):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "versions": versions,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def record(name: str, content: dict[str, Any], folder: Path = RESULTS) -> Path:
+    """Write `content` and the machine's facts to folder/name.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    text = json.dumps({"machine": machine(), **content}, indent=2, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+    return path
