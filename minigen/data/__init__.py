@@ -1,1 +1,30 @@
-"""Data."""
+"""Data: what is embedded, what can be downloaded, loaders, tokenizers.
+
+`load_*` reads what came with minigen; `fetch_*` downloads, verifies and keeps. `DataLoader` makes
+batches of either, or of any `Dataset`.
+"""
+
+from minigen.data.collate import default_collate
+from minigen.data.dataset import ConcatDataset, Dataset, Subset, TensorDataset, random_split
+from minigen.data.download import FetchError
+from minigen.data.embedded import (
+    Electrocardiogram,
+    LabelledImages,
+    Sunspots,
+    load_digits,
+    load_ecg,
+    load_mnist5k,
+    load_shakespeare,
+    load_sunspots,
+)
+from minigen.data.loader import DataLoader
+from minigen.data.ngram import NGram
+from minigen.data.remote import fetch_fashion_mnist, fetch_mnist, fetch_tinyshakespeare, read_idx
+from minigen.data.sampler import (
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
+from minigen.data.tokenizers import CharTokenizer
