@@ -28,10 +28,13 @@ from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Any
 
-from minigen import backend, errors
-from minigen.dtypes import promote_to_float
+from minigen import backend, dtypes, errors, modes
 from minigen.modes import ANOMALY, GRAD, INFERENCE, enable_grad, mode, no_grad
 from minigen.operation import Operation, Rule
+
+# PyTorch has these under this name, too
+detect_anomaly, inference_mode = modes.detect_anomaly, modes.inference_mode
+set_grad_enabled = modes.set_grad_enabled
 
 # ------------------------------------------------------------------ 1. a tensor, to the graph
 
@@ -113,13 +116,7 @@ class Variable:
 
 
 _new = object.__new__
-_tensor_type: type = Variable
-
-
-def use_tensor_type(kind: type) -> None:
-    """Make `kind` the class of all results; `minigen.tensor` calls this with Tensor."""
-    global _tensor_type
-    _tensor_type = kind
+_tensor_type: type = Variable  # minigen.tensor puts Tensor here
 
 
 def wrap(array: Any) -> Any:
@@ -193,12 +190,12 @@ class Node:
 _next_age = itertools.count(0, -1).__next__
 
 
-def _node(operation: Operation, shape: Any, dtype: Any) -> Node:
+def _node(operation: Operation, output: Any) -> Any:
     node = _new(Node)
     node.operation = operation
     node.age = _next_age()
-    node.shape = shape
-    node.dtype = dtype
+    node.shape = output.shape
+    node.dtype = output.dtype
     node.edges = []
     node.guards = node.hooks = node.index = node.inputs = node.line = None
     return node
@@ -219,17 +216,16 @@ def _record(
 
     `tracked` has bit i set where argument i needs a gradient.
     """
-    rules = operation.plans.get(tracked)
-    if rules is None:
-        rules = operation.plan(tracked)
-    if not rules:
+    plan = operation.plans.get(tracked)
+    if plan is None:
+        plan = operation.plan(tracked)
+    if not plan:
         return
-    output = result.array
-    node = result.node = _node(operation, output.shape, output.dtype)
+    node = result.node = _node(operation, result.array)
     result._requires_grad = True
-    for rule in rules:
-        if rule.single:
-            source = args[rule.position]
+    for rule, position, wants in plan:
+        if position >= 0:
+            source = args[position]
             parent = source.node or source
         else:
             parent = [
@@ -237,9 +233,9 @@ def _record(
                 for s in (args[operation.arity :] if operation.variadic else rule.among(args))
             ]
         values: Any = ()
-        if rule.wants:
+        if wants:
             values = []
-            for want in rule.wants:
+            for want in wants:
                 if want < 0:
                     value = arrays[~want].shape
                 elif want < operation.arity:
@@ -251,7 +247,7 @@ def _record(
                 else:
                     value = _made(node, want - len(operation.parameters), result, extra)
                 values.append(value)
-        node.edges.append((rule, parent, values))  # type: ignore[union-attr]
+        node.edges.append((rule, parent, values))
     if operation.formula is not None:
         node.inputs = args
         for position, value in enumerate(args):
@@ -352,7 +348,8 @@ def _general(operation: Operation, compute: Callable) -> Callable:
 def _binary(operation: Operation, compute: Callable) -> Callable:
     """The same, unrolled for arithmetic on two operands: most calls, on the smallest arrays."""
     promote: Any = operation.promote
-    to_float = promote is promote_to_float
+    special = promote is not dtypes.promote  # it may do more than find a common dtype
+    numbers = dtypes.NUMBERS
 
     def apply(input: Any, other: Any) -> Any:
         a, b, tracked = input, other, 0
@@ -364,7 +361,9 @@ def _binary(operation: Operation, compute: Callable) -> Callable:
             a = a.array
         elif not isinstance(b, Variable):
             return compute(a, b)
-        if isinstance(b, Variable):
+        if b.__class__ is float:
+            b = numbers.get(a.dtype.num, {}).get(b, b)
+        elif isinstance(b, Variable):
             if b._view is not None:
                 b.refresh()
             if b._requires_grad:
@@ -374,7 +373,7 @@ def _binary(operation: Operation, compute: Callable) -> Callable:
             if (
                 a.__class__ is not b.__class__
                 or a.dtype is not b.dtype
-                or (to_float and a.dtype.kind != "f")
+                or (special and a.dtype.kind != "f")
             ):
                 a, b = promote((a, b))
             output = compute(a, b)
@@ -406,7 +405,7 @@ def _wrap_many(
         common = results[0].node
         common.shape = [array.shape for array in outputs]
         for index, result in enumerate(results):
-            result.node = _node(operation, result.array.shape, result.array.dtype)
+            result.node = _node(operation, result.array)
             result.node.index, result.node.edges = index, [(None, common, ())]
             result._requires_grad = True
     for index, result in enumerate(results):
@@ -419,12 +418,10 @@ def _wrap_many(
 
 def _share(result: Variable, operation: Callable, args: tuple) -> None:
     """Make `result` a view of its first argument, unless its array turned out to be a copy."""
-    base, owner = args[0], result.array.base
-    if isinstance(base, Variable) and owner is not None:
-        memory = base.array
-        if owner is memory or owner is memory.base:
-            result._version = base.version()
-            result._view = View(operation, base, args[1:])
+    base = args[0]
+    if isinstance(base, Variable) and backend.owner(result.array) is backend.owner(base.array):
+        result._version = base.version()
+        result._view = View(operation, base, args[1:])
 
 
 def _observe(operation: Operation, flags: int, arrays: Iterable, result: Variable) -> None:
@@ -456,47 +453,89 @@ class _Walk:
     tensors, and the very same rules then record what they do.
     """
 
-    def __init__(
-        self, roots: Sequence[Variable], targets: Sequence | None, retain: bool, create: bool
-    ) -> None:
+    def __init__(self, roots: dict, targets: Sequence | None, retain: bool, create: bool) -> None:
         self.retain, self.create = retain, create
-        self.pending: dict = {}  # Node or leaf -> the sum of the cotangents that reached it so far
-        self.queue: list = []  # the pending nodes, youngest first: (age, node)
-        self.shared: set = set()  # leaves whose gradient's memory may belong to somebody else
+        self.pending = roots  # Node or leaf -> the sum of the cotangents that reached it so far
+        self.queue = sorted((r.age, r) for r in roots if r.__class__ is Node)  # youngest first
+        self.shared = set(roots)  # leaves whose gradient's memory may belong to somebody else
         self.keys = None if targets is None else {t.node or t for t in targets}
         self.wanted = None if self.keys is None else _leading_to(self.keys, roots)
         self.found: dict = {}
 
-    def add(self, parent: Any, gradient: Any) -> None:
-        """Add a gradient to what is pending for a node or leaf."""
+    def run(self) -> None:
+        pending, queue, wanted, create = self.pending, self.queue, self.wanted, self.create
+        while queue:
+            node = heappop(queue)[1]
+            g = pending.pop(node)
+            if node.hooks:
+                for hook in tuple(node.hooks):
+                    g = _run_hook(hook, g)
+            if wanted is not None:
+                if node in self.keys:  # type: ignore[operator]
+                    self.found[node] = g
+                if not any(parent in wanted for parent in _parents(node)):
+                    continue
+            if node.index is not None:
+                self.collect(node, g)
+                continue
+            guarded = node.guards is not None
+            if guarded or node.edges is None:
+                node.check()
+            if create and node.operation.formula is not None:
+                for parent, gradient in _through_formula(node, g):
+                    self.deliver(node, None, parent, gradient, g)
+                continue
+            for rule, parent, values in node.edges:  # type: ignore[union-attr]
+                if create:
+                    values = _reconnect(node, rule, values)
+                elif guarded:
+                    values = [v.array if isinstance(v, Variable) else v for v in values]
+                try:
+                    gradient = rule.function(g, *values)
+                except Exception as error:
+                    raise errors.rule_failed(node.operation.name, rule.names, error) from error
+                if rule.single:
+                    self.deliver(node, rule, parent, gradient, g)
+                else:
+                    for each, part in zip(parent, gradient):
+                        if each is not None:
+                            self.deliver(node, rule, each, part, g)
+            if guarded and not self.retain:
+                node.edges = node.guards = node.inputs = None
+        self.finish()
+
+    def deliver(self, node: Node, rule: Rule | None, parent: Any, gradient: Any, g: Any) -> None:
+        """Bring one gradient into its parent's shape and dtype, and add it to what is pending."""
+        if gradient is None:
+            return
+        array = gradient.array if self.create else gradient
+        inner = parent.__class__ is Node
+        target = parent if inner else parent.array
+        if not inner and (array is g or array.base is not None):
+            self.shared.add(parent)
+        if node.line is not None:
+            errors.check_gradient(node.operation.name, node.line, g, gradient)
+        if array.shape != target.shape or array.dtype is not target.dtype:
+            gradient = _fit(gradient, target.shape, target.dtype, node, rule)
         known = self.pending.get(parent)
         if known is not None:
             self.pending[parent] = known + gradient
             self.shared.discard(parent)
             return
         self.pending[parent] = gradient
-        if parent.__class__ is Node:
+        if inner:
             heappush(self.queue, (parent.age, parent))
 
-    def run(self) -> None:
-        while self.queue:
-            node = heappop(self.queue)[1]
-            g = self.pending.pop(node)
-            if node.hooks:
-                for hook in tuple(node.hooks):
-                    g = _run_hook(hook, g)
-            if self.wanted is not None:
-                if node in self.keys:  # type: ignore[operator]
-                    self.found[node] = g
-                if not any(parent in self.wanted for parent in _parents(node)):
-                    continue
-            if node.index is None:
-                self.step(node, g)
-            else:  # one of several outputs: the common node gets a list of their cotangents
-                common = node.edges[0][1]
-                if common not in self.pending:
-                    self.add(common, [None] * len(common.shape))
-                self.pending[common][node.index] = g
+    def collect(self, node: Any, g: Any) -> None:
+        """Note the cotangent of one of several outputs at their common node, in a list."""
+        common = node.edges[0][1]
+        if common not in self.pending:
+            self.pending[common] = [None] * len(common.shape)
+            heappush(self.queue, (common.age, common))
+        self.pending[common][node.index] = g
+
+    def finish(self) -> None:
+        """What is still pending belongs to the leaves."""
         for leaf, gradient in self.pending.items():
             if self.keys is None:
                 leaf.accumulate(gradient, owned=leaf not in self.shared)
@@ -505,53 +544,10 @@ class _Walk:
                     gradient = _run_hook(hook, gradient)
                 self.found[leaf] = gradient
 
-    def step(self, node: Node, g: Any) -> None:
-        """Apply the rules of one node and hand the gradients to its parents."""
-        if node.guards is not None or node.edges is None:
-            node.check()
-        if self.create and node.operation.formula is not None:
-            for parent, gradient in _through_formula(node, g):
-                self.deliver(node, None, parent, gradient, g)
-            return
-        for rule, parent, values in node.edges:  # type: ignore[union-attr]
-            if self.create:
-                values = _reconnect(node, rule, values)
-            elif node.guards is not None:
-                values = [v.array if isinstance(v, Variable) else v for v in values]
-            try:
-                gradient = rule.function(g, *values)
-            except Exception as error:
-                raise errors.rule_failed(node.operation.name, rule.names, error) from error
-            if rule.single:
-                self.deliver(node, rule, parent, gradient, g)
-            else:
-                for each, part in zip(parent, gradient):
-                    if each is not None:
-                        self.deliver(node, rule, each, part, g)
-        if not self.retain and node.guards is not None:
-            node.edges = node.guards = node.inputs = None
 
-    def deliver(self, node: Node, rule: Rule | None, parent: Any, gradient: Any, g: Any) -> None:
-        """Bring one gradient into its parent's shape and dtype, and add it there."""
-        if gradient is None:
-            return
-        array = gradient.array if self.create else gradient
-        if parent.__class__ is Node:
-            shape, dtype = parent.shape, parent.dtype
-        else:
-            shape, dtype = parent.array.shape, parent.array.dtype
-            if array is g or array.base is not None:
-                self.shared.add(parent)
-        if node.line is not None:
-            errors.check_gradient(node.operation.name, node.line, g, gradient)
-        if array.shape != shape or array.dtype is not dtype:
-            gradient = _fit(gradient, shape, dtype, node, rule)
-        self.add(parent, gradient)
-
-
-def _leading_to(keys: set, roots: Iterable[Variable]) -> set:
+def _leading_to(keys: set, roots: Iterable) -> set:
     """The keys, and every node between the roots and one of them."""
-    seen = {root.node for root in roots if root.node is not None}
+    seen = {root for root in roots if root.__class__ is Node}
     stack = list(seen)
     while stack:
         for parent in _parents(stack.pop()):
@@ -619,7 +615,7 @@ def _start(
     given = (None,) * len(outputs) if cotangents is None else _tensors(cotangents)
     if len(given) != len(outputs):
         raise RuntimeError(f"backward: {len(outputs)} outputs, but {len(given)} gradients")
-    walk = _Walk(outputs, targets, retain, create)
+    roots: dict = {}
     for output, cotangent in zip(outputs, given):
         shape = output.array.shape
         if not output._requires_grad:
@@ -630,8 +626,9 @@ def _start(
             cotangent = wrap(backend.ones_like(output.array))
         elif cotangent.array.shape != shape:
             raise errors.rule_shape("backward", ("gradient",), cotangent.array.shape, shape)
-        walk.shared.add(output.node or output)
-        walk.add(output.node or output, cotangent if create else cotangent.array)
+        root, value = output.node or output, cotangent if create else cotangent.array
+        roots[root] = roots[root] + value if root in roots else value
+    walk = _Walk(roots, targets, retain, create)
     with enable_grad() if create else no_grad(), backend.quiet():
         walk.run()
     return walk.found

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 import minigen.kernels as kernels
-from minigen.devices import CPU, array_module, device, device_of, to_device
+from minigen.devices import CPU, array_module, device, device_of, owner, to_device
 from minigen.dtypes import DTYPES
 from minigen.random import Generator, default_generator, stream
 
 __all__ = [
     "CPU", "Array", "Generator", "all_finite", "array_module", "as_array", "cast",
-    "default_generator", "device", "device_of", "kernel", "nonfinite_name", "ones_like", "quiet",
-    "silent", "stream", "to_device", "zeros_like",
+    "default_generator", "device", "device_of", "kernel", "nonfinite_name", "ones_like", "owner",
+    "quiet", "silent", "stream", "to_device", "zeros_like",
 ]  # fmt: skip
 
 Array = Any  # numpy.ndarray or cupy.ndarray

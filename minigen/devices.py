@@ -82,3 +82,10 @@ def to_device(array: Any, where: device) -> Any:
     module = cupy()
     with module.cuda.Device(where.index or 0):
         return module.asarray(array)
+
+
+def owner(array: Any) -> Any:
+    """Who owns the memory that an array looks at, perhaps through other arrays."""
+    while (base := getattr(array, "base", None)) is not None:
+        array = base
+    return array

@@ -71,7 +71,7 @@ def set_default_dtype(d: dtype) -> None:
     _default_dtype = chosen
 
 
-def _pair(a: np.dtype, b: np.dtype) -> np.dtype:
+def combine(a: np.dtype, b: np.dtype) -> np.dtype:
     """PyTorch's promotion of two dtypes: a float beats every integer, otherwise as NumPy."""
     if (a.kind == "f") != (b.kind == "f"):
         return a if a.kind == "f" else b
@@ -103,18 +103,18 @@ def result_type(*operands: Any) -> np.dtype:
         else:
             raise TypeError(f"expects tensors or numbers, got {type(operand).__name__}")
         known = ranks[rank]
-        ranks[rank] = own if known is None else _pair(known, own)
+        ranks[rank] = own if known is None else combine(known, own)
     result: np.dtype | None = None
     for lower in ranks:
         if result is None or lower is None:
             result = result if lower is None else lower
         elif "biuf".index(lower.kind) // 3 > "biuf".index(result.kind) // 3 or result.kind == "b":
-            result = _pair(result, lower)
+            result = combine(result, lower)
     assert result is not None
     return result
 
 
-_numbers: dict[int, dict] = {d.numpy.num: {} for d in (float16, float32, float64)}
+NUMBERS: dict[int, dict] = {d.numpy.num: {} for d in (float16, float32, float64)}
 
 
 def _number(value: Any, d: np.dtype) -> np.ndarray:
@@ -122,7 +122,7 @@ def _number(value: Any, d: np.dtype) -> np.ndarray:
     with np.errstate(all="ignore"):  # 1e300 is infinite in float32, 300 is 44 in uint8
         array = np.asarray(value).astype(d)
     array.flags.writeable = False
-    known = _numbers.get(d.num)
+    known = NUMBERS.get(d.num)
     if known is not None and value:  # 0.0 and -0.0 would share one key
         if len(known) > 1000:
             known.clear()
@@ -136,18 +136,21 @@ def promote(operands: Sequence) -> Sequence:
         a, b = operands
         kind = b.__class__
         if kind is float or kind is int:
-            known = _numbers.get(a.dtype.num)
+            known = NUMBERS.get(a.dtype.num)
             if known is not None:
                 number = known.get(b)
                 return a, _number(b, a.dtype) if number is None else number
         elif kind is a.__class__ and a.dtype is b.dtype:
             return operands
         elif a.__class__ is float or a.__class__ is int:  # as in 1 - x
-            known = _numbers.get(b.dtype.num)
+            known = NUMBERS.get(b.dtype.num)
             if known is not None:
                 number = known.get(a)
                 return _number(a, b.dtype) if number is None else number, b
-    common = result_type(*operands)
+    return _cast(operands, result_type(*operands))
+
+
+def _cast(operands: Sequence, common: np.dtype) -> list:
     return [
         _number(v, common)
         if not hasattr(v, "dtype")
@@ -160,7 +163,19 @@ def promote(operands: Sequence) -> Sequence:
 
 def promote_to_float(operands: Sequence) -> Sequence:
     """As `promote`; integers and booleans become the default dtype (as in `exp` or `/`)."""
-    operands = promote(operands)
-    if operands[0].dtype.kind == "f":
-        return operands
-    return [v.astype(_default_dtype.numpy) for v in operands]
+    for operand in operands:
+        if hasattr(operand, "dtype") and operand.dtype.kind == "f":
+            return promote(operands) if len(operands) > 1 else operands
+    common = result_type(*operands)
+    return _cast(operands, common if common.kind == "f" else _default_dtype.numpy)
+
+
+def promote_tensors(operands: Sequence) -> Sequence:
+    """As `promote`, for operations that take no Python numbers in PyTorch.
+
+    Raises TypeError for a number.
+    """
+    for operand in operands:
+        if not hasattr(operand, "dtype"):
+            raise TypeError(f"expects tensors, got {operand!r}; make it one with minigen.tensor")
+    return promote(operands)

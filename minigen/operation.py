@@ -82,7 +82,7 @@ class Operation:
         self.defaults = tuple(p.default for p in parameters)
         self.slots = [*self.parameters, "output", *saves]
         self.rules: list[Rule] = []
-        self.plans: dict[int, list[Rule]] = {}
+        self.plans: dict[int, list] = {}  # what `plan` found, by `tracked`
         self.formula: Callable | None = None
 
     def gradients(self, **rules: Callable) -> None:
@@ -105,12 +105,16 @@ class Operation:
 
         return define
 
-    def plan(self, tracked: int) -> list[Rule]:
-        """The rules of the arguments whose bit is set in `tracked`; remembered in `plans`."""
-        rules = [rule for rule in self.rules if tracked & rule.mask]
+    def plan(self, tracked: int) -> list:
+        """(rule, position or -1, wants) for the arguments whose bit is set in `tracked`."""
+        plan = [
+            (rule, rule.position if rule.single else -1, rule.wants)
+            for rule in self.rules
+            if tracked & rule.mask
+        ]
         if not self.variadic:
-            self.plans[tracked] = rules
-        return rules
+            self.plans[tracked] = plan
+        return plan
 
     def define_formula(self, function: Callable) -> Callable:
         """Decorate the same function written in differentiable operations, from which gradients of

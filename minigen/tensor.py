@@ -190,7 +190,7 @@ class Tensor(Methods, Variable):
         return format_tensor(self)
 
 
-autograd.use_tensor_type(Tensor)
+autograd._tensor_type = Tensor
 
 
 def method(*names: str, reflected: str | None = None) -> Callable:
