@@ -1,0 +1,37 @@
+"""Kernels: pure functions of arrays, each a ladder of rungs from the textbook formula up.
+
+    operations()                 what there is
+    rungs("matmul")              the ladder of one operation
+    get("matmul", "numba")       one rung's function
+    use(matmul=mine)             swap a rung or a function of yours in under everything
+    select("matmul", a, b)       the function that is used for these arrays
+    why("matmul", a, b)          and the reason, in a sentence
+    on_compile                   called before Numba compiles a kernel; assign your own
+
+| folder       | operations                                                                  |
+|--------------|-----------------------------------------------------------------------------|
+| `matmul/`    | matmul                                                                      |
+| `attention/` | attention, attention_backward                                               |
+| `fused/`     | gelu, layer_norm, cross_entropy, each with its `_backward`; erf; adam       |
+
+Importing this package costs a few milliseconds; Numba is imported when one of its rungs first runs.
+"""
+
+from .checking import KernelError
+from .jit import Compilation, on_compile
+from .ladder import Operation, Rung
+from .registry import get, operations, rungs, select, use, why
+
+__all__ = [
+    "Compilation",
+    "KernelError",
+    "Operation",
+    "Rung",
+    "get",
+    "on_compile",
+    "operations",
+    "rungs",
+    "select",
+    "use",
+    "why",
+]

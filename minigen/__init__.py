@@ -1,4 +1,11 @@
-"""minigen: generative models from first principles."""
+"""minigen: generative models from first principles, under PyTorch's names.
+
+>>> import minigen
+>>> x = minigen.tensor([1.0, 2.0], requires_grad=True)
+>>> (x**2).sum().backward()
+>>> x.grad
+tensor([2., 4.])
+"""
 
 from minigen import autograd
 from minigen.devices import device
@@ -33,3 +40,6 @@ from minigen.version import __version__
 
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
+
+from minigen import nn, optim, utils  # noqa: E402  (they build on all of the above)
+from minigen.serialization import load_file, save_file  # noqa: E402

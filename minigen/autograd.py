@@ -349,7 +349,7 @@ def _binary(operation: Operation, compute: Callable) -> Callable:
     """The same, unrolled for arithmetic on two operands: most calls, on the smallest arrays."""
     promote: Any = operation.promote
     special = promote is not dtypes.promote  # it may do more than find a common dtype
-    numbers = dtypes.NUMBERS
+    numbers = {} if hasattr(promote, "tensors_only") else dtypes.NUMBERS
 
     def apply(input: Any, other: Any) -> Any:
         a, b, tracked = input, other, 0

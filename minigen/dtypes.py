@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ class dtype:
         return f"minigen.{self.name}"
 
     def __reduce__(self) -> str:
-        return self.name
+        return "bool_" if self.name == "bool" else self.name  # where this module keeps it
 
 
 float16, float32, float64 = dtype("float16"), dtype("float32"), dtype("float64")
@@ -51,6 +52,8 @@ def as_dtype(given: Any) -> dtype:
     if given in _PYTHON:
         return _PYTHON[given]
     try:
+        if given is None:  # which NumPy takes for float64
+            raise TypeError
         return DTYPES[np.dtype(given).newbyteorder("=")]
     except (TypeError, KeyError):
         offered = ", ".join(d.name for d in DTYPES.values())
@@ -170,12 +173,18 @@ def promote_to_float(operands: Sequence) -> Sequence:
     return _cast(operands, common if common.kind == "f" else _default_dtype.numpy)
 
 
-def promote_tensors(operands: Sequence) -> Sequence:
-    """As `promote`, for operations that take no Python numbers in PyTorch.
+def tensors_only(promote: Callable) -> Callable:
+    """The same promotion for operations that take no Python numbers in PyTorch: TypeError then."""
 
-    Raises TypeError for a number.
-    """
-    for operand in operands:
-        if not hasattr(operand, "dtype"):
-            raise TypeError(f"expects tensors, got {operand!r}; make it one with minigen.tensor")
-    return promote(operands)
+    @functools.wraps(promote)
+    def checked(operands: Sequence) -> Sequence:
+        for operand in operands:
+            if not hasattr(operand, "dtype"):
+                raise TypeError(f"expects tensors, got {operand!r}; minigen.tensor makes it one")
+        return promote(operands)
+
+    checked.tensors_only = True  # type: ignore[attr-defined]
+    return checked
+
+
+promote_tensors = tensors_only(promote)

@@ -22,6 +22,7 @@ LAYERS = [
     ["models", "training"],  # a recipe builds its model; a model never trains itself
     ["metrics"],
     ["viz"],
+    ["utils"],
     ["data"],
     ["testing"],
     ["optim"],

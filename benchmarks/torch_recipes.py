@@ -1,0 +1,130 @@
+"""minigen's recipes (`minigen.training.recipes`) in torch: the same models, data and updates.
+
+A recipe is a function of the same `Settings` and returns a `TorchJob`, whose `step` is one update
+from a batch of torch tensors.  Weights have minigen's names, so that they can be carried over in
+both directions and be judged by one and the same evaluation.
+
+fused:  torch's fused Adam, for a contender that a hurried user would not think of.
+usual:  written as the well-known scripts are, where minigen's recipe has found a shorter way: the
+        discriminator sees real and generated images in two passes, and it also computes gradients
+        in the generator's step, where nobody uses them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import twins
+from torch import nn
+from torch.nn import functional as F
+
+from minigen.training import Settings
+
+Noise = Callable[..., torch.Tensor]
+
+
+@dataclass
+class TorchJob:
+    """`step` updates the modules from a batch and returns losses; `noise(*shape)` is what it uses,
+    and may be replaced."""
+
+    modules: dict[str, nn.Module]
+    step: Callable[[Any], dict[str, torch.Tensor]]
+    noise: Noise = torch.randn
+
+
+def vae(settings: Settings, fused: bool = False) -> TorchJob:
+    model = twins.TorchVAE(**settings.model)
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr, fused=fused)
+
+    def step(batch: Any) -> dict[str, torch.Tensor]:
+        (x,) = batch
+        loss = model.loss(x, job.noise(len(x), settings.model["latent"]))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return {"loss": loss}
+
+    job = TorchJob({"vae": model}, step)
+    return job
+
+
+def gan(settings: Settings, fused: bool = False, usual: bool = False) -> TorchJob:
+    c = settings.model
+    G = twins.torch_generator(c["generator"], c["latent"], c["pixels"])
+    D = twins.torch_discriminator(c["discriminator"], c["pixels"], c["dropout"])
+    options: Any = {"lr": settings.lr, "betas": tuple(settings.options["betas"]), "fused": fused}
+    adam_g = torch.optim.Adam(G.parameters(), **options)
+    adam_d = torch.optim.Adam(D.parameters(), **options)
+
+    def judge(real: torch.Tensor, fake: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if usual:
+            return D.model(real), D.model(fake)
+        both = D.model(torch.cat([real, fake]))
+        return both[: len(real)], both[len(real) :]
+
+    def step(batch: Any) -> dict[str, torch.Tensor]:
+        (real,) = batch
+        fake = G.model(job.noise(len(real), c["latent"]))
+        of_real, of_fake = judge(real, fake.detach())
+        loss_d = (F.softplus(-of_real).mean() + F.softplus(of_fake).mean()) / 2
+        adam_d.zero_grad()
+        loss_d.backward()
+        adam_d.step()
+        if not usual:
+            D.requires_grad_(False)
+        loss_g = F.softplus(-D.model(fake)).mean()
+        adam_g.zero_grad()
+        loss_g.backward()
+        adam_g.step()
+        D.requires_grad_(True)
+        return {"discriminator": loss_d, "generator": loss_g}
+
+    job = TorchJob({"generator": G, "discriminator": D}, step)
+    return job
+
+
+def gpt(settings: Settings, fused: bool = False) -> TorchJob:
+    c, options = settings.model, settings.options
+    model = twins.TorchGPT(
+        c["vocabulary"], c["context"], c["layers"], c["heads"], c["width"], c["bias"]
+    )
+    decay = [p for p in model.parameters() if p.ndim == 2]
+    rest = [p for p in model.parameters() if p.ndim == 1]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": decay, "weight_decay": options["weight_decay"]},
+            {"params": rest, "weight_decay": 0.0},
+        ],
+        lr=settings.lr,
+        betas=tuple(options["betas"]),
+        fused=fused,
+    )
+    warmup, horizon, lowest = options["warmup"], options["horizon"], options["lowest_lr"]
+
+    def rate(t: int) -> float:
+        if t < warmup:
+            return (t + 1) / (warmup + 1)
+        done = min(1.0, (t - warmup) / (horizon - warmup))
+        return lowest + (1 - lowest) / 2 * (1 + math.cos(math.pi * done))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+
+    def step(batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        logits = model(batch[:, :-1])
+        loss = F.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), options["clip"])
+        optimizer.step()
+        schedule.step()
+        return {"loss": loss}
+
+    return TorchJob({"gpt": model}, step)
+
+
+RECIPES: dict[str, Callable[..., TorchJob]] = {"vae": vae, "gan": gan, "gpt": gpt}

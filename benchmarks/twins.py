@@ -1,0 +1,119 @@
+"""The three models written in torch, with minigen's names of weights: what minigen's are compared
+with, in the tests (10 steps to 1e-8 in float64) and in the benchmarks."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import minigen
+
+
+def copy_weights(ours: Any, theirs: nn.Module) -> None:
+    """Give the torch model our weights and buffers, key by key, and our dtype."""
+    state = {k: torch.from_numpy(np.array(v.numpy())) for k, v in ours.state_dict().items()}
+    theirs.to(next(v.dtype for v in state.values() if v.is_floating_point()))
+    theirs.load_state_dict(state, strict=True)
+
+
+def same_weights(ours: Any, theirs: nn.Module, tolerance: float = 1e-8) -> None:
+    expected = theirs.state_dict()
+    for name, tensor in ours.state_dict().items():
+        np.testing.assert_allclose(
+            tensor.numpy(), expected[name].numpy(), rtol=tolerance, atol=tolerance, err_msg=name
+        )
+
+
+def drawn(seed: int, *shape: int) -> np.ndarray:
+    """What the default generator gives first after `manual_seed(seed)`."""
+    generator = minigen.Generator().manual_seed(seed)
+    return minigen.randn(*shape, generator=generator, dtype=minigen.float64).numpy()
+
+
+class TorchVAE(nn.Module):
+    """Written as PyTorch's own example is: the sigmoid first, then the cross-entropy."""
+
+    def __init__(self, pixels: int = 784, hidden: int = 400, latent: int = 20) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(pixels, hidden)
+        self.fc21, self.fc22 = nn.Linear(hidden, latent), nn.Linear(hidden, latent)
+        self.fc3, self.fc4 = nn.Linear(latent, hidden), nn.Linear(hidden, pixels)
+
+    def forward(self, x: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        h = F.relu(self.fc1(x))
+        mu, logvar = self.fc21(h), self.fc22(h)
+        z = mu + torch.exp(0.5 * logvar) * noise
+        return self.fc4(F.relu(self.fc3(z))), mu, logvar
+
+    def loss(self, x: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        logits, mu, logvar = self(x, noise)
+        bce = F.binary_cross_entropy(torch.sigmoid(logits), x, reduction="sum")
+        kld = -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
+        return (bce + kld) / len(x)
+
+
+def torch_generator(sizes: Sequence[int], latent: int, pixels: int) -> nn.Module:
+    layers: list[nn.Module] = [nn.Linear(latent, sizes[0]), nn.LeakyReLU(0.2)]
+    for a, b in itertools.pairwise(sizes):
+        layers += [nn.Linear(a, b), nn.BatchNorm1d(b, 0.8), nn.LeakyReLU(0.2)]
+    module = nn.Module()
+    module.model = nn.Sequential(*layers, nn.Linear(sizes[-1], pixels), nn.Tanh())
+    return module
+
+
+def torch_discriminator(sizes: Sequence[int], pixels: int, dropout: float = 0.0) -> nn.Module:
+    layers: list[nn.Module] = []
+    for a, b in zip([pixels, *sizes], sizes):
+        layers += [nn.Linear(a, b), nn.LeakyReLU(0.2), nn.Dropout(dropout)]
+    module = nn.Module()
+    module.model = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
+    return module
+
+
+class TorchBlock(nn.Module):
+    def __init__(self, width: int, heads: int, bias: bool) -> None:
+        super().__init__()
+        self.heads = heads
+        self.ln_1, self.ln_2 = nn.LayerNorm(width, bias=bias), nn.LayerNorm(width, bias=bias)
+        self.attn, self.mlp = nn.Module(), nn.Module()
+        self.attn.c_attn = nn.Linear(width, 3 * width, bias=bias)
+        self.attn.c_proj = nn.Linear(width, width, bias=bias)
+        self.mlp.c_fc = nn.Linear(width, 4 * width, bias=bias)
+        self.mlp.c_proj = nn.Linear(4 * width, width, bias=bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n, t, c = x.shape
+        q, k, v = self.attn.c_attn(self.ln_1(x)).split(c, dim=2)
+        q, k, v = (a.view(n, t, self.heads, c // self.heads).transpose(1, 2) for a in (q, k, v))
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.attn.c_proj(y.transpose(1, 2).reshape(n, t, c))
+        return x + self.mlp.c_proj(F.gelu(self.mlp.c_fc(self.ln_2(x))))
+
+
+class TorchGPT(nn.Module):
+    def __init__(
+        self, vocabulary: int, context: int, layers: int, heads: int, width: int, bias: bool
+    ) -> None:
+        super().__init__()
+        self.wte, self.wpe = nn.Embedding(vocabulary, width), nn.Embedding(context, width)
+        self.h = nn.ModuleList([TorchBlock(width, heads, bias) for _ in range(layers)])
+        self.ln_f = nn.LayerNorm(width, bias=bias)
+        narrow = 0.02 / math.sqrt(2 * layers)
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 2:
+                nn.init.normal_(parameter, std=narrow if "c_proj" in name else 0.02)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        x = self.wte(ids) + self.wpe.weight[: ids.shape[1]]
+        for block in self.h:
+            x = block(x)
+        return F.linear(self.ln_f(x), self.wte.weight)

@@ -1,0 +1,75 @@
+"""The ladders of attention and of its gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..jit import Lazy
+from ..ladder import Expected, Operation, Rung
+from .reference import attention_backward_reference, attention_reference
+from .whole import attention_backward_whole, attention_whole
+
+Array = Any
+
+
+def expected(q: Array, k: Array, v: Array, *_: Any, **__: Any) -> Expected:
+    """Shape and dtype of out and logsumexp."""
+    lead = np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
+    return ((*lead, q.shape[-2], v.shape[-1]), q.dtype), ((*lead, q.shape[-2]), q.dtype)
+
+
+def expected_backward(grad: Array, q: Array, k: Array, v: Array, *_: Any, **__: Any) -> Expected:
+    """Shape and dtype of dq, dk and dv: the inputs' own, with broadcast leading dimensions."""
+    lead = np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
+    return tuple(((*lead, *x.shape[-2:]), q.dtype) for x in (q, k, v))
+
+
+ERROR = "out: 16 u (1 + max|score|) max|v|; logsumexp: 16 u (1 + max|score|)"
+ERROR_BACKWARD = "32 u (1 + max|score|) Σ, Σ the formula with every term's absolute value"
+
+ATTENTION = Operation(
+    name="attention",
+    signature="attention(q, k, v, mask=None, is_causal=False, scale=None) -> (out, logsumexp)",
+    expected=expected,
+    rungs=(
+        Rung("reference", attention_reference, "the formula in float64", "defines the result"),
+        Rung("numpy", attention_whole, "the whole score matrix in place, batched BLAS", ERROR),
+        Rung(
+            "numba",
+            Lazy(".attention.flash", "attention_flash"),
+            "online softmax over tiles that stay in the cache, causal tiles skipped",
+            ERROR,
+        ),
+    ),
+)
+
+ATTENTION_BACKWARD = Operation(
+    name="attention_backward",
+    signature=(
+        "attention_backward(grad, q, k, v, out, logsumexp, mask=None, is_causal=False, scale=None)"
+        " -> (dq, dk, dv)"
+    ),
+    expected=expected_backward,
+    rungs=(
+        Rung(
+            "reference",
+            attention_backward_reference,
+            "the formula in float64",
+            "defines the result",
+        ),
+        Rung(
+            "numpy",
+            attention_backward_whole,
+            "P and dS whole and in place, batched BLAS",
+            ERROR_BACKWARD,
+        ),
+        Rung(
+            "numba",
+            Lazy(".attention.flash_backward", "attention_backward_flash"),
+            "probabilities recomputed tile by tile from logsumexp, causal tiles skipped",
+            ERROR_BACKWARD,
+        ),
+    ),
+)

@@ -1,0 +1,108 @@
+"""Attention by NumPy: the whole score matrix at once, batched BLAS, everything else in place.
+
+Of the intermediates only one array of scores exists in the forward pass and two in the backward.
+The scale is multiplied into q and the division by the softmax's denominator into the result,
+because (L, E) is smaller than (L, S).
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+Array = Any
+
+SILENT: dict[str, Any] = {"divide": "ignore", "invalid": "ignore", "over": "ignore"}
+
+
+@lru_cache(maxsize=8)
+def _future(queries: int, keys: int) -> Array:
+    """(L, S), True where key j lies after query i."""
+    future = ~np.tri(queries, keys, dtype=bool)
+    future.setflags(write=False)
+    return future
+
+
+def _scores(
+    q: Array, k: Array, mask: Array | None, is_causal: bool, lead: tuple[int, ...]
+) -> Array:
+    """Q Kᵀ + mask as a new array (*lead, L, S), -inf where a query may not look."""
+    shape = (*lead, q.shape[-2], k.shape[-2])
+    scores = np.empty(shape, q.dtype)
+    np.matmul(q, k.swapaxes(-1, -2), out=scores)
+    if mask is not None and mask.dtype == bool:
+        np.copyto(scores, -np.inf, where=~mask)
+    elif mask is not None:
+        np.add(scores, mask, out=scores, casting="same_kind")
+    if is_causal:
+        np.copyto(scores, -np.inf, where=_future(*shape[-2:]))
+    return scores
+
+
+def attention_whole(
+    q: Array,
+    k: Array,
+    v: Array,
+    mask: Array | None = None,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> tuple[Array, Array]:
+    """softmax(scale Q Kᵀ + mask) V and its logsumexp, in the dtype of q.
+
+    q (…, L, E), k (…, S, E), v (…, S, Ev) -> out (…, L, Ev), logsumexp (…, L).
+
+    >>> out, logsumexp = attention_whole(np.eye(2), np.eye(2), np.eye(2), scale=0.0)
+    >>> out[0], float(logsumexp[0].round(6))
+    (array([0.5, 0.5]), 0.693147)
+    """
+    lead = np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
+    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    with np.errstate(**SILENT):
+        scores = _scores(np.multiply(q, q.dtype.type(scale)), k, mask, is_causal, lead)
+        shift = scores.max(axis=-1, keepdims=True, initial=-np.inf)
+        shift[np.isneginf(shift)] = 0  # a query that sees nothing: exp(-inf - 0) = 0
+        scores -= shift
+        np.exp(scores, out=scores)
+        total = scores.sum(axis=-1, keepdims=True)
+        shift += np.log(total)
+        out = np.empty((*lead, q.shape[-2], v.shape[-1]), q.dtype)
+        np.matmul(scores, v, out=out)
+        total[total == 0] = 1
+        out /= total
+    return out, shift[..., 0]
+
+
+def attention_backward_whole(
+    grad: Array,
+    q: Array,
+    k: Array,
+    v: Array,
+    out: Array,
+    logsumexp: Array,
+    mask: Array | None = None,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> tuple[Array, Array, Array]:
+    """Gradients of Σ grad·out with respect to q, k, v, in the broadcast leading shape.
+
+    The formulas are those of `attention_backward_reference`; P is recomputed from logsumexp.
+    """
+    lead = logsumexp.shape[:-1]
+    scale = q.dtype.type(1 / math.sqrt(q.shape[-1]) if scale is None else scale)
+    with np.errstate(**SILENT):
+        scaled = np.multiply(q, scale)
+        p = _scores(scaled, k, mask, is_causal, lead)
+        p -= np.where(np.isneginf(logsumexp), 0, logsumexp).astype(q.dtype, copy=False)[..., None]
+        np.exp(p, out=p)
+        dv = np.matmul(p.swapaxes(-1, -2), grad)
+        ds = np.empty_like(p)
+        np.matmul(grad, v.swapaxes(-1, -2), out=ds)
+        ds -= np.einsum("...ie,...ie->...i", grad, out)[..., None]
+        ds *= p
+        dk = np.matmul(ds.swapaxes(-1, -2), scaled)
+        dq = np.matmul(ds, k)
+        dq *= scale
+    return np.ascontiguousarray(dq), np.ascontiguousarray(dk), np.ascontiguousarray(dv)

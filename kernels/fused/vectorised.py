@@ -1,0 +1,216 @@
+"""The fused operations by NumPy: ufuncs that write into few arrays, never powers, never a copy."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .reference import CUBIC, SQRT_2_OVER_PI
+from .special import erf
+
+Array = Any
+
+# Infinity and NaN go through, without a warning.
+SILENT: dict[str, Any] = {
+    "divide": "ignore",
+    "invalid": "ignore",
+    "over": "ignore",
+}
+BLOCK = 16384  # elements of Adam's state that are worked on at a time: they stay in the cache
+
+
+def _tanh_of_gelu(x: Array) -> Array:
+    """tanh(√(2/π) (x + c x³))."""
+    t = np.multiply(x, x, order="C")
+    t *= x.dtype.type(SQRT_2_OVER_PI * CUBIC)
+    t += x.dtype.type(SQRT_2_OVER_PI)
+    t *= x
+    return np.tanh(t, out=t)
+
+
+def _distribution(x: Array) -> Array:
+    """2 Φ(x) = 1 + erf(x/√2)."""
+    value = erf(np.multiply(x, x.dtype.type(math.sqrt(0.5)), order="C"))
+    value += 1
+    return value
+
+
+def gelu(x: Array, approximate: str = "none") -> Array:
+    """x Φ(x), or its "tanh" approximation, elementwise.
+
+    >>> gelu(np.array([-1.0, 0.0, 1.0])).round(4)
+    array([-0.1587,  0.    ,  0.8413])
+    """
+    if x.ndim == 0:  # what ufuncs return is then no array
+        return gelu(x.reshape(1), approximate).reshape(())
+    with np.errstate(**SILENT):
+        if approximate == "tanh":
+            y = _tanh_of_gelu(x)
+            y += 1
+        else:
+            y = _distribution(x)
+        y *= x
+        y *= 0.5
+    return y
+
+
+def gelu_backward(grad: Array, x: Array, approximate: str = "none") -> Array:
+    """grad · gelu'(x); the formulas stand at `gelu_backward_reference`."""
+    if x.ndim == 0:
+        return gelu_backward(grad.reshape(1), x.reshape(1), approximate).reshape(())
+    with np.errstate(**SILENT):
+        if approximate == "tanh":
+            t = _tanh_of_gelu(x)
+            dx = np.multiply(x, x, order="C")
+            dx *= x.dtype.type(3 * CUBIC * SQRT_2_OVER_PI)
+            dx += x.dtype.type(SQRT_2_OVER_PI)
+            dx *= x  # x · slope
+            slope_part = np.multiply(t, t)
+            np.subtract(1, slope_part, out=slope_part)
+            dx *= slope_part
+            dx += t
+            dx += 1
+            dx *= 0.5
+        else:
+            dx = np.multiply(x, x, order="C")
+            dx *= -0.5
+            np.exp(dx, out=dx)
+            dx *= x.dtype.type(1 / math.sqrt(2 * math.pi))
+            dx *= x
+            half = _distribution(x)
+            half *= 0.5
+            dx += half
+        dx *= grad
+    return dx
+
+
+def layer_norm(
+    x: Array, weight: Array | None, bias: Array | None, eps: float
+) -> tuple[Array, Array, Array]:
+    """(x - mean) / √(var + eps) weight + bias by row: x (rows, features) -> y, mean, rstd.
+
+    >>> layer_norm(np.array([[1.0, 3.0]]), None, None, 0.0)
+    (array([[-1.,  1.]]), array([2.]), array([1.]))
+    """
+    with np.errstate(**SILENT):
+        mean = x.mean(axis=1)
+        y = np.subtract(x, mean[:, None], order="C")
+        variance = np.einsum("ij,ij->i", y, y)
+        variance /= x.shape[1]
+        variance += x.dtype.type(eps)
+        rstd = 1 / np.sqrt(variance)
+        y *= rstd[:, None]
+        if weight is not None:
+            y *= weight
+        if bias is not None:
+            y += bias
+    return y, mean, rstd
+
+
+def layer_norm_backward(
+    grad: Array, x: Array, weight: Array | None, mean: Array, rstd: Array
+) -> tuple[Array, Array, Array]:
+    """dx, dweight, dbias; the formulas stand at `layer_norm_backward_reference`."""
+    with np.errstate(**SILENT):
+        normal = np.subtract(x, mean[:, None], order="C")
+        normal *= rstd[:, None]
+        dweight = np.einsum("ij,ij->j", grad, normal)
+        dx = np.multiply(grad, 1 if weight is None else weight, order="C")
+        inner = np.einsum("ij,ij->i", dx, normal)
+        inner /= x.shape[1]
+        dx -= dx.mean(axis=1, keepdims=True)
+        normal *= inner[:, None]
+        dx -= normal
+        dx *= rstd[:, None]
+        dbias = grad.sum(axis=0)
+    return dx, dweight, dbias
+
+
+def check_targets(logits: Array, target: Array) -> None:
+    """Raise an IndexError that names the first target outside [0, classes)."""
+    rows, classes = logits.shape
+    if target.shape != (rows,):
+        raise ValueError(f"cross_entropy: target has shape {target.shape}, expected ({rows},)")
+    if rows and not (target.min() >= 0 and target.max() < classes):
+        row = int(np.flatnonzero((target < 0) | (target >= classes))[0])
+        raise IndexError(
+            f"cross_entropy: target {target[row]} of row {row} is not a class in [0, {classes})"
+        )
+
+
+def cross_entropy(logits: Array, target: Array) -> tuple[Array, Array]:
+    """log Σⱼ exp(xⱼ) - x_target and log Σⱼ exp(xⱼ) of every row of logits (rows, classes).
+
+    Raises:
+        IndexError: a target is not in [0, classes).
+
+    >>> cross_entropy(np.zeros((1, 4)), np.array([2]))[0] == np.log(4)
+    array([ True])
+    """
+    check_targets(logits, target)
+    with np.errstate(**SILENT):
+        largest = logits.max(axis=1)
+        terms = np.subtract(logits, largest[:, None])
+        np.exp(terms, out=terms)
+        logsumexp = np.log(terms.sum(axis=1))
+        logsumexp += largest
+        return logsumexp - logits[np.arange(len(logits)), target], logsumexp
+
+
+def cross_entropy_backward(grad: Array, logits: Array, target: Array, logsumexp: Array) -> Array:
+    """grad (rows,) times (softmax(logits) - onehot(target)).
+
+    Raises:
+        IndexError: a target is not in [0, classes).
+    """
+    check_targets(logits, target)
+    with np.errstate(**SILENT):
+        dlogits = np.subtract(logits, logsumexp[:, None], order="C")
+        np.exp(dlogits, out=dlogits)
+        dlogits[np.arange(len(logits)), target] -= 1
+        dlogits *= grad[:, None]
+    return dlogits
+
+
+def adam(
+    parameter: Array,
+    grad: Array,
+    exp_avg: Array,
+    exp_avg_sq: Array,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    step: int,
+) -> None:
+    """One step of Adam or (decoupled) AdamW on flat arrays, in place; see `adam_reference`."""
+    step_size = lr / (1 - beta1**step)
+    correction = math.sqrt(1 - beta2**step)
+    scratch = np.empty((2, min(BLOCK, parameter.size)), parameter.dtype)
+    for start in range(0, parameter.size, BLOCK):
+        block = slice(start, start + BLOCK)
+        p, g, m, v = parameter[block], grad[block], exp_avg[block], exp_avg_sq[block]
+        a, b = scratch[:, : p.size]
+        if decoupled:
+            p *= 1 - lr * weight_decay
+        elif weight_decay:
+            np.multiply(p, weight_decay, out=b)
+            b += g
+            g = b
+        np.subtract(g, m, out=a)
+        a *= 1 - beta1
+        m += a
+        np.multiply(g, g, out=a)
+        a *= 1 - beta2
+        v *= beta2
+        v += a
+        np.sqrt(v, out=a)
+        a /= correction
+        a += eps
+        np.divide(m, a, out=a)
+        a *= step_size
+        p -= a

@@ -1,0 +1,63 @@
+"""What an operation and a rung are: the plain records that every kernel folder fills in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .jit import Lazy
+
+Array = Any  # numpy.ndarray or cupy.ndarray
+Expected = tuple[tuple[tuple[int, ...], Any], ...]  # (shape, dtype) of every result
+
+FLOATS = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One implementation of an operation.
+
+    `dtypes` names what it takes ("any" stands for every numeric dtype). `error` bounds the distance
+    to the `reference` rung; u is the unit roundoff, 2⁻²⁴ in float32 and 2⁻⁵³ in float64.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    about: str
+    error: str
+    device: str = "cpu"
+    dtypes: tuple[str, ...] = FLOATS
+
+    @property
+    def needs_numba(self) -> bool:
+        """Whether calling this rung imports Numba and may compile."""
+        return isinstance(self.function, Lazy)
+
+    def takes(self, device: str, dtype: Any) -> bool:
+        """Whether this rung runs on that device and accepts that dtype."""
+        return device == self.device and ("any" in self.dtypes or str(dtype) in self.dtypes)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A name, its ladder of rungs, and what a right answer looks like.
+
+    `expected(*arrays, **options)` gives shape and dtype of every result without computing any; it
+    is empty for an operation that works in place. `sized_by` is the index of the array whose number
+    of elements decides which rung is the default.
+    """
+
+    name: str
+    signature: str
+    rungs: Sequence[Rung]
+    expected: Callable[..., Expected]
+    sized_by: int = 0
+
+    def rung(self, name: str) -> Rung:
+        """The rung of that name; a ValueError that lists the ladder if there is none."""
+        for rung in self.rungs:
+            if rung.name == name:
+                return rung
+        ladder = ", ".join(rung.name for rung in self.rungs)
+        raise ValueError(f"{self.name} has no rung {name!r}; its ladder is: {ladder}")

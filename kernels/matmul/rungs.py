@@ -1,0 +1,52 @@
+"""The ladder of matmul."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..jit import Lazy
+from ..ladder import Expected, Operation, Rung
+from .blas import matmul_blas
+from .reference import matmul_reference
+
+Array = Any
+
+
+def expected(a: Array, b: Array) -> Expected:
+    """Shape and dtype of a @ b."""
+    m, n = a.shape[-2:-1], b.shape[-1:] if b.ndim > 1 else ()
+    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    return (((*lead, *m, *n), np.result_type(a.dtype, b.dtype)),)
+
+
+ERROR = "|c - ab| <= (k + 1) u |a||b| in every element"
+
+MATMUL = Operation(
+    name="matmul",
+    signature="matmul(a, b) -> c",
+    expected=expected,
+    rungs=(
+        Rung(
+            "reference",
+            matmul_reference,
+            "the definition, one product after the other, in float64",
+            "defines the result; in float64, k u |a||b|",
+            dtypes=("any",),
+        ),
+        Rung(
+            "numpy",
+            matmul_blas,
+            "BLAS, called once where a batch allows it",
+            ERROR,
+            dtypes=("any",),
+        ),
+        Rung(
+            "numba",
+            Lazy(".matmul.tile", "matmul_tile"),
+            "4x3 tiles of dot products, twelve sums held in registers",
+            ERROR,
+        ),
+    ),
+)

@@ -1,0 +1,292 @@
+"""Which function runs: ladders, overrides, and the measured default.
+
+    an override by `use`     in a `with` block: for this thread; as a plain call: for the process
+    else the measured table  the rung that was fastest at that size and dtype (`crossovers.py`)
+    else the plain rung      where Numba cannot run, or no faster rung takes the dtype
+
+`select` sits under every operation of every model, so what it decides is kept in `_plans`: a table
+per operation and dtype of (largest number of elements, function).
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from . import jit
+from .attention.rungs import ATTENTION, ATTENTION_BACKWARD
+from .checking import KernelError, checked, describe, device_of
+from .crossovers import MEASURED
+from .fused.rungs import FUSED
+from .ladder import Operation, Rung
+from .matmul.rungs import MATMUL
+
+Choice = Rung | Callable[..., Any] | None  # None: the measured default
+
+_operations = {o.name: o for o in (MATMUL, ATTENTION, ATTENTION_BACKWARD, *FUSED)}
+
+
+def operations() -> tuple[str, ...]:
+    """The names of all operations.
+
+    >>> operations()[:3]
+    ('matmul', 'attention', 'attention_backward')
+    """
+    return tuple(_operations)
+
+
+def operation(name: str) -> Operation:
+    """The record of one operation: its ladder, signature and expected results."""
+    try:
+        return _operations[name]
+    except KeyError:
+        raise ValueError(f"no operation {name!r}; there are: {', '.join(_operations)}") from None
+
+
+def rungs(name: str) -> tuple[Rung, ...]:
+    """The ladder of an operation, from the textbook formula up.
+
+    >>> [rung.name for rung in rungs("matmul")]
+    ['reference', 'numpy', 'numba']
+    """
+    return tuple(operation(name).rungs)
+
+
+def get(name: str, rung: str) -> Callable[..., Any]:
+    """The function of one rung.
+
+    >>> get("matmul", "reference")([[1, 2]], [[3], [4]])
+    array([[11.]])
+    """
+    return operation(name).rung(rung).function
+
+
+# --------------------------------------------------------------------------------- overrides
+
+_process: dict[str, Choice] = {}
+_scoped: ContextVar[Mapping[str, Choice]] = ContextVar(
+    "minigen.kernels.use", default=MappingProxyType({})
+)
+_blocks = 0  # `with use(...)` blocks that are open, in all threads
+_overriding = False  # whether any override is in force; `select` reads it first
+_lock = threading.Lock()
+_MISSING = object()
+
+
+class use:
+    """Swap kernels in under everything, by rung name or as a function of your own.
+
+    A plain call holds for the whole process until it is changed; `use(matmul=None)` goes back to
+    the measured default. As a context manager it holds inside the block, for the thread that runs
+    the block, and blocks nest.
+
+    Raises:
+        ValueError: no such operation or rung.
+        KernelError: the rung cannot run here (the reason is in the message).
+
+    >>> def mine(a, b):
+    ...     return np.matmul(a, b)
+    >>> with use(matmul=mine):
+    ...     why("matmul")
+    'matmul: mine, by kernels.use in this block'
+    """
+
+    def __init__(self, **choices: str | Callable[..., Any] | None) -> None:
+        self._choices = {name: _resolve(name, choice) for name, choice in choices.items()}
+        self._tokens: list[Any] = []
+        with _lock:
+            self._before = {name: _process.get(name, _MISSING) for name in self._choices}
+            for name, choice in self._choices.items():
+                _set(name, _MISSING if choice is None else choice)
+            _count(0)
+
+    def __enter__(self) -> use:
+        with _lock:
+            if not self._tokens:  # from a choice of the process to one of this block
+                for name, choice in self._choices.items():
+                    if _process.get(name) is choice:
+                        _set(name, self._before[name])
+            _count(+1)
+        self._tokens.append(_scoped.set({**_scoped.get(), **self._choices}))
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        _scoped.reset(self._tokens.pop())
+        with _lock:
+            _count(-1)
+
+
+def _count(opened: int) -> None:
+    global _blocks, _overriding
+    _blocks += opened
+    _overriding = bool(_blocks or _process)
+
+
+def _set(name: str, choice: Any) -> None:
+    if choice is _MISSING:
+        _process.pop(name, None)
+    else:
+        _process[name] = choice
+
+
+def _resolve(name: str, choice: str | Callable[..., Any] | None) -> Choice:
+    record = operation(name)
+    if choice is None:
+        return None
+    if isinstance(choice, str):
+        rung = record.rung(choice)
+        if rung.needs_numba and (reason := jit.problem()):
+            raise KernelError(f"use({name}={choice!r}): the rung cannot run here: {reason}")
+        return rung
+    if not callable(choice):
+        raise ValueError(
+            f"use({name}=...) takes a rung's name, a function or None, got {describe(choice)}"
+        )
+    return checked(record, choice)
+
+
+def _override(name: str) -> tuple[Choice, str]:
+    """What was asked for by `use`, and where it holds."""
+    scoped = _scoped.get()
+    if name in scoped:
+        return scoped[name], "in this block"
+    return _process.get(name), "for this process"
+
+
+# --------------------------------------------------------------------------------- selection
+
+# operation -> dtype -> [sized_by, (largest size, function), (largest size, function), ...]
+_plans: dict[str, dict[Any, tuple[int, list[tuple[float, Callable[..., Any]]]]]] = {
+    name: {} for name in _operations
+}
+
+
+def select(name: str, *arrays: Any) -> Callable[..., Any]:
+    """The function that is used for this operation on arrays like these.
+
+    Raises:
+        KernelError: no rung takes this dtype on this device.
+
+    >>> select("matmul", np.ones((2, 3)), np.ones((3, 2))) is get("matmul", "numpy")
+    True
+    """
+    first = arrays[0]
+    if _overriding or type(first) is not ndarray:
+        return _select(name, arrays)
+    try:
+        sized_by, plan = _plans[name][first.dtype]
+    except KeyError:
+        return _select(name, arrays)
+    size = arrays[sized_by].size
+    for largest, function in plan:
+        if size <= largest:
+            return function
+    raise AssertionError(f"the plan of {name} does not end")
+
+
+def _select(name: str, arrays: tuple[Any, ...]) -> Callable[..., Any]:
+    """`select`, unhurried: overrides, other devices, and the first call for a dtype."""
+    record = operation(name)
+    device, dtype = device_of(arrays[0]), np.dtype(getattr(arrays[0], "dtype", object))
+    choice, _ = _override(name)
+    if isinstance(choice, Rung) and choice.takes(device, dtype):
+        return choice.function
+    if choice is not None and not isinstance(choice, Rung):
+        return choice
+    if device == "cpu" and dtype not in _plans[name]:
+        _plans[name][dtype] = (record.sized_by, _plan(record, dtype))
+    if device == "cpu":
+        size = arrays[record.sized_by].size
+        return next(f for largest, f in _plans[name][dtype][1] if size <= largest)
+    return _plain(record, device, dtype).function
+
+
+def _plain(record: Operation, device: str, dtype: Any) -> Rung:
+    """The rung that needs nothing but the array library."""
+    for rung in reversed(record.rungs):
+        if rung.name != "reference" and not rung.needs_numba and rung.takes(device, dtype):
+            return rung
+    offered = sorted({f"{d} on {rung.device}" for rung in record.rungs for d in rung.dtypes})
+    raise KernelError(f"{record.name} is offered for {', '.join(offered)}; got {dtype} on {device}")
+
+
+def _plan(record: Operation, dtype: Any) -> list[tuple[float, Callable[..., Any]]]:
+    plain = _plain(record, "cpu", dtype)
+    measured = MEASURED.get(record.name, {}).get(str(dtype), ())
+    plan: list[tuple[float, Callable[..., Any]]] = []
+    for largest, fastest, _ in measured:
+        rung = record.rung(fastest)
+        runs = not (rung.needs_numba and jit.problem())
+        plan.append((largest, _loading(rung, plain) if runs else plain.function))
+    return plan or [(sys.maxsize, plain.function)]
+
+
+def _loading(rung: Rung, plain: Rung) -> Callable[..., Any]:
+    """The rung's function, with the plain rung in its place should Numba turn out broken."""
+    if not isinstance(rung.function, jit.Lazy):
+        return rung.function
+    lazy = rung.function
+
+    def kernel(*arrays: Any, **options: Any) -> Any:
+        try:
+            function = lazy.load()
+        except ImportError:
+            function = plain.function
+        for plans in _plans.values():  # from now on without this detour
+            for _, plan in plans.values():
+                plan[:] = [(largest, function if f is kernel else f) for largest, f in plan]
+        return function(*arrays, **options)
+
+    return kernel
+
+
+# --------------------------------------------------------------------------------- reasons
+
+
+def why(name: str, *arrays: Any) -> str:
+    """A sentence: which function is used for these arrays, and for what reason.
+
+    Without arrays it describes the choice for float32 at every size.
+
+    >>> why("matmul", np.ones((2, 2), np.int64), np.ones((2, 2), np.int64))
+    'matmul: numpy, the only rung for int64'
+    """
+    record = operation(name)
+    choice, where = _override(name)
+    device = device_of(arrays[0]) if arrays else "cpu"
+    dtype = np.dtype(arrays[0].dtype if arrays else np.float32)
+    if choice is not None and not isinstance(choice, Rung):
+        return f"{name}: {getattr(choice, '__qualname__', choice)}, by kernels.use {where}"
+    prefix = ""
+    if choice is not None:
+        if choice.takes(device, dtype):
+            return f"{name}: {choice.name}, by kernels.use {where}"
+        prefix = f" ({choice.name}, asked for by kernels.use, does not take {dtype} on {device})"
+    plain = _plain(record, device, dtype)
+    measured = MEASURED.get(name, {}).get(str(dtype), ()) if device == "cpu" else ()
+    if not measured:
+        takers = [r for r in record.rungs if r.name != "reference" and r.takes(device, dtype)]
+        reason = f"the only rung for {dtype}" if len(takers) == 1 else f"unmeasured for {dtype}"
+        return f"{name}: {plain.name}, {reason}{prefix}"
+    if arrays:
+        size = arrays[record.sized_by].size
+        measured = tuple(row for row in measured if size <= row[0])[:1]
+    return f"{name}: " + "; ".join(_reason(record, plain, *row) for row in measured) + prefix
+
+
+def _reason(record: Operation, plain: Rung, largest: float, default: str, speed: float) -> str:
+    sizes = f" up to {largest:,} elements" if largest < sys.maxsize else ""
+    if record.rung(default).needs_numba:
+        if problem := jit.problem():
+            return f"{plain.name}{sizes}, because {problem} (else {default})"
+        return f"{default}{sizes}, measured {speed:.2g} times as fast as {plain.name}"
+    if speed > 1:
+        return f"{default}{sizes}, where numba would save too little to wait for its compiler"
+    return f"{default}{sizes}, measured {1 / speed:.2g} times as fast as numba"

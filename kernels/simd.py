@@ -1,0 +1,254 @@
+"""Bare addresses and short vectors, so that Numba code can say what sits in a register.
+
+Numba vectorises a loop if LLVM understands it; a tile of a matrix product held in registers it does
+not. Here `Vector` is a Numba type whose machine form is an LLVM vector of 32 bytes (8 float32 or
+4 float64; LLVM splits it where registers are narrower), and kernels name their registers:
+
+    p = address(array)                  the first number of an array
+    c = zeros(p)                        a vector of zeros of p's type
+    x = load(p, at)                     the vector that starts `at` numbers behind p
+    a = spread(p, at)                   the number at that place, in every lane
+    c = multiply_add(a, x, c)           a x + c, one instruction
+    store(p, at, c)
+    peek(p, at), poke(p, at, number)    one number
+
+An address, unlike an array or a slice of one, carries no reference count (10 ns to take and give
+back, as much as a whole row of attention scores) and no wrap-around of negative indices (which
+keeps LLVM from vectorising). It also carries no bounds and does not keep its array alive: kernels
+take addresses of their arguments only, which live as long as the call.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.core import cgutils
+from numba.core.datamodel.models import PrimitiveModel
+from numba.extending import intrinsic, overload, register_model
+
+from .jit import device
+
+BYTES = 32
+
+
+class Vector(types.Type):
+    """The Numba type of a vector of numbers."""
+
+    def __init__(self, element: Any) -> None:
+        self.element = element
+        self.lanes = BYTES * 8 // element.bitwidth
+        super().__init__(name=f"Vector({element}x{self.lanes})")
+
+
+def _llvm(vector: Vector) -> ir.VectorType:
+    element = ir.FloatType() if vector.element == types.float32 else ir.DoubleType()
+    return ir.VectorType(element, vector.lanes)
+
+
+@register_model(Vector)
+class _VectorModel(PrimitiveModel):
+    def __init__(self, manager: Any, vector: Vector) -> None:
+        super().__init__(manager, vector, _llvm(vector))
+
+
+def _in_every_lane(builder: Any, number: Any, kind: ir.VectorType) -> Any:
+    undefined = ir.Constant(kind, ir.Undefined)
+    first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
+    return builder.shuffle_vector(first, undefined, zeros)
+
+
+def _vector_at(builder: Any, p: Any, at: Any, vector: Vector) -> Any:
+    return builder.bitcast(builder.gep(p, [at]), _llvm(vector).as_pointer())
+
+
+@intrinsic
+def address(typing: Any, array: Any) -> Any:
+    """Where an array's first number lies, typed by the array's dtype."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.make_array(array)(context, builder, args[0]).data
+
+    return types.CPointer(array.dtype)(array), codegen
+
+
+@intrinsic
+def shifted(typing: Any, p: Any, count: Any) -> Any:
+    """The address `count` numbers behind p."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.gep(args[0], [args[1]])
+
+    return p(p, types.intp), codegen
+
+
+@intrinsic
+def number(typing: Any, p: Any, value: Any) -> Any:
+    """A Python float as a number of p's type."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.cast(builder, args[1], types.float64, p.dtype)
+
+    return p.dtype(p, types.float64), codegen
+
+
+@intrinsic
+def peek(typing: Any, p: Any, at: Any) -> Any:
+    """The number `at` places behind p."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load(builder.gep(args[0], [args[1]]))
+
+    return p.dtype(p, types.intp), codegen
+
+
+@intrinsic
+def poke(typing: Any, p: Any, at: Any, value: Any) -> Any:
+    """Write a number `at` places behind p."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.store(args[2], builder.gep(args[0], [args[1]]))
+        return context.get_dummy_value()
+
+    return types.void(p, types.intp, p.dtype), codegen
+
+
+def lanes(p: Any) -> int:
+    """How many of p's numbers a vector holds; known when the kernel is compiled."""
+    raise NotImplementedError("lanes exists in compiled code only")
+
+
+@overload(lanes)
+def _lanes(p):
+    count = Vector(p.dtype).lanes
+    return lambda p: count
+
+
+@intrinsic
+def zeros(typing: Any, p: Any) -> Any:
+    """A vector of zeros."""
+    vector = Vector(p.dtype)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return ir.Constant(_llvm(vector), None)
+
+    return vector(p), codegen
+
+
+@intrinsic
+def load(typing: Any, p: Any, at: Any) -> Any:
+    """The vector that starts `at` places behind p."""
+    vector = Vector(p.dtype)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = builder.load(_vector_at(builder, args[0], args[1], vector))
+        value.align = p.dtype.bitwidth // 8
+        return value
+
+    return vector(p, types.intp), codegen
+
+
+@intrinsic
+def store(typing: Any, p: Any, at: Any, vector: Any) -> Any:
+    """Write a vector from `at` places behind p on."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = _vector_at(builder, args[0], args[1], vector)
+        builder.store(args[2], place).align = p.dtype.bitwidth // 8
+        return context.get_dummy_value()
+
+    return types.void(p, types.intp, vector), codegen
+
+
+@intrinsic
+def spread(typing: Any, p: Any, at: Any) -> Any:
+    """The number `at` places behind p, in every lane."""
+    vector = Vector(p.dtype)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _in_every_lane(builder, builder.load(builder.gep(args[0], [args[1]])), _llvm(vector))
+
+    return vector(p, types.intp), codegen
+
+
+@intrinsic
+def in_lanes(typing: Any, p: Any, value: Any) -> Any:
+    """A number, in every lane."""
+    vector = Vector(p.dtype)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _in_every_lane(builder, args[1], _llvm(vector))
+
+    return vector(p, p.dtype), codegen
+
+
+@intrinsic
+def lane(typing: Any, vector: Any, index: Any) -> Any:
+    """The number in one lane."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.extract_element(args[0], args[1])
+
+    return vector.element(vector, types.intp), codegen
+
+
+@intrinsic
+def multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """a b + c lane by lane, rounded once where the machine has the instruction."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = _llvm(a)
+        suffix = f"v{a.lanes}f{a.element.bitwidth}"
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fmuladd.{suffix}"
+        )
+        return builder.call(function, args)
+
+    return a(a, b, c), codegen
+
+
+@intrinsic
+def larger(typing: Any, a: Any, b: Any) -> Any:
+    """The larger number of each lane; b's where a has a NaN."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", *args), *args)
+
+    return a(a, b), codegen
+
+
+@device
+def largest(p, at, count, lowest):
+    """The largest of `count` numbers from p + at on and of `lowest`; a NaN is passed over."""
+    width = lanes(p)
+    whole = count - count % width
+    if whole:
+        best = in_lanes(p, lowest)
+        for j in range(0, whole, width):
+            best = larger(load(p, at + j), best)
+        for k in range(width):
+            lowest = max(lane(best, k), lowest)
+    for j in range(whole, count):
+        lowest = peek(p, at + j) if peek(p, at + j) > lowest else lowest
+    return lowest
+
+
+@device
+def copy_scaled(source, source_at, count, scale, p, at):
+    """p[at : at + count] = scale times `count` numbers that follow each other in the source."""
+    width = lanes(p)
+    whole = count - count % width
+    factor = in_lanes(p, scale)
+    for d in range(0, whole, width):
+        store(p, at + d, multiply_add(load(source, source_at + d), factor, zeros(p)))
+    for d in range(whole, count):
+        poke(p, at + d, peek(source, source_at + d) * scale)
+
+
+@device
+def fill(p, at, count, value):
+    """p[at : at + count] = value."""
+    for i in range(count):
+        poke(p, at + i, value)

@@ -1,0 +1,3 @@
+"""The command line: `minigen --help`."""
+
+from minigen.cli.app import main

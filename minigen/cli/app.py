@@ -1,0 +1,262 @@
+"""The commands, their options and their help. What they do is in the other files of this folder,
+imported when a command runs, so that `minigen --help` answers at once.
+
+Exit codes: 0 done; 1 training went wrong; 2 the command cannot be carried out as given (one line
+on standard error says why, and nothing was changed); 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from minigen.version import __version__
+
+UsageError: Any = typer.BadParameter.__mro__[1]  # of click, wherever typer carries it
+
+
+class Model(StrEnum):
+    """What can be trained."""
+
+    vae = "vae"
+    gan = "gan"
+    gpt = "gpt"
+
+
+class Checkpoint(StrEnum):
+    """Which state of a run is meant."""
+
+    last = "last"
+    best = "best"
+
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _explained(register: Callable[..., Any], **options: Any) -> Callable[[Any], Any]:
+    """Register a command; its docstring, each paragraph to be broken anew, is the help."""
+
+    def decorate(function: Any) -> Any:
+        paragraphs = inspect.cleandoc(function.__doc__).split("\n\n")
+        text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+        return register(help=text, **options)(function)
+
+    return decorate
+
+
+Seed = Annotated[int, typer.Option(min=0, help="Where the random numbers start.")]
+Folder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
+Which = Annotated[Checkpoint, typer.Option(help="The newest state of the run, or its best.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"minigen {__version__}")
+        raise typer.Exit
+
+
+@_explained(app.callback, invoke_without_command=True)
+def overview(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Generative models from first principles: a VAE, a GAN and a GPT on a small autograd engine
+    that you can read in one sitting.
+
+    Begin with [bold]minigen demo[/bold]: about four minutes on two CPU cores, with data that came
+    with the installation. It ends with a report to open in a browser.
+
+    Then train one model for yourself, look at what it makes, and measure it:
+
+    [cyan]minigen train gpt --steps 3000 --out runs/hamlet[/cyan]
+
+    [cyan]minigen sample runs/hamlet --prompt "HAMLET." --temperature 0.7[/cyan]
+
+    [cyan]minigen evaluate runs/hamlet[/cyan]
+
+    Ctrl-C saves a run and prints the command that goes on with it, exactly as if it had not been
+    stopped.
+    """
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@_explained(app.command)
+def demo(
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="A new or empty folder for runs and report.", show_default="minigen-demo"
+        ),
+    ] = None,
+    seed: Seed = 0,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Seconds, not minutes: to see that all of it works.")
+    ] = False,
+) -> None:
+    """Train all three models on real data and write a report.
+
+    A variational autoencoder and a generative adversarial network learn handwritten digits (4,000
+    images of MNIST), a GPT learns to write Shakespeare, character by character, from eight plays.
+    The report, one HTML file, shows what they made, how the losses fell, and each measured figure
+    beside what it should be compared with.
+    """
+    from minigen.cli.demo import run_demo
+
+    run_demo(out, seed, fast)
+
+
+@_explained(app.command)
+def train(
+    model: Annotated[Model, typer.Argument(help="What to train.")],
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="How many updates; with --resume, a later end.",
+            show_default="2000, 2500, 1400",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Examples in each update.", show_default="128, 64, 16"),
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Learning rate.", show_default="0.001, 0.0002, 0.004")
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Where the random numbers start.", show_default="0"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="A new or empty folder.", show_default="runs/MODEL"),
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with this run, bit for bit.")
+    ] = None,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Seconds, not minutes: to see that it works.")
+    ] = False,
+) -> None:
+    """Train a model: [bold]vae[/bold] or [bold]gan[/bold] on digits, [bold]gpt[/bold] on plays.
+
+    Settings, log, checkpoints, samples and at the end a report go into the run folder. An existing
+    run is never overwritten. The defaults, given for vae, gan and gpt in this order, are those of
+    the demo.
+    """
+    from minigen.cli.train import resume_training, start_training
+
+    if resume is not None:
+        fixed = {"--batch-size": batch_size, "--lr": lr, "--seed": seed, "--out": out}
+        given = [name for name, value in fixed.items() if value is not None]
+        if given or fast:
+            raise UsageError(
+                f"{given[0] if given else '--fast'} cannot be given together with --resume: a run "
+                "keeps the settings it began with"
+            )
+        resume_training(str(model), resume, steps)
+    else:
+        changes = {"steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed}
+        start_training(str(model), out, fast, changes)
+
+
+@_explained(app.command)
+def sample(
+    run: Folder,
+    n: Annotated[
+        int | None,
+        typer.Option(
+            "--n", "-n", min=1, help="How many images, or characters.", show_default="64 or 500"
+        ),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(min=0, help="Text: below 1 likelier, above 1 bolder.", show_default="0.8"),
+    ] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(min=1, help="Text: choose among so many characters.", show_default="all"),
+    ] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="Text: how it begins.", show_default="a new line")
+    ] = None,
+    seed: Seed = 0,
+    checkpoint: Which = Checkpoint.last,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="A new file.", show_default="text to the screen, images into RUN/samples"
+        ),
+    ] = None,
+) -> None:
+    """Let a trained model make images, or write text. The same seed makes the same."""
+    from minigen.cli.sample import sample_run
+
+    text = {"temperature": temperature, "top_k": top_k, "prompt": prompt}
+    sample_run(run, n, text, seed, str(checkpoint), out)
+
+
+@_explained(app.command)
+def evaluate(run: Folder, checkpoint: Which = Checkpoint.last) -> None:
+    """Measure a trained model on held-out data, beside what the figures compare with."""
+    from minigen.cli.evaluate import evaluate_run
+
+    evaluate_run(run, str(checkpoint))
+
+
+@_explained(app.command)
+def info() -> None:
+    """Versions, devices, threads, and which kernels are chosen and why."""
+    from minigen.cli.info import print_info
+
+    print_info()
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """The entry point: run a command, and turn what can go wrong into a line and an exit code."""
+    sys.exit(_run(args))
+
+
+def _run(args: Sequence[str] | None) -> int:
+    try:
+        code: Any = app(args=args, prog_name="minigen", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except UsageError as error:
+        command = error.ctx.command_path if getattr(error, "ctx", None) else "minigen"
+        return _fail(2, f"{error.format_message()} (see {command} --help)")
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail(130, "stopped")
+    except BrokenPipeError:  # the reader of our output, `head` say, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        return _fail(2, "there is not enough memory; a smaller --batch-size needs less")
+    except Exception as error:
+        from minigen.training import Diverged, Interrupted, RunError
+
+        if isinstance(error, Interrupted):
+            print(f"{error}. To go on:\n  {error.run.resume_command}", flush=True)
+            return 130
+        if isinstance(error, RunError | Diverged):
+            return _fail(2 if isinstance(error, RunError) else 1, str(error))
+        raise
+
+
+def _fail(code: int, message: str) -> int:
+    print("minigen: " + " ".join(message.split()), file=sys.stderr, flush=True)
+    return code

@@ -1,0 +1,18 @@
+"""`minigen evaluate`: what a trained model is worth, in figures beside others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from minigen.cli.report import metric_rows
+from minigen.cli.sample import load_job
+
+
+def evaluate_run(path: Path, checkpoint: str) -> None:
+    """Print the metrics of a run's model on held-out data."""
+    run, job, step = load_job(path, checkpoint)
+    metrics = job.evaluate(True)
+    print(f"{path}: {run.settings.recipe}, checkpoint '{checkpoint}' of step {step}")
+    for row in metric_rows(run.settings.recipe, metrics):
+        print(f"  {row.metric}: {row.value}  (to compare: {row.reference})")
+        print(f"      {row.note}")

@@ -1,0 +1,191 @@
+"""What a report says of a run: which figures, which pictures, and what to compare them with."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from minigen.cli.info import blas, cores, installed, processor
+from minigen.training import Run
+from minigen.training.progress import duration
+from minigen.version import __version__
+from minigen.viz.curves import Curve, curves
+from minigen.viz.report import Picture, Row, Section, write_report
+
+TITLES = {
+    "vae": "Variational autoencoder",
+    "gan": "Generative adversarial network",
+    "gpt": "Transformer",
+}
+LEADS = {
+    "vae": "It squeezes each handwritten digit into 20 numbers and draws it again from them. "
+    "Drawing from random numbers instead makes new digits.",
+    "gan": "A generator turns noise into digits; a discriminator learns to tell them from real "
+    "ones; each gets better against the other.",
+    "gpt": "It reads 64 characters of Shakespeare and predicts the next one. Writing is "
+    "predicting, over and over.",
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is told. reference: a key of the metrics, or a measured number with a name.
+
+    contest: whether being below the reference, by at most `slack` above it, is a success.
+    """
+
+    key: str
+    label: str
+    unit: str
+    reference: str | float
+    against: str
+    note: str
+    contest: bool = True
+    slack: float = 0.0
+
+
+VAE_TORCH = 112.1  # mean of three seeds, 112.02, 112.23, 112.05; spread 0.2
+
+_FRECHET = Metric(
+    "frechet", "Fréchet distance of samples", "", "frechet_floor", "held-out real digits",
+    "To the training digits, in the features of minigen's digit classifier; other networks give "
+    "other figures. Lower is closer.", contest=False,
+)  # fmt: skip
+METRICS: dict[str, tuple[Metric, ...]] = {
+    "vae": (
+        Metric(
+            "test_loss", "negative ELBO on test digits", "nats", VAE_TORCH,
+            "PyTorch, same model and steps",
+            "How many nats it takes at most to describe an unseen image. Lower is better.",
+            slack=0.5,
+        ),
+        _FRECHET,
+    ),
+    "gan": (_FRECHET,),
+    "gpt": (
+        Metric(
+            "validation_loss", "loss on unseen text", "nats/character", "ngram_loss",
+            "best n-gram model, by counting",
+            "How surprising it finds the last tenth of the plays. Lower is better.",
+        ),
+    ),
+}  # fmt: skip
+
+
+def metric_rows(recipe: str, metrics: Mapping[str, float]) -> list[Row]:
+    """The measured figures of a run beside their references."""
+    rows = []
+    for m in METRICS[recipe]:
+        value = metrics[m.key]
+        reference = metrics[m.reference] if isinstance(m.reference, str) else m.reference
+        digits = 3 if m.key == "validation_loss" else 1
+        rows.append(
+            Row(
+                m.label,
+                f"{value:.{digits}f} {m.unit}".strip(),
+                f"{reference:.{digits}f} ({m.against})",
+                m.note,
+                value <= reference + m.slack if m.contest else None,
+            )
+        )
+    return rows
+
+
+def run_section(run: Run, parameters: int) -> Section:
+    """A finished run as a section of a report, from what is in its folder."""
+    settings, records = run.settings, run.records()
+    final = [r["metrics"] for r in records if "metrics" in r][-1]
+    seconds = records[-1]["seconds"]
+    samples = run.path / "samples"
+    pictures = [_curves(settings.recipe, records, final)]
+    text = ""
+    grid = samples / f"step-{settings.steps:06d}.png"
+    if grid.exists():
+        pictures.append(Picture(grid.read_bytes(), "64 samples, not selected", pixels=True))
+    strip = samples / "reconstructions.png"
+    if strip.exists():
+        caption = "Digits of the test set, and below each what 20 numbers keep of it"
+        pictures.append(Picture(strip.read_bytes(), caption, pixels=True))
+    written = grid.with_suffix(".txt")
+    if written.exists():
+        text = written.read_text(encoding="utf-8").rstrip()
+    return Section(
+        title=TITLES[settings.recipe],
+        lead=LEADS[settings.recipe],
+        rows=metric_rows(settings.recipe, final),
+        pictures=pictures,
+        text=text,
+        text_caption="Written at temperature 0.8, not selected",
+        facts={
+            "parameters": f"{parameters:,}",
+            "training": f"{settings.steps:,} steps of {settings.batch_size} in {duration(seconds)} "
+            f"({seconds / settings.steps * 1000:.1f} ms a step, evaluations included)",
+            "learning rate": f"{settings.lr:g}",
+            "seed": str(settings.seed),
+        },
+    )
+
+
+def _curves(recipe: str, records: list[dict[str, Any]], final: Mapping[str, float]) -> Picture:
+    """The losses over the steps, for light and dark pages."""
+    losses = [r for r in records if "metrics" not in r]
+    tests = [r for r in records if "metrics" in r]
+
+    def of(key: str, label: str) -> Curve:
+        return Curve(label, [r["step"] for r in losses], [r[key] for r in losses])
+
+    def measured(key: str, label: str) -> Curve:
+        steps = [r["step"] for r in tests]
+        return Curve(label, steps, [r["metrics"][key] for r in tests], marker=True)
+
+    if recipe == "vae":
+        draw = partial(
+            curves,
+            [of("loss", "training"), measured("test_loss", "test")],
+            ylabel="negative ELBO (nats)",
+            level=(f"PyTorch {VAE_TORCH}", VAE_TORCH),
+        )
+        caption = "Negative ELBO over the steps"
+    elif recipe == "gan":
+        series = [of("discriminator", "discriminator"), of("generator", "generator")]
+        draw = partial(curves, series, ylabel="loss (nats)")
+        caption = "Losses over the steps: in a contest, neither has to fall"
+    else:
+        draw = partial(
+            curves,
+            [of("loss", "training"), measured("validation_loss", "unseen text")],
+            ylabel="nats a character",
+            level=(f"best n-gram {final['ngram_loss']:.3f}", final["ngram_loss"]),
+        )
+        caption = "Loss over the steps"
+    return Picture(draw(theme="light"), caption, draw(theme="dark"))
+
+
+def write_run_report(run: Run, parameters: int) -> Path:
+    """The report of one run, in its folder."""
+    path = run.path / "report.html"
+    section = run_section(run, parameters)
+    write_report(
+        path,
+        title=f"minigen: {section.title}",
+        lead=f"The run in {run.path.name}.",
+        sections=[section],
+        facts=machine_facts(),
+    )
+    return path
+
+
+def machine_facts() -> dict[str, str]:
+    """Versions and machine, for the end of a report."""
+    return {
+        "minigen": __version__,
+        "Python": platform.python_version(),
+        "NumPy": f"{installed('numpy')}, {blas()}",
+        "Numba": installed("numba"),
+        "processor": f"{processor()}, {cores()} cores for this process",
+        "system": f"{platform.system()} {platform.machine()}",
+    }

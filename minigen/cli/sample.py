@@ -1,0 +1,72 @@
+"""`minigen sample`: images or text from a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from minigen import Generator
+from minigen.training import Job, Run, RunError, make_job, restore_weights
+from minigen.training.recipes import RECIPES
+from minigen.training.run import write_file
+
+
+def load_job(path: Path, checkpoint: str) -> tuple[Run, Job, int]:
+    """A run, its model with the weights of a checkpoint, and the step of that."""
+    run = Run.open(path)
+    if run.settings.recipe not in RECIPES:
+        raise RunError(f"{path} is a run of {run.settings.recipe!r}, which this minigen lacks")
+    saved = run.load(checkpoint)
+    job = make_job(run, RECIPES[run.settings.recipe])
+    restore_weights(job, saved, run)
+    return run, job, saved.step
+
+
+def sample_run(
+    path: Path,
+    n: int | None,
+    text: Mapping[str, Any],
+    seed: int,
+    checkpoint: str,
+    out: Path | None,
+) -> None:
+    """Write images to a PNG file, or text to the screen or a file."""
+    if out is not None and out.exists():
+        raise RunError(f"{out} exists; nothing was written. Choose another --out")
+    if out is not None and not out.absolute().parent.is_dir():
+        raise RunError(f"there is no folder {out.absolute().parent} to write {out.name} into")
+    run, job, _ = load_job(path, checkpoint)
+    generator = Generator().manual_seed(seed)
+    if job.write is not None:
+        _write(job, n or 500, text, generator, out)
+        return
+    for name, value in text.items():
+        if value is not None:
+            option = "--" + name.replace("_", "-")
+            raise RunError(f"{option} is for text, and {path} is a run of {run.settings.recipe}")
+    assert job.images is not None
+    from minigen.viz.grid import png, tile
+
+    count = n or 64
+    target = out or run.path / "samples" / f"{checkpoint}-n{count}-seed{seed}.png"
+    write_file(target, png(tile(job.images(count, generator), columns=max(1, round(count**0.5)))))
+    print(target)
+
+
+def _write(
+    job: Job, count: int, options: Mapping[str, Any], generator: Generator, out: Path | None
+) -> None:
+    prompt = options["prompt"] or "\n"
+    temperature = 0.8 if options["temperature"] is None else options["temperature"]
+    assert job.write is not None
+    try:
+        text = job.write(prompt, count, temperature, options["top_k"], generator)
+    except ValueError as error:  # a character that the model has never seen, say
+        raise RunError(str(error)) from error
+    text = text.removeprefix("\n") if options["prompt"] is None else text
+    if out is None:
+        print(text)
+    else:
+        write_file(out, text + "\n")
+        print(out)

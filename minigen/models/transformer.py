@@ -1,0 +1,215 @@
+"""A generative Transformer: A. Radford et al., "Language Models are Unsupervised Multitask
+Learners" (GPT-2), 2019, on the architecture of A. Vaswani et al., "Attention Is All You Need", 2017
+(arXiv:1706.03762).
+
+A text is a sequence of tokens, here characters. The model reads T of them and predicts at each
+place the next one, by the chain rule p(x) = prod_t p(x_t | x_<t). What is special to GPT-2
+(section 2.3): layer norm *before* attention and feed-forward ("pre-norm"), so that the residual
+stream runs through the blocks untouched, one more layer norm at the end, and initial weights of the
+layers that write into the stream scaled by 1/sqrt(number of such layers).
+
+Shapes: N sequences of T tokens, C channels, h heads, a vocabulary of V.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import minigen
+from minigen import Generator, Tensor, nn
+from minigen.nn import functional as F
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    """A character model that a CPU trains in minutes; 0.8 million parameters."""
+
+    vocabulary: int = 76  # V: what the eight plays use
+    context: int = 64  # T at most
+    layers: int = 4
+    heads: int = 4  # h
+    width: int = 128  # C
+    dropout: float = 0.0
+    bias: bool = False  # in Linear and LayerNorm; GPT-2 has them, they help little
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} cannot be split into {self.heads} equal heads")
+
+
+class CausalSelfAttention(nn.Module):
+    """h heads of softmax(Q K^T / sqrt(C/h)) V (equation 1 of Vaswani et al.), each place looking
+    only at itself and what came before."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.heads, self.dropout = config.heads, config.dropout
+        self.c_attn = nn.Linear(config.width, 3 * config.width, bias=config.bias)  # Q, K, V in one
+        self.c_proj = nn.Linear(config.width, config.width, bias=config.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, t, c = x.shape
+        qkv = self.c_attn(x)  # (N, T, C) -> (N, T, 3C)
+        q, k, v = (
+            part.reshape(n, t, self.heads, c // self.heads).transpose(1, 2)
+            for part in qkv.split(c, dim=2)  # 3 x (N, T, C) -> (N, T, h, C/h) -> (N, h, T, C/h)
+        )
+        y = F.scaled_dot_product_attention(
+            q, k, v, dropout_p=self.dropout if self.training else 0.0, is_causal=True
+        )
+        y = y.transpose(1, 2).reshape(n, t, c)  # (N, h, T, C/h) -> (N, T, h, C/h) -> (N, T, C)
+        return self.c_proj(y)
+
+
+class FeedForward(nn.Module):
+    """Linear, GELU, Linear at each place for itself (section 3.3 of Vaswani et al.)."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.c_fc = nn.Linear(config.width, 4 * config.width, bias=config.bias)
+        self.c_proj = nn.Linear(4 * config.width, config.width, bias=config.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.c_proj(F.gelu(self.c_fc(x)))  # (N, T, C) -> (N, T, 4C) -> (N, T, C)
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + feed_forward(norm(x)): pre-norm."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(config.width, bias=config.bias)
+        self.attn = CausalSelfAttention(config)
+        self.ln_2 = nn.LayerNorm(config.width, bias=config.bias)
+        self.mlp = FeedForward(config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.dropout(self.attn(self.ln_1(x)))
+        return x + self.dropout(self.mlp(self.ln_2(x)))
+
+
+class GPT(nn.Module):
+    """Tokens (N, T) -> logits of the next token at each place (N, T, V).
+
+    The embedding also reads the result out ("weight tying", O. Press and L. Wolf, 2017,
+    arXiv:1608.05859): the logit of a token is the product of its embedding with the stream.
+
+    >>> model = GPT(GPTConfig(vocabulary=10, context=8, layers=1, width=16))
+    >>> model(minigen.tensor([[1, 2, 3]])).shape
+    minigen.Size([1, 3, 10])
+    """
+
+    def __init__(self, config: GPTConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or GPTConfig()
+        self.wte = nn.Embedding(config.vocabulary, config.width)  # what the token is
+        self.wpe = nn.Embedding(config.context, config.width)  # where it stands
+        self.dropout = nn.Dropout(config.dropout)
+        self.h = nn.ModuleList([Block(config) for _ in range(config.layers)])
+        self.ln_f = nn.LayerNorm(config.width, bias=config.bias)
+        self.initialize()
+
+    def initialize(self) -> None:
+        """Draw all matrices from N(0, 0.02^2), those that end a residual branch from a narrower
+        normal: 2 L branches add up to a variance of one branch (GPT-2, section 2.3)."""
+        narrow = 0.02 / math.sqrt(2 * self.config.layers)
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 2:
+                std = narrow if name.endswith("c_proj.weight") else 0.02
+                nn.init.normal_(parameter, mean=0.0, std=std)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Raises ValueError for more tokens than the context."""
+        t = ids.shape[1]
+        if t > self.config.context:
+            raise ValueError(f"{t} tokens do not fit into a context of {self.config.context}")
+        x = self.wte(ids) + self.wpe.weight[:t]  # (N, T) -> (N, T, C)
+        x = self.dropout(x)
+        for block in self.h:
+            x = block(x)
+        return F.linear(self.ln_f(x), self.wte.weight)  # (N, T, C) -> (N, T, V)
+
+    def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
+        """For AdamW: matrices decay, biases and the gains of layer norms do not."""
+        parameters = list(self.parameters())
+        return [
+            {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
+            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        ]
+
+    @minigen.no_grad()
+    def generate(
+        self,
+        ids: Tensor,
+        count: int,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        generator: Generator | None = None,
+    ) -> Tensor:
+        """Go on writing: tokens (N, T) -> (N, T + count), one at a time.
+
+        The model looks at the last `context` tokens. `next_token` explains the options.
+        """
+        training = self.training
+        self.eval()
+        try:
+            for _ in range(count):
+                window = ids[:, -self.config.context :]  # (N, <= context)
+                logits = self(window)[:, -1]  # (N, T, V) -> (N, V)
+                token = next_token(logits, temperature, top_k, generator)
+                ids = minigen.cat([ids, token], dim=1)  # (N, T) -> (N, T + 1)
+            return ids
+        finally:
+            self.train(training)
+
+
+def next_token_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """-mean of ln p(x_t | x_<t) in nats a token: logits (N, T, V), targets int64 (N, T) -> scalar.
+
+    >>> next_token_loss(minigen.zeros(2, 3, 76), minigen.zeros(2, 3, dtype=minigen.int64))
+    tensor(4.3307)
+    """
+    vocabulary = logits.shape[-1]
+    return F.cross_entropy(
+        logits.reshape(-1, vocabulary),  # (N, T, V) -> (N T, V)
+        targets.reshape(-1),  # (N, T) -> (N T,)
+    )
+
+
+def next_token(
+    logits: Tensor,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Draw one token from softmax(logits / temperature): (N, V) -> int64 (N, 1).
+
+    A temperature below 1 prefers likely tokens; 0 always takes the likeliest. `top_k` leaves only
+    the k likeliest to choose from. Raises ValueError for a temperature below 0 or a k below 1.
+
+    >>> next_token(minigen.tensor([[0.0, 5.0, 1.0]]), temperature=0)
+    tensor([[1]])
+    """
+    if not temperature >= 0 or math.isinf(temperature):
+        raise ValueError(f"temperature must be 0 or a positive number, got {temperature}")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k must be 1 or more, got {top_k}")
+    if temperature == 0:
+        return logits.argmax(dim=-1, keepdim=True)
+    logits = logits / temperature
+    if top_k is not None and top_k < logits.shape[-1]:
+        smallest = logits.topk(top_k, dim=-1).values[:, -1:]  # (N, 1): the k-th largest
+        logits = logits.masked_fill(logits < smallest, -math.inf)
+    return minigen.multinomial(F.softmax(logits, dim=-1), 1, generator=generator)
+
+
+def count_parameters(parameters: Iterable[Tensor]) -> int:
+    """How many numbers are learned."""
+    return sum(p.numel() for p in parameters)

@@ -1,0 +1,135 @@
+"""A variational autoencoder: D. P. Kingma and M. Welling, "Auto-Encoding Variational Bayes", 2013.
+
+An image x is thought to come from a hidden code z. The decoder says how, p(x|z); the encoder
+guesses the code back, q(z|x). Both are trained at once by maximising a lower bound of ln p(x), the
+ELBO (equation 3 of arXiv:1312.6114),
+
+    L(x) = E_q(z|x) [ln p(x|z)] - KL(q(z|x) || p(z)),        p(z) = N(0, I),
+
+how well the code explains the image, less what the code tells beyond the prior. To differentiate
+through the draw of z, it is written as a function of noise that does not depend on the parameters
+(section 2.4): z = mu + sigma * epsilon, epsilon ~ N(0, I).
+
+Shapes: N images of D pixels, codes of J numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import minigen
+from minigen import Generator, Tensor, nn
+from minigen.nn import functional as F
+
+
+@dataclass(frozen=True)
+class VAEConfig:
+    """The multi-layer perceptron 784-400-20, the size of PyTorch's own VAE example."""
+
+    pixels: int = 784  # D
+    hidden: int = 400
+    latent: int = 20  # J
+
+
+class VAE(nn.Module):
+    """Encoder D -> hidden -> (mu, ln sigma^2) of J numbers each; decoder J -> hidden -> D logits.
+
+    >>> model = VAE(VAEConfig(pixels=16, hidden=8, latent=2))
+    >>> logits, mu, logvar = model(minigen.rand(5, 16))
+    >>> logits.shape, mu.shape, logvar.shape
+    (minigen.Size([5, 16]), minigen.Size([5, 2]), minigen.Size([5, 2]))
+    """
+
+    def __init__(self, config: VAEConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or VAEConfig()
+        self.fc1 = nn.Linear(config.pixels, config.hidden)
+        self.fc21 = nn.Linear(config.hidden, config.latent)  # mu
+        self.fc22 = nn.Linear(config.hidden, config.latent)  # ln sigma^2
+        self.fc3 = nn.Linear(config.latent, config.hidden)
+        self.fc4 = nn.Linear(config.hidden, config.pixels)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """q(z|x) = N(mu, diag sigma^2), appendix C.2: images (N, D) -> mu, ln sigma^2 (N, J)."""
+        h = F.relu(self.fc1(x))  # (N, D) -> (N, hidden)
+        return self.fc21(h), self.fc22(h)  # (N, hidden) -> 2 x (N, J)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """p(x|z), appendix C.1: codes (N, J) -> logits of the pixels (N, D)."""
+        h = F.relu(self.fc3(z))  # (N, J) -> (N, hidden)
+        return self.fc4(h)  # (N, hidden) -> (N, D)
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Images of N x anything in [0, 1] -> logits (N, D), mu (N, J), ln sigma^2 (N, J).
+
+        `noise` is epsilon, (N, J); drawn from the default generator if None.
+        """
+        x = x.reshape(-1, self.config.pixels)  # (N, 28, 28) -> (N, D)
+        mu, logvar = self.encode(x)
+        z = reparameterize(mu, logvar, noise)
+        return self.decode(z), mu, logvar
+
+    @minigen.no_grad()
+    def sample(self, count: int, generator: Generator | None = None) -> Tensor:
+        """Images from codes drawn from the prior: the mean of p(x|z), (count, D) in [0, 1]."""
+        weight = self.fc3.weight
+        z = minigen.randn(count, self.config.latent, generator=generator, dtype=weight.dtype)
+        return minigen.sigmoid(self.decode(z.to(weight.device)))
+
+    @minigen.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Images (N, ...) through the mean of their codes and back, (N, D) in [0, 1]."""
+        mu, _ = self.encode(x.reshape(-1, self.config.pixels))  # (N, 28, 28) -> (N, D)
+        return minigen.sigmoid(self.decode(mu))
+
+
+def reparameterize(mu: Tensor, logvar: Tensor, noise: Tensor | None = None) -> Tensor:
+    """A draw of N(mu, sigma^2) that can be differentiated: z = mu + sigma * epsilon (section 2.4).
+
+    mu, logvar = ln sigma^2 and noise = epsilon, all (N, J); noise is drawn here if None.
+
+    >>> mu, logvar = minigen.zeros(1, 2), minigen.zeros(1, 2)
+    >>> reparameterize(mu, logvar, noise=minigen.tensor([[0.5, -1.0]]))
+    tensor([[ 0.5000, -1.0000]])
+    """
+    if noise is None:
+        noise = minigen.randn_like(mu)
+    return mu + (0.5 * logvar).exp() * noise
+
+
+def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
+    """KL( N(mu, sigma^2) || N(0, I) ) in nats, (N, J) -> (N,); appendix B:
+
+        -1/2 sum_j (1 + ln sigma_j^2 - mu_j^2 - sigma_j^2)
+
+    >>> kl_divergence(minigen.tensor([[0.0, 2.0]]), minigen.zeros(1, 2))
+    tensor([2.])
+    """
+    return -0.5 * (1 + logvar - mu * mu - logvar.exp()).sum(dim=1)
+
+
+def bernoulli_log_likelihood(logits: Tensor, x: Tensor) -> Tensor:
+    """ln p(x|z) in nats, (N, D) -> (N,), for pixels in [0, 1]; equation 11:
+
+        sum_i x_i ln y_i + (1 - x_i) ln(1 - y_i),        y = sigmoid(logits)
+
+    For grey pixels this is the cross-entropy between the two greys: no likelihood of a real
+    number in [0, 1], but the usual yardstick (and what the binary images of which the greys are the
+    mean would score on average).
+    """
+    return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(dim=1)
+
+
+def elbo(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+    """The lower bound of ln p(x) in nats for each image, (N,); equation 10 with one draw of z.
+
+    logits (N, D) of the decoder, images x (N, D) or (N, 28, 28) in [0, 1], mu and logvar (N, J) of
+    the encoder. Its negative mean is the loss.
+
+    >>> model = VAE()
+    >>> x = minigen.rand(3, 28, 28)
+    >>> elbo(*model(x)[:1], x, *model(x)[1:]).shape
+    minigen.Size([3])
+    """
+    x = x.reshape(logits.shape)  # (N, 28, 28) -> (N, D)
+    return bernoulli_log_likelihood(logits, x) - kl_divergence(mu, logvar)

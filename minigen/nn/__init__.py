@@ -1,0 +1,12 @@
+"""Neural networks: modules by PyTorch's names, `functional`, initial values, utilities."""
+
+from minigen.nn import functional, init, utils
+from minigen.nn.activation import *
+from minigen.nn.containers import *
+from minigen.nn.convolution import *
+from minigen.nn.layers import *
+from minigen.nn.loss import *
+from minigen.nn.module import Module
+from minigen.nn.normalization import *
+from minigen.nn.parameter import Parameter
+from minigen.nn.pooling import *

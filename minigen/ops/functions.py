@@ -1,0 +1,172 @@
+"""Functions of each element: exponentials, logarithms, roots, trigonometric and hyperbolic ones.
+
+Integers and booleans become the default dtype.  Gradients: Abramowitz & Stegun, Handbook of
+Mathematical Functions (1964), chapters 4 to 7, or any table of derivatives.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minigen import backend
+from minigen.autograd import differentiable
+from minigen.backend import silent
+from minigen.dtypes import promote_to_float
+from minigen.tensor import method
+
+__all__ = [
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atan",
+    "atanh",
+    "cos",
+    "cosh",
+    "erf",
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "rsqrt",
+    "sigmoid",
+    "sin",
+    "sinh",
+    "sqrt",
+    "tan",
+    "tanh",
+]
+
+
+def _function(ufunc: Callable, name: str, formula: str) -> Any:
+    """The operation and Tensor method that computes one of NumPy's functions."""
+
+    def forward(input: Any) -> Any:
+        return silent().run(ufunc, input)
+
+    forward.__name__ = forward.__qualname__ = name
+    forward.__doc__ = f"{formula}, of each element."
+    return method(name)(differentiable(promote=promote_to_float)(forward))
+
+
+# ------------------------------------------------------------- exponentials, logarithms, roots
+
+exp: Any = _function(np.exp, "exp", "e to the power of input")
+exp.gradients(input=lambda g, output: g * output)
+
+exp2: Any = _function(np.exp2, "exp2", "2 to the power of input")
+exp2.gradients(input=lambda g, output: g * output * math.log(2))
+
+expm1: Any = _function(np.expm1, "expm1", "exp(input) - 1, accurate near 0")
+expm1.gradients(input=lambda g, output: g * (output + 1))
+
+log: Any = _function(np.log, "log", "The natural logarithm (-inf at 0, NaN below)")
+log.gradients(input=lambda g, input: g / input)
+
+log1p: Any = _function(np.log1p, "log1p", "log(1 + input), accurate near 0")
+log1p.gradients(input=lambda g, input: g / (input + 1))
+
+log2: Any = _function(np.log2, "log2", "The logarithm to base 2")
+log2.gradients(input=lambda g, input: g / (input * math.log(2)))
+
+log10: Any = _function(np.log10, "log10", "The logarithm to base 10")
+log10.gradients(input=lambda g, input: g / (input * math.log(10)))
+
+sqrt: Any = _function(np.sqrt, "sqrt", "The square root (NaN below 0)")
+sqrt.gradients(input=lambda g, output: g / (output * 2))
+
+
+def _reciprocal_root(x: Any) -> Any:
+    return 1 / np.sqrt(x)
+
+
+rsqrt: Any = _function(_reciprocal_root, "rsqrt", "1 / sqrt(input)")
+rsqrt.gradients(input=lambda g, output: g * output * output * output * -0.5)
+
+
+# ------------------------------------------------------------------------------ trigonometry
+
+sin: Any = _function(np.sin, "sin", "The sine of an angle in radians")
+sin.gradients(input=lambda g, input: g * cos(input))
+
+cos: Any = _function(np.cos, "cos", "The cosine of an angle in radians")
+cos.gradients(input=lambda g, input: -g * sin(input))
+
+tan: Any = _function(np.tan, "tan", "The tangent of an angle in radians")
+tan.gradients(input=lambda g, output: g * (output * output + 1))
+
+asin: Any = _function(np.arcsin, "asin", "The angle whose sine is input, in radians")
+asin.gradients(input=lambda g, input: g * rsqrt(1 - input * input))
+
+acos: Any = _function(np.arccos, "acos", "The angle whose cosine is input, in radians")
+acos.gradients(input=lambda g, input: -g * rsqrt(1 - input * input))
+
+atan: Any = _function(np.arctan, "atan", "The angle whose tangent is input, in radians")
+atan.gradients(input=lambda g, input: g / (input * input + 1))
+
+
+# ------------------------------------------------------------------------ hyperbolic functions
+
+sinh: Any = _function(np.sinh, "sinh", "(exp(input) - exp(-input)) / 2")
+sinh.gradients(input=lambda g, input: g * cosh(input))
+
+cosh: Any = _function(np.cosh, "cosh", "(exp(input) + exp(-input)) / 2")
+cosh.gradients(input=lambda g, input: g * sinh(input))
+
+tanh: Any = _function(np.tanh, "tanh", "sinh(input) / cosh(input)")
+tanh.gradients(input=lambda g, output: g * (1 - output * output))
+
+asinh: Any = _function(np.arcsinh, "asinh", "The number whose sinh is input")
+asinh.gradients(input=lambda g, input: g * rsqrt(input * input + 1))
+
+acosh: Any = _function(np.arccosh, "acosh", "The number >= 0 whose cosh is input")
+acosh.gradients(input=lambda g, input: g * rsqrt(input * input - 1))
+
+atanh: Any = _function(np.arctanh, "atanh", "The number whose tanh is input")
+atanh.gradients(input=lambda g, input: g / (1 - input * input))
+
+
+def _logistic(x: Any) -> Any:
+    if x.dtype == np.float16:  # exp(-x) would overflow at -12 already
+        return _logistic(x.astype(np.float32)).astype(np.float16)
+    y = np.negative(x, out=np.empty_like(x))
+    np.exp(y, out=y)  # infinite far below 0, where 1 / (1 + inf) = 0 is right
+    y += 1
+    return np.reciprocal(y, out=y)
+
+
+sigmoid: Any = _function(_logistic, "sigmoid", "1 / (1 + exp(-input))")
+sigmoid.gradients(input=lambda g, output: g * (output * (1 - output)))
+
+
+# ------------------------------------------------------------------------- the error function
+
+ERF_SLOPE = 2 / math.sqrt(math.pi)  # of erf at 0
+
+
+def erf_array(x: Any) -> Any:
+    if x.dtype == np.float16:
+        return backend.kernel("erf", x.astype(np.float32)).astype(np.float16)
+    return silent().run(backend.kernel, "erf", x)
+
+
+@method("erf")
+@differentiable(promote=promote_to_float)
+def erf(input: Any) -> Any:
+    """2/√π ∫₀ˣ exp(-t²) dt.
+
+    >>> import minigen
+    >>> minigen.erf(minigen.tensor([0.0, 0.5]))
+    tensor([0.0000, 0.5205])
+    """
+    return erf_array(input)
+
+
+erf.gradients(input=lambda g, input: g * exp(-(input * input)) * ERF_SLOPE)

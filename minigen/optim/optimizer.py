@@ -1,0 +1,235 @@
+"""Optimizer: parameter groups with their options, a state for each parameter, and `step`.
+
+A subclass names its options in `defaults` and defines `update`, which moves one parameter.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from minigen import backend, errors
+from minigen.autograd import wrap
+from minigen.errors import ShapeError
+from minigen.modes import enable_grad, no_grad
+from minigen.nn.parameter import clear_gradient
+from minigen.tensor import Tensor
+
+__all__ = ["Optimizer"]
+
+
+class Optimizer:
+    """Base class of all optimizers.
+
+    params:   tensors, or dictionaries `{"params": tensors, "lr": ...}`: groups with own options.
+    defaults: the options of a group that does not name its own.
+
+    `param_groups` may be read and changed at any time, as schedulers do; `state[p]` holds what the
+    optimizer remembers of parameter p.  Raises TypeError or ValueError for what is no parameter.
+    """
+
+    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        if isinstance(params, Tensor):
+            raise TypeError(
+                "params should be an iterable of tensors or dictionaries, "
+                "but got one tensor; pass a list of it"
+            )
+        self.defaults = defaults
+        self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        self.param_groups: list[dict[str, Any]] = []
+        self.steps_taken = 0  # schedulers look whether it moves
+        groups = list(params)
+        if not groups:
+            raise ValueError("optimizer got an empty parameter list")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        for group in groups:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters, with options of their own, to those that are optimized."""
+        if not isinstance(param_group, dict):
+            raise TypeError(f"a parameter group must be a dict, got {type(param_group).__name__}")
+        given = param_group["params"]
+        if isinstance(given, set):
+            raise TypeError("parameters need an order: give a list, not a set")
+        params = [given] if isinstance(given, Tensor) else list(given)
+        known = set(chain.from_iterable(group["params"] for group in self.param_groups))
+        for p in params:
+            if not isinstance(p, Tensor):
+                raise TypeError(
+                    f"an optimizer takes tensors, but one of them is {type(p).__name__}"
+                )
+            if not p.is_leaf:
+                raise ValueError("can't optimize a non-leaf tensor (one that was computed)")
+            if p in known:
+                raise ValueError("some parameters appear in more than one parameter group")
+        if len(set(params)) != len(params):
+            warnings.warn(
+                "a parameter appears twice in a parameter group, and moves twice in each step",
+                stacklevel=4,
+            )
+        group = {**self.defaults, **param_group, "params": params}
+        self.check(group)
+        self.param_groups.append(group)
+
+    def check(self, group: dict[str, Any]) -> None:
+        """Raise ValueError for options that make no sense; subclasses check theirs."""
+        if "lr" in group:
+            at_least(0.0, "learning rate", group["lr"])
+
+    # ------------------------------------------------------------------------- stepping
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Move every parameter that has a gradient, once.
+
+        closure: clears the gradients, computes the loss and its gradients, and returns the loss,
+            which `step` returns in turn.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        self.steps_taken += 1
+        where = ""
+        with no_grad(), backend.quiet():
+            for group in self.param_groups:
+                for p in group["params"]:
+                    gradient = p.grad
+                    if gradient is None:
+                        continue
+                    g, x = gradient.array, p.array
+                    if g.shape != x.shape or g.dtype != x.dtype or type(g) is not type(x):
+                        raise _misfit(p, gradient)
+                    self.update(p, g, self.state[p], group)
+                    if p._version is not None:
+                        where = where or errors.caller()
+                        p.changed_in_place(where)
+        return loss
+
+    def update(self, p: Tensor, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+        """Move `p.array` in place; `grad` is an array and must not be changed."""
+        raise NotImplementedError(f"{type(self).__name__} must define update()")
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or fill them with zeros."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                clear_gradient(p, set_to_none)
+
+    # ------------------------------------------------------------------------- state
+
+    def state_dict(self) -> dict[str, Any]:
+        """`{"state": {number: {...}}, "param_groups": [{..., "params": [numbers]}]}`.
+
+        Parameters are numbered in order.  Tensors in it share their memory with the optimizer.
+        """
+        numbers: dict[Tensor, int] = {}
+        groups = []
+        for group in self.param_groups:
+            options = {name: value for name, value in group.items() if name != "params"}
+            for p in group["params"]:
+                numbers.setdefault(p, len(numbers))
+            groups.append({**options, "params": [numbers[p] for p in group["params"]]})
+        state = {numbers[p]: value for p, value in self.state.items() if p in numbers}
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over copies of the state and the options that `state_dict()` gave.
+
+        Floating-point state is cast to the dtype and device of its parameter.  Raises ValueError if
+        groups or parameters are not as many as here.
+        """
+        groups, saved = self.param_groups, state_dict["param_groups"]
+        if len(groups) != len(saved):
+            raise ValueError(
+                f"the state has {len(saved)} parameter groups, the optimizer has {len(groups)}"
+            )
+        for number, (group, other) in enumerate(zip(groups, saved)):
+            if len(group["params"]) != len(other["params"]):
+                raise ValueError(
+                    f"parameter group {number} has {len(other['params'])} parameters in the state, "
+                    f"{len(group['params'])} in the optimizer"
+                )
+        state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        for group, other in zip(groups, saved):
+            for p, number in zip(group["params"], other["params"]):
+                if number in state_dict["state"]:
+                    entries = state_dict["state"][number].items()
+                    state[p] = {name: _copied(name, value, p) for name, value in entries}
+        self.state = state
+        for group, other in zip(groups, saved):
+            options = {name: value for name, value in other.items() if name != "params"}
+            group.update(copy.deepcopy(options))
+
+    def __repr__(self) -> str:
+        lines = []
+        for number, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {number}")
+            lines += [f"    {k}: {v}" for k, v in sorted(group.items()) if k != "params"]
+        return f"{type(self).__name__} (\n" + "\n".join(lines) + "\n)"
+
+
+def _copied(name: str, value: Any, p: Tensor) -> Any:
+    """A copy of one entry of the state, of the dtype and on the device of its parameter."""
+    if name == "step":  # a tensor in PyTorch
+        return int(value)
+    if not isinstance(value, Tensor):
+        return copy.deepcopy(value)
+    array = value.array
+    if array.shape != p.array.shape:
+        raise ValueError(
+            f"{name} of a parameter of shape {tuple(p.shape)} has shape {tuple(array.shape)} "
+            "in the state; was it made for another model?"
+        )
+    return wrap(backend.to_device(array, p.device).astype(p.array.dtype))
+
+
+def _misfit(p: Tensor, gradient: Tensor) -> Exception:
+    return ShapeError(
+        f"optimizer: a parameter is {errors.describe(p)} on {p.device}, but its .grad is "
+        f"{errors.describe(gradient)} on {gradient.device}; assign one like the parameter"
+    )
+
+
+def at_least(bound: float, what: str, value: Any) -> None:
+    """Raise ValueError unless `value` is a number that is not below the bound."""
+    if isinstance(value, Tensor):
+        raise TypeError(f"the {what} must be a Python number, not a tensor; use .item()")
+    if not bound <= value:
+        raise ValueError(f"invalid {what}: {value}; it must be at least {bound:g}")
+
+
+BLOCK = 16384  # elements that are worked on at a time, so that they stay in the cache
+
+
+def contiguous(*arrays: Any) -> bool:
+    """Whether all can be seen as flat vectors without a copy."""
+    return all(array.flags.c_contiguous for array in arrays)
+
+
+def blocks(scratch: int, *arrays: Any) -> Iterator[list[Any]]:
+    """Corresponding pieces of arrays of one shape, each with `scratch` arrays to write into.
+
+    Long contiguous NumPy arrays are cut into pieces that stay in the processor's cache between one
+    ufunc and the next; others come in one piece.
+
+    >>> import numpy as np
+    >>> for x, y, twice in blocks(1, np.ones(3), np.zeros(3)):
+    ...     y += np.multiply(x, 2, out=twice)
+    """
+    first = arrays[0]
+    if first.size > BLOCK and isinstance(first, np.ndarray) and contiguous(*arrays):
+        flat = [array.reshape(-1) for array in arrays]
+        spare = np.empty((scratch, BLOCK), first.dtype)
+        for start in range(0, first.size, BLOCK):
+            pieces = [array[start : start + BLOCK] for array in flat]
+            yield [*pieces, *spare[:, : pieces[0].size]]
+    else:
+        yield [*arrays, *(np.empty_like(first) for _ in range(scratch))]

@@ -1,0 +1,89 @@
+"""Stochastic gradient descent; momentum (Polyak 1964), Nesterov's (Sutskever et al. 2013)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigen.autograd import wrap
+from minigen.optim.optimizer import Optimizer, at_least, blocks
+from minigen.tensor import Tensor
+
+__all__ = ["SGD"]
+
+
+class SGD(Optimizer):
+    """Gradient descent.  With g the gradient, λ weight_decay, μ momentum, τ dampening, γ lr:
+
+        g <- g + λ θ
+        b <- μ b + (1 - τ) g                 (b <- g in the first step)
+        g <- g + μ b if nesterov else b
+        θ <- θ - γ g
+
+    `maximize` goes up the gradient instead.  Source: `torch.optim.SGD`.
+    Raises ValueError for negative options, and for nesterov without momentum or with dampening.
+
+    >>> import minigen
+    >>> w = minigen.tensor([1.0], requires_grad=True)
+    >>> optimizer = SGD([w], lr=0.1)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w
+    tensor([0.8000], requires_grad=True)
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        options = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+            "maximize": maximize,
+        }
+        super().__init__(params, options)
+
+    def check(self, group: dict[str, Any]) -> None:
+        super().check(group)
+        at_least(0.0, "momentum", group["momentum"])
+        at_least(0.0, "weight_decay", group["weight_decay"])
+        if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
+            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+
+    def update(self, p: Tensor, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+        momentum, decay, first = group["momentum"], group["weight_decay"], False
+        arrays = [p.array, grad]
+        if momentum:
+            first = "momentum_buffer" not in state
+            if first:
+                state["momentum_buffer"] = wrap(np.empty_like(p.array))
+            arrays.append(state["momentum_buffer"].array)
+        for x, g, *buffer, a, product in blocks(2, *arrays):
+            if group["maximize"]:
+                g = np.negative(g, out=a)
+            if decay:
+                g = np.add(g, np.multiply(x, decay, out=product), out=a)
+            if momentum:
+                b = buffer[0]
+                if first:
+                    b[...] = g
+                else:
+                    b *= momentum
+                    kept = 1 - group["dampening"]
+                    b += g if kept == 1 else np.multiply(g, kept, out=product)
+                if group["nesterov"]:
+                    g = np.add(g, np.multiply(b, momentum, out=product), out=a)
+                else:
+                    g = b
+            x -= np.multiply(g, group["lr"], out=product)

@@ -1,0 +1,92 @@
+"""What the loop needs to know: `Settings` determine a run, a `Job` is a model in training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from minigen import Tensor
+from minigen.data import DataLoader
+from minigen.nn import Module
+from minigen.optim import Optimizer
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that determines a run: equal settings give equal weights, bit for bit, on one machine.
+
+    `config.json` of a run folder holds them.
+    """
+
+    recipe: str
+    steps: int
+    batch_size: int
+    lr: float
+    seed: int = 0
+    log_every: int = 50  # steps between lines of the log
+    save_every: int = 500  # steps between checkpoints, each with an evaluation and samples
+    model: Mapping[str, Any] = field(default_factory=dict)  # of the model's config dataclass
+    options: Mapping[str, Any] = field(default_factory=dict)  # what only this recipe knows
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what no run can be made of, with the name of the setting."""
+        for name in ("steps", "batch_size", "log_every", "save_every"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} must be a whole number, 1 or more, got {value!r}")
+        if not isinstance(self.lr, int | float) or not 0 < self.lr < float("inf"):
+            raise ValueError(f"lr must be a positive number, got {self.lr!r}")
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must be a whole number from 0 to 2^63 - 1, got {self.seed!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Settings:
+        """Raises ValueError if a setting is missing, unknown, or out of range."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        for name in sorted(known ^ set(saved)):
+            raise ValueError(f"{name} is {'missing' if name in known else 'no setting'}")
+        return cls(**saved)
+
+
+@dataclass
+class Job:
+    """A model in training. A recipe makes one; the loop runs it and never looks inside.
+
+    step:      one update of the parameters from a batch; returns losses, scalars, to be logged.
+    evaluate:  metrics of the model as it is. `thorough` asks for all of them on all of the test
+               data, else for what can be afforded every few hundred steps.
+    best:      the metric whose smallest value marks the best checkpoint.
+    images:    (count, generator) -> float array (count, height, width) in [0, 1].
+    write:     (prompt, count, temperature, top_k, generator) -> text, prompt included.
+    pictures:  more images for the report, a grid (rows, columns, height, width) by caption.
+    """
+
+    settings: Settings
+    modules: dict[str, Module]
+    optimizers: dict[str, Optimizer]
+    loader: DataLoader
+    step: Callable[[Any], dict[str, Tensor]]
+    evaluate: Callable[[bool], dict[str, float]]
+    best: str
+    schedules: dict[str, Any] = field(default_factory=dict)
+    images: Callable[..., Any] | None = None
+    write: Callable[..., str] | None = None
+    pictures: dict[str, Callable[[], Any]] = field(default_factory=dict)
+
+    def parameters(self) -> int:
+        """How many numbers are learned."""
+        return sum(p.numel() for m in self.modules.values() for p in m.parameters())
+
+    def parts(self) -> dict[str, Any]:
+        """Everything with a state_dict, by the name it has in a checkpoint."""
+        return {
+            **{f"model.{name}": part for name, part in self.modules.items()},
+            **{f"optimizer.{name}": part for name, part in self.optimizers.items()},
+            **{f"schedule.{name}": part for name, part in self.schedules.items()},
+            "loader": self.loader,
+        }

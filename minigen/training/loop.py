@@ -1,0 +1,255 @@
+"""The training loop: one for all models. What is particular to a model is in its recipe.
+
+A run can stop at any step, because it is told to, because the machine is, or because the loss is no
+number any more, and goes on from its last checkpoint exactly as if it had never stopped: model,
+optimizer, schedule, place in the data and random state are all in there.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigen import Generator, backend, default_generator, manual_seed
+from minigen.data import DataLoader
+from minigen.training.job import Job, Settings
+from minigen.training.progress import Progress, Silent
+from minigen.training.run import Checkpoint, Run, RunError, write_file
+from minigen.training.state import join, split
+
+SAMPLE_SEED = 12345  # samples of all steps come from the same noise, so that they can be compared
+BUILD = Callable[[Settings], Job]
+
+
+class Interrupted(Exception):
+    """The run was stopped, and saved: it can go on."""
+
+    def __init__(self, run: Run, step: int) -> None:
+        super().__init__(f"stopped at step {step}, saved in {run.path}")
+        self.run, self.step = run, step
+
+
+class Diverged(RuntimeError):
+    """A loss, or a weight, is no finite number any more."""
+
+    def __init__(self, run: Run, step: int, what: str, last_good: int) -> None:
+        super().__init__(
+            f"{what} at step {step}, so training has stopped. The last good checkpoint, of step "
+            f"{last_good}, is {run.checkpoint_path('last')}; a lower --lr is the usual remedy"
+        )
+        self.step, self.last_good = step, last_good
+
+
+def train(
+    run: Run, build: BUILD, *, progress: Progress | None = None, stop_after: int | None = None
+) -> Job:
+    """Train to the last step of the run's settings, from its last checkpoint if it has one.
+
+    `build` is a recipe. `stop_after` a step saves there and raises Interrupted, as Ctrl-C does.
+    Returns the job with the trained model. Raises Diverged when a loss turns NaN or infinite,
+    RunError when the run's checkpoint does not fit its recipe.
+    """
+    progress = progress or Silent()
+    # What overflows shows in the losses, and is dealt with there: NumPy need not warn of it.
+    with _undisturbed(), backend.quiet(), _interruptions(progress) as interrupted:
+        manual_seed(run.settings.seed)
+        job = make_job(run, build)
+        loop = _Loop(run, job)
+        progress.start(run.settings.recipe, run.settings.steps, loop.step)
+        try:
+            while loop.step < run.settings.steps:
+                losses = loop.advance()
+                progress.update(loop.step, losses)
+                if loop.step % run.settings.save_every == 0 or loop.step == run.settings.steps:
+                    loop.evaluate()
+                elif interrupted or loop.step == stop_after:
+                    loop.save(best=False)
+                if (interrupted or loop.step == stop_after) and loop.step < run.settings.steps:
+                    raise Interrupted(run, loop.step)
+        finally:
+            progress.stop()
+    return job
+
+
+def make_job(run: Run, build: BUILD) -> Job:
+    """What `build` makes of the run's settings. Raises RunError if it can make nothing of them."""
+    try:
+        return build(run.settings)
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise RunError(f"{run.path / 'config.json'} is damaged: {reason}") from error
+
+
+def restore(job: Job, checkpoint: Checkpoint, run: Run) -> None:
+    """Put a job, and the default random stream, into the state that the checkpoint holds.
+
+    Raises RunError if the two do not belong together.
+    """
+    _load(job.parts(), checkpoint, run)
+    default_generator.state = checkpoint.state["random"]
+
+
+def restore_weights(job: Job, checkpoint: Checkpoint, run: Run) -> None:
+    """Only the models: to use them. Raises RunError if the two do not belong together."""
+    parts = {name: p for name, p in job.parts().items() if name.startswith("model.")}
+    _load(parts, checkpoint, run)
+
+
+def _load(parts: dict[str, Any], checkpoint: Checkpoint, run: Run) -> None:
+    try:
+        for name, part in parts.items():
+            part.load_state_dict(join(checkpoint.state["parts"][name], checkpoint.tensors))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise RunError(f"the checkpoint in {run.path} does not fit its config: {reason}") from error
+
+
+class _Loop:
+    """The state of a run between two steps, and what can happen to it."""
+
+    def __init__(self, run: Run, job: Job) -> None:
+        self.run, self.job = run, job
+        self.step, self.seconds, self.best = 0, 0.0, math.inf
+        self.pending: list[dict[str, float]] = []  # losses since the last line of the log
+        self.last_good = 0
+        if run.checkpoint_path("last").exists():
+            self._resume(run.load("last"))
+        else:
+            self.save(best=False)  # so that there is something to go back to, whatever happens
+        self._clock = time.perf_counter()
+        self._batches = _endless(job.loader)
+
+    def _resume(self, checkpoint: Checkpoint) -> None:
+        restore(self.job, checkpoint, self.run)
+        state = checkpoint.state
+        self.step = self.last_good = state["step"]
+        self.seconds, self.pending = state["seconds"], state["pending"]
+        self.best = math.inf if state["best"] is None else state["best"]
+        self.run.rewind_log(self.step)
+
+    def advance(self) -> dict[str, float]:
+        """One step: a batch, an update, a check that the losses are numbers."""
+        losses = {k: float(v) for k, v in self.job.step(next(self._batches)).items()}
+        self.step += 1
+        for name, value in losses.items():
+            if not math.isfinite(value):
+                what = f"{name} became {'NaN' if math.isnan(value) else 'infinite'}"
+                raise Diverged(self.run, self.step, what, self.last_good)
+        self.pending.append(losses)
+        if self.step % self.run.settings.log_every == 0 or self.step == self.run.settings.steps:
+            self._log(_mean(self.pending))
+            self.pending = []
+        return losses
+
+    def _log(self, values: Mapping[str, float]) -> None:
+        self._tick()
+        record = {"step": self.step, "seconds": round(self.seconds, 3), **values}
+        for name, schedule in self.job.schedules.items():
+            record[f"lr_{name}" if len(self.job.schedules) > 1 else "lr"] = schedule.get_last_lr()[
+                0
+            ]
+        self.run.log(record)
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.seconds, self._clock = self.seconds + now - self._clock, now
+
+    def evaluate(self) -> None:
+        """Metrics and samples into the run folder; then a checkpoint."""
+        final = self.step == self.run.settings.steps
+        with _undisturbed():
+            metrics = self.job.evaluate(final)
+            write_samples(self.job, self.run.path / "samples", self.step, final)
+        self._tick()
+        self.run.log({"step": self.step, "seconds": round(self.seconds, 3), "metrics": metrics})
+        value = metrics[self.job.best]
+        better = value < self.best
+        self.best = min(self.best, value)
+        self.save(best=better)
+
+    def save(self, best: bool) -> None:
+        tensors: dict[str, Any] = {}
+        parts = {
+            name: split(part.state_dict(), name, tensors) for name, part in self.job.parts().items()
+        }
+        for name, tensor in tensors.items():
+            if not backend.all_finite(tensor.array):
+                raise Diverged(self.run, self.step, f"{name} is not finite", self.last_good)
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "pending": self.pending,
+            "best": self.best if math.isfinite(self.best) else None,
+            "parts": parts,
+            "random": default_generator.state,
+        }
+        self.run.save(tensors, state, best)
+        self.last_good = self.step
+
+
+def write_samples(job: Job, folder: Path, step: int, final: bool) -> None:
+    """What the model makes now, into `folder`: a picture or a text, and at the end all pictures."""
+    generator = Generator().manual_seed(SAMPLE_SEED)
+    if job.images is not None:
+        from minigen.viz.grid import png, tile
+
+        images = job.images(64, generator)
+        write_file(folder / f"step-{step:06d}.png", png(tile(images, columns=8)))
+        if final:
+            for name, draw in job.pictures.items():
+                rows = np.asarray(draw())  # (rows, columns, height, width)
+                strip = tile(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1])
+                write_file(folder / f"{name}.png", png(strip))
+    if job.write is not None:
+        length = 600 if final else 200
+        text = job.write("\n", length, temperature=0.8, top_k=None, generator=generator)
+        write_file(folder / f"step-{step:06d}.txt", text.lstrip("\n") + "\n")
+
+
+def _mean(records: list[dict[str, float]]) -> dict[str, float]:
+    return {name: sum(r[name] for r in records) / len(records) for name in records[0]}
+
+
+def _endless(loader: DataLoader) -> Iterator[Any]:
+    while True:
+        yield from loader
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Whatever draws from the default random stream inside, afterwards it is as it was."""
+    state, seed = default_generator.state, default_generator.initial_seed()
+    try:
+        yield
+    finally:
+        manual_seed(seed)
+        default_generator.state = state
+
+
+@contextmanager
+def _interruptions(progress: Progress) -> Iterator[list[int]]:
+    """A list that Ctrl-C makes non-empty: the loop ends its step and saves. A second one kills."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received  # Python delivers signals to the main thread only
+        return
+
+    def note(number: int, frame: Any) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+        progress.line("Ctrl-C: finishing this step, then saving (again to stop at once)")
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGINT, before)

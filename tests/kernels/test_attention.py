@@ -1,0 +1,262 @@
+"""Every rung of attention and of its gradient against the formula in float64, and against torch."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+
+from minigen import kernels
+
+UNIT = {"float32": 2.0**-24, "float64": 2.0**-53}
+RUNGS = ["numpy", "numba"]
+MASKS = ["none", "bool", "float", "padding", "float padding", "row"]
+
+# (leading dimensions), L, S, E, Ev
+SIZES = [
+    ((), 1, 1, 1, 1),
+    ((2,), 2, 3, 5, 2),
+    ((2, 3), 5, 7, 3, 2),
+    ((1, 2), 17, 17, 16, 16),
+    ((2, 1), 33, 33, 8, 33),
+    ((1, 2), 64, 64, 32, 32),
+    ((1, 1), 65, 65, 17, 16),
+    ((1, 1), 34, 200, 16, 9),
+    ((1, 1), 200, 33, 9, 17),
+    ((1, 1), 130, 300, 4, 4),
+    ((2, 1, 2), 6, 9, 4, 5),
+]
+EMPTY = [((2, 2), 0, 3, 4, 4), ((2, 2), 3, 0, 4, 4), ((0, 2), 3, 3, 4, 4), ((2,), 3, 3, 4, 0)]
+
+
+def draw(rng, size, dtype):
+    """q, k, v and a random cotangent for out."""
+    lead, queries, keys, width, value_width = size
+    shapes = ((queries, width), (keys, width), (keys, value_width), (queries, value_width))
+    return [rng.standard_normal((*lead, *shape)).astype(dtype) for shape in shapes]
+
+
+def draw_mask(rng, kind, size, dtype):
+    """A mask of that kind; some queries may attend to nothing."""
+    lead, queries, keys, _, _ = size
+    if kind == "bool":
+        return rng.random((*lead, queries, keys)) < 0.5
+    if kind == "float":
+        return rng.standard_normal((queries, keys)).astype(dtype)
+    if kind == "padding":
+        return rng.random((*lead[:1], *(1 for _ in lead[1:]), 1, keys)) < 0.6
+    if kind == "float padding":
+        return np.where(rng.random((1, keys)) < 0.6, 0, -np.inf).astype(dtype)
+    if kind == "row":
+        return rng.random((queries, 1)) < 0.6
+    return None
+
+
+def scale_of(q, k, mask):
+    """1 + max |score|, the number that error bounds are stated in."""
+    scores = np.einsum("...ie,...je->...ij", np.abs(q), np.abs(k)) / np.sqrt(q.shape[-1])
+    added = (
+        0 if mask is None or mask.dtype == bool else np.abs(mask[np.isfinite(mask)]).max(initial=0)
+    )
+    return 1 + scores.max(initial=0) + added
+
+
+def backward_magnitude(grad, q, k, v, out, logsumexp, mask, causal):
+    """The formulas of the gradient with the absolute value of every term."""
+    identity = np.broadcast_to(np.eye(k.shape[-2]), (*v.shape[:-2], *[k.shape[-2]] * 2))
+    p, _ = kernels.get("attention", "reference")(q, k, identity, mask, causal)
+    delta = (np.abs(grad) * np.abs(out)).sum(-1, keepdims=True)
+    ds = (
+        p
+        * (np.einsum("...ie,...je->...ij", np.abs(grad), np.abs(v)) + delta)
+        / np.sqrt(q.shape[-1])
+    )
+    return (
+        np.einsum("...ij,...je->...ie", ds, np.abs(k)),
+        np.einsum("...ij,...ie->...je", ds, np.abs(q)),
+        np.einsum("...ij,...ie->...je", p, np.abs(grad)),
+    )
+
+
+def check(rung, q, k, v, grad, mask=None, causal=False):
+    """Forward and backward inside the stated bounds, in C order, inputs as they were."""
+    dtype = str(q.dtype)
+    before = [x.copy() for x in (q, k, v, grad)]
+    exact, exact_sum = kernels.get("attention", "reference")(q, k, v, mask, causal)
+    out, logsumexp = kernels.get("attention", rung)(q, k, v, mask, causal)
+    unit, scale = UNIT[dtype], scale_of(q, k, mask)
+    assert out.dtype == logsumexp.dtype == q.dtype
+    assert out.flags.c_contiguous
+    assert logsumexp.flags.c_contiguous
+    assert out.shape == exact.shape
+    assert logsumexp.shape == exact_sum.shape
+    assert (np.abs(out - exact) <= 16 * unit * scale * np.abs(v).max(initial=0)).all()
+    finite = np.isfinite(exact_sum)
+    np.testing.assert_array_equal(logsumexp[~finite], exact_sum[~finite])
+    assert (np.abs(logsumexp[finite] - exact_sum[finite]) <= 16 * unit * scale).all()
+
+    arguments = (grad, q, k, v, exact, exact_sum, mask, causal)
+    wanted = kernels.get("attention_backward", "reference")(*arguments)
+    magnitude = backward_magnitude(*arguments)
+    rounded = exact.astype(dtype), exact_sum.astype(dtype)
+    found = kernels.get("attention_backward", rung)(grad, q, k, v, *rounded, mask, causal)
+    for name, ours, theirs, size in zip(("dq", "dk", "dv"), found, wanted, magnitude):
+        assert ours.dtype == q.dtype, name
+        assert ours.shape == theirs.shape, name
+        assert ours.flags.c_contiguous, name
+        assert (np.abs(ours - theirs) <= 32 * unit * scale * size).all(), name
+    for x, y in zip((q, k, v, grad), before):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("dtype", UNIT)
+@pytest.mark.parametrize("rung", RUNGS)
+def test_ragged_sizes_and_masks(rung, dtype, mask, causal, rng, poisoned) -> None:
+    for size in SIZES:
+        q, k, v, grad = draw(rng, size, dtype)
+        check(rung, q, k, v, grad, draw_mask(rng, mask, size, dtype), causal)
+
+
+@pytest.mark.parametrize("dtype", UNIT)
+@pytest.mark.parametrize("rung", RUNGS)
+@pytest.mark.parametrize("size", EMPTY)
+def test_empty_dimensions(rung, dtype, size, rng, poisoned) -> None:
+    check(rung, *draw(rng, size, dtype))
+    check(rung, *draw(rng, size, dtype), None, True)
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_any_strides(rung, rng, poisoned) -> None:
+    """Heads split from one projection, as a Transformer has them; Fortran order; zero strides."""
+    projection = rng.standard_normal((2, 40, 3, 4, 8)).astype(np.float32)
+    q, k, v = projection.transpose(2, 0, 3, 1, 4)
+    grad = rng.standard_normal((2, 40, 4, 8)).astype(np.float32).swapaxes(1, 2)
+    check(rung, q, k, v, grad, causal=True)
+    check(rung, *(np.asfortranarray(x) for x in (q, k, v, grad)))
+    check(rung, q[..., ::-1, ::2], k[..., ::-1, ::2], v[..., ::-1], grad)
+    check(
+        rung, np.broadcast_to(q[:1, :1, :1], q.shape), k, v, np.broadcast_to(grad[..., :1], v.shape)
+    )
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_leading_dimensions_broadcast(rung, rng, poisoned) -> None:
+    q = rng.standard_normal((3, 1, 5, 4)).astype(np.float32)
+    k, v = (rng.standard_normal((2, 6, 4)).astype(np.float32) for _ in range(2))
+    grad = rng.standard_normal((3, 2, 5, 4)).astype(np.float32)
+    k_all, v_all = (np.broadcast_to(x, (3, 2, 6, 4)).copy() for x in (k, v))
+    q_all = np.broadcast_to(q, (3, 2, 5, 4)).copy()
+    out, logsumexp = kernels.get("attention", rung)(q, k, v)
+    wanted = kernels.get("attention", rung)(q_all, k_all, v_all)
+    np.testing.assert_allclose(out, wanted[0], atol=1e-6)
+    np.testing.assert_allclose(logsumexp, wanted[1], atol=1e-6)
+    found = kernels.get("attention_backward", rung)(grad, q, k, v, out, logsumexp)
+    wanted = kernels.get("attention_backward", rung)(grad, q_all, k_all, v_all, out, logsumexp)
+    for ours, theirs in zip(found, wanted):
+        assert ours.shape == theirs.shape
+        np.testing.assert_allclose(ours, theirs, atol=2e-6)
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_scores_that_grow_from_block_to_block(rung, rng) -> None:
+    """Each block of keys brings a larger maximum, by far: what was summed must be rescaled."""
+    q, k, v, grad = draw(rng, ((1, 1), 40, 400, 8, 8), "float32")
+    q, k = np.abs(q), np.abs(k) * np.linspace(0, 4, 400, dtype=np.float32)[:, None]
+    check(rung, q, k, v, grad)
+    check(rung, q, np.ascontiguousarray(k[..., ::-1, :]), v, grad)
+
+
+@pytest.mark.parametrize("rung", ["reference", *RUNGS])
+def test_large_scores_do_not_overflow(rung) -> None:
+    q = np.full((1, 1, 3, 4), 60, np.float32)
+    out, logsumexp = kernels.get("attention", rung)(q, q, q)
+    np.testing.assert_allclose(out, 60, rtol=1e-6)
+    np.testing.assert_allclose(logsumexp, 60 * 60 * 2 + np.log(3), rtol=1e-6)
+
+
+@pytest.mark.parametrize("rung", ["reference", *RUNGS])
+@pytest.mark.parametrize("kind", ["bool", "float"])
+def test_a_query_that_may_attend_to_nothing_as_in_torch(rung, kind, rng) -> None:
+    q, k, v, grad = draw(rng, ((1, 2), 5, 6, 4, 4), "float64")
+    allowed = np.ones((5, 6), bool)
+    allowed[2] = False
+    mask = allowed if kind == "bool" else np.where(allowed, 0, -np.inf)
+    out, logsumexp = kernels.get("attention", rung)(q, k, v, mask)
+    tensors = [torch.from_numpy(x).requires_grad_() for x in (q, k, v)]
+    theirs = torch.nn.functional.scaled_dot_product_attention(
+        *tensors, attn_mask=torch.from_numpy(mask)
+    )
+    np.testing.assert_allclose(out, theirs.detach().numpy(), atol=1e-12)
+    assert (out[..., 2, :] == 0).all()
+    assert np.isneginf(logsumexp[..., 2]).all()
+    gradients = torch.autograd.grad(theirs, tensors, torch.from_numpy(grad))
+    found = kernels.get("attention_backward", rung)(grad, q, k, v, out, logsumexp, mask)
+    for ours, wanted in zip(found, gradients):
+        np.testing.assert_allclose(ours, wanted.numpy(), atol=1e-12)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("rung", ["reference", *RUNGS])
+def test_against_torch(rung, causal, rng) -> None:
+    for size in (((2, 3), 17, 17, 8, 8), ((1, 2), 9, 40, 5, 7), ((1, 2), 40, 9, 5, 5)):
+        q, k, v, grad = draw(rng, size, "float64")
+        out, logsumexp = kernels.get("attention", rung)(q, k, v, is_causal=causal, scale=0.4)
+        found = kernels.get("attention_backward", rung)(
+            grad, q, k, v, out, logsumexp, is_causal=causal, scale=0.4
+        )
+        tensors = [torch.from_numpy(x).requires_grad_() for x in (q, k, v)]
+        theirs = torch.nn.functional.scaled_dot_product_attention(
+            *tensors, is_causal=causal, scale=0.4
+        )
+        gradients = torch.autograd.grad(theirs, tensors, torch.from_numpy(grad))
+        np.testing.assert_allclose(out, theirs.detach().numpy(), rtol=1e-10, atol=1e-12)
+        for ours, wanted in zip(found, gradients):
+            np.testing.assert_allclose(ours, wanted.numpy(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("rung", ["reference", *RUNGS])
+def test_gradient_against_differences(rung, rng) -> None:
+    """Along a random direction: the gradient's projection is the central difference."""
+    size = ((1, 2), 7, 9, 4, 3)
+    q, k, v, grad = draw(rng, size, "float64")
+    mask = rng.standard_normal((7, 9))
+    forward = functools.partial(kernels.get("attention", rung), mask=mask, is_causal=True)
+    out, logsumexp = forward(q, k, v)
+    found = kernels.get("attention_backward", rung)(grad, q, k, v, out, logsumexp, mask, True)
+    step = 1e-6
+    for index, gradient in enumerate(found):
+        inputs = [q, k, v]
+        direction = rng.standard_normal(inputs[index].shape)
+        ends = []
+        for sign in (1, -1):
+            inputs[index] = (q, k, v)[index] + sign * step * direction
+            ends.append((forward(*inputs)[0] * grad).sum())
+        assert abs((ends[0] - ends[1]) / (2 * step) - (gradient * direction).sum()) < 1e-7
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_nan_and_infinity_stay_in_their_row(rung, rng) -> None:
+    q, k, v, _ = draw(rng, ((1, 1), 40, 40, 8, 8), "float32")
+    q[0, 0, 3, 1], q[0, 0, 20, 0] = np.nan, np.inf
+    out, logsumexp = kernels.get("attention", rung)(q, k, v, is_causal=True)
+    bad = np.zeros(40, bool)
+    bad[[3, 20]] = True
+    assert np.isnan(out[0, 0, bad]).all()
+    assert np.isnan(logsumexp[0, 0, 3])
+    assert np.isfinite(out[0, 0, ~bad]).all()
+    assert np.isfinite(logsumexp[0, 0, ~bad]).all()
+    k[0, 0, 5, 2] = np.nan
+    out, _ = kernels.get("attention", rung)(q, k, v, is_causal=True)
+    assert np.isnan(out[0, 0, 5:]).all()
+    assert np.isfinite(out[0, 0, :3]).all()
+
+
+def test_a_mask_that_does_not_fit() -> None:
+    x = np.ones((1, 1, 3, 2), np.float32)
+    for rung in RUNGS:
+        with pytest.raises(ValueError):
+            kernels.get("attention", rung)(x, x, x, np.ones((2, 3), bool))

@@ -1,0 +1,112 @@
+"""The VAE: its losses against closed forms and sampling, its training against torch's."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from twins import TorchVAE, copy_weights, drawn, same_weights
+
+import minigen
+from minigen import Generator
+from minigen.models.vae import (
+    VAE,
+    VAEConfig,
+    bernoulli_log_likelihood,
+    elbo,
+    kl_divergence,
+    reparameterize,
+)
+from minigen.training.recipes import default_settings, vae
+
+
+def tensor(array: np.ndarray) -> minigen.Tensor:
+    return minigen.from_numpy(array)
+
+
+def test_kl_is_what_sampling_estimates() -> None:
+    rng = np.random.default_rng(0)
+    mu, logvar = rng.normal(size=(1, 3)), rng.normal(size=(1, 3))
+    z = mu + np.exp(logvar / 2) * rng.normal(size=(400_000, 3))
+    q = -0.5 * (logvar + (z - mu) ** 2 / np.exp(logvar) + math.log(2 * math.pi))
+    p = -0.5 * (z**2 + math.log(2 * math.pi))
+    draws = (q - p).sum(1)
+    error = draws.std() / math.sqrt(len(draws))
+    exact = kl_divergence(tensor(mu), tensor(logvar)).item()
+    assert abs(exact - draws.mean()) < 5 * error < 0.05
+
+
+def test_kl_equals_torch_distributions() -> None:
+    rng = np.random.default_rng(1)
+    mu, logvar = rng.normal(size=(5, 4)), rng.normal(size=(5, 4))
+    q = torch.distributions.Normal(torch.tensor(mu), torch.tensor(np.exp(logvar / 2)))
+    p = torch.distributions.Normal(torch.zeros(5, 4), torch.ones(5, 4))
+    expected = torch.distributions.kl_divergence(q, p).sum(1).numpy()
+    ours = kl_divergence(tensor(mu), tensor(logvar)).numpy()
+    np.testing.assert_allclose(ours, expected, rtol=1e-12)
+
+
+def test_log_likelihood_of_binary_images_is_a_probability() -> None:
+    """Over all images of 3 pixels it sums to one."""
+    logits = tensor(np.random.default_rng(2).normal(size=(1, 3)) * 3)
+    images = np.array([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)], float)
+    total = sum(
+        math.exp(bernoulli_log_likelihood(logits, tensor(image[None])).item()) for image in images
+    )
+    assert abs(total - 1) < 1e-12
+
+
+def test_elbo_is_a_lower_bound_that_the_true_posterior_reaches() -> None:
+    """A decoder that ignores z: q = prior gives ln p(x) itself, any other q less."""
+    x = tensor(np.array([[1.0, 0.0, 1.0]]))
+    logits = tensor(np.array([[0.3, -1.0, 2.0]]))
+    exact = bernoulli_log_likelihood(logits, x).item()
+    zero = minigen.zeros(1, 2, dtype=minigen.float64)
+    assert elbo(logits, x, zero, zero).item() == exact
+    assert elbo(logits, x, zero + 0.5, zero).item() < exact
+    assert elbo(logits, x, zero, zero - 0.5).item() < exact
+
+
+def test_reparameterize_has_the_mean_and_variance_asked_for() -> None:
+    minigen.manual_seed(0)
+    mu = minigen.full((200_000, 2), 1.5, dtype=minigen.float64)
+    logvar = minigen.full((200_000, 2), math.log(0.25), dtype=minigen.float64)
+    z = reparameterize(mu, logvar).numpy()
+    np.testing.assert_allclose(z.mean(0), 1.5, atol=5 * 0.5 / math.sqrt(200_000))
+    np.testing.assert_allclose(z.var(0), 0.25, rtol=0.02)
+
+
+def test_ten_steps_equal_torch() -> None:
+    settings = default_settings("vae", fast=True, seed=3)
+    job = vae(settings)
+    model = job.modules["vae"].double()
+    twin = TorchVAE()
+    copy_weights(model, twin)
+    optimizer = torch.optim.Adam(twin.parameters(), lr=settings.lr)
+    rng = np.random.default_rng(4)
+    for step in range(10):
+        x = rng.random((32, 784))
+        minigen.manual_seed(step)
+        ours = float(job.step([tensor(x)])["loss"])
+        loss = twin.loss(torch.from_numpy(x), torch.from_numpy(drawn(step, 32, 20)))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        assert abs(ours - loss.item()) < 1e-8 * abs(loss.item()), step
+    same_weights(model, twin)
+
+
+def test_samples_and_reconstructions_are_images() -> None:
+    model = VAE(VAEConfig(pixels=784, hidden=16, latent=3))
+    first = model.sample(5, Generator().manual_seed(1)).numpy()
+    again = model.sample(5, Generator().manual_seed(1)).numpy()
+    other = model.sample(5, Generator().manual_seed(2)).numpy()
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    x = minigen.rand(4, 28, 28)
+    for images in (first, model.reconstruct(x).numpy()):
+        assert images.shape[1] == 784
+        assert images.min() >= 0
+        assert images.max() <= 1
+    np.testing.assert_array_equal(model.reconstruct(x).numpy(), model.reconstruct(x).numpy())
