@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+import linecache
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,9 +22,8 @@ def caller() -> str:
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_INSIDE):
         frame = frame.f_back
-    place = inspect.getframeinfo(frame, context=1)
-    source = place.code_context[0].strip() if place.code_context else ""
-    return f"{place.filename}:{place.lineno}: {source}"
+    name, line = frame.f_code.co_filename, frame.f_lineno
+    return f"{name}:{line}: {linecache.getline(name, line).strip()}"
 
 
 def describe(value: Any) -> str:

@@ -147,3 +147,16 @@ def test_there_are_docstring_examples() -> None:
         for test in finder.find(importlib.import_module(name))
     )
     assert examples > 200
+
+
+def test_the_tour_names_files_that_exist_and_its_example_runs(capsys: pytest.CaptureFixture) -> None:
+    import re
+
+    page = (ROOT / "tutorials/README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)]+)\)", page)
+    assert len(links) > 15
+    for link in links:
+        assert (ROOT / "tutorials" / link).exists(), link
+    for example in re.findall(r"```python\n(.*?)```", page, re.S):
+        exec(example, {})
+    assert capsys.readouterr().out.startswith("tensor([")

@@ -44,7 +44,7 @@ class DigitClassifier(nn.Module):
 @functools.cache
 def digit_classifier() -> DigitClassifier:
     """The shipped classifier, in float32 and ready to evaluate; loaded once."""
-    tensors, _ = load_file(WEIGHTS)
+    tensors = load_file(WEIGHTS)
     model = DigitClassifier()
     model.load_state_dict({name: t.float() for name, t in tensors.items()})
     return model.eval().requires_grad_(False)

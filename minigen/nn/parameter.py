@@ -44,9 +44,7 @@ class Parameter(Tensor):
 
     def __deepcopy__(self, memo: dict) -> Parameter:
         """A parameter with memory of its own; the gradient is not copied."""
-        copy = type(self)(wrap(self.array.copy()), self._requires_grad)
-        memo[id(self)] = copy
-        return copy
+        return type(self)(wrap(self.array.copy()), self._requires_grad)
 
     def _description(self) -> str:
         """One line, as a list of parameters prints it."""
