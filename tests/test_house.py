@@ -160,3 +160,16 @@ def test_the_tour_names_files_that_exist_and_its_example_runs(capsys: pytest.Cap
     for example in re.findall(r"```python\n(.*?)```", page, re.S):
         exec(example, {})
     assert capsys.readouterr().out.startswith("tensor([")
+
+
+def test_the_examples_of_the_readme_run(capsys: pytest.CaptureFixture) -> None:
+    """All in one namespace, in order; what a comment says is printed must be printed."""
+    import re
+
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    names: dict = {}
+    for example in re.findall(r"```python\n(.*?)```", page, re.S):
+        exec(example, names)
+        promised = re.findall(r"print\(.*\)\s+# (.+)", example)
+        assert capsys.readouterr().out.splitlines() == promised
+    assert names["loss"].item() < 0.3

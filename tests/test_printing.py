@@ -103,6 +103,17 @@ def test_the_graph_is_noted() -> None:
     assert f"{minigen.tensor(2.5):.3f}" == "2.500"
 
 
+@pytest.mark.parametrize("value", [1.0, 10.0, 1.5, -148778.0])
+def test_notes_go_to_a_new_line_where_pytorch_puts_them(value: float) -> None:
+    for count in range(1, 40):
+        for made in (
+            lambda m, n=count: m.full((n,), value, requires_grad=True),
+            lambda m, n=count: m.full((2, n), value, requires_grad=True),
+            lambda m, n=count: m.full((n,), value, requires_grad=True) * 1,
+        ):
+            assert repr(made(minigen)) == repr(made(torch))
+
+
 def test_lines_stay_within_the_width() -> None:
     for count in range(1, 40):
         text = repr(minigen.full((count,), -148778.0, dtype=minigen.float64))

@@ -123,7 +123,7 @@ def logaddexp(input: Any, other: Any) -> Any:
 
     >>> import minigen
     >>> minigen.logaddexp(minigen.tensor(1000.0), minigen.tensor(1000.0))
-    tensor(1000.6931)
+    tensor(1000.6932)
     """
     return silent().run(np.logaddexp, input, other)
 

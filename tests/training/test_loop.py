@@ -193,11 +193,24 @@ def test_ctrl_c_saves_and_the_run_goes_on_as_if_nothing_had_been(tmp_path: Path)
     assert_same(whole.load(), run.load())
 
 
-def test_ctrl_c_twice_stops_at_once(tmp_path: Path) -> None:
+def test_ctrl_c_twice_stops_at_once_and_what_was_not_saved_is_done_again(tmp_path: Path) -> None:
+    whole = make(tmp_path, small("vae"), "whole")
+    train(whole, RECIPES["vae"])
     run = make(tmp_path, small("vae"))
     with pytest.raises(KeyboardInterrupt):
         train(run, RECIPES["vae"], progress=PressesCtrlC(at=9, times=2))
     assert run.load().step == 7
+    assert run.records()[-1]["step"] == 8  # logged, then lost
+    train(run, RECIPES["vae"])
+    assert_same(whole.load(), run.load())
+    assert without_time(whole) == without_time(run)
+
+
+def test_ctrl_c_in_the_last_step_completes_the_run_and_nothing_more(tmp_path: Path) -> None:
+    run = make(tmp_path, small("vae"))
+    with pytest.raises(KeyboardInterrupt):
+        train(run, RECIPES["vae"], progress=PressesCtrlC(at=20))
+    assert run.load().step == 20
 
 
 def test_a_run_goes_on_to_a_later_end(tmp_path: Path) -> None:
