@@ -3,8 +3,8 @@
 * `pin(threads)` must run before NumPy and torch are imported: it sets every library's thread count.
 * `compare` warms every contender up (so compilation is never timed), then runs them in turns, every
   other round in reverse order, and repeats a block in which the kernel reports that our process had
-  to wait for a core (Linux's /proc/pressure/cpu): on a shared machine this filter decides whether a
-  figure means anything.
+  to wait for a core (Linux's /proc/self/task/*/schedstat): on a shared machine this filter decides
+  whether a figure means anything.
 * A ratio is the median of the ratios within each round; nobody's absolute time is quoted.
 * `record` writes a JSON file with the facts of the machine into benchmarks/results/.
 """
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+DISTURBED = 0.02  # the share of a block that may be spent waiting for a core
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -43,7 +44,14 @@ def torch_threads(threads: int) -> None:
 
 
 def _stalled() -> float:
-    """Seconds that some task of this machine has waited for a core so far; 0 where unknown."""
+    """Seconds that this process's threads have waited for a core so far, though they were ready to
+    run; where the kernel does not count them, those of all processes; 0 where it counts none."""
+    try:
+        tasks = os.listdir("/proc/self/task")
+        waited = [Path(f"/proc/self/task/{t}/schedstat").read_text().split()[1] for t in tasks]
+        return sum(map(int, waited)) * 1e-9
+    except (OSError, IndexError, ValueError):
+        pass
     try:
         with open("/proc/pressure/cpu") as pressure:
             return int(pressure.readline().rsplit("total=", 1)[1]) * 1e-6
@@ -68,7 +76,8 @@ def compare(
     """Time the contenders against the first of them.
 
     settle_seconds: pause before each block, for thread pools of the others to fall asleep; the
-    contender then runs once unmeasured.  Returns, by name, the median seconds a call, the quartiles
+    contender then runs once unmeasured.  A block disturbed `retries` times counts as it was when it
+    was least so.  Returns, by name, the median seconds a call, the quartiles
     and `ratio`: its time over the first one's, the median over the rounds.
     """
     calls = {}
@@ -80,19 +89,20 @@ def compare(
     disturbed = total = 0
     for index in range(rounds):
         for name in list(contenders)[:: 1 if index % 2 == 0 else -1]:
+            attempts = []  # (share of the block spent waiting for a core, seconds a call)
             for attempt in range(retries):
                 if settle_seconds:
                     time.sleep(settle_seconds)
                     contenders[name]()
                 before = _stalled()
                 seconds = _block(contenders[name], calls[name])
-                stalled = _stalled() - before
+                attempts.append(((_stalled() - before) / (seconds * calls[name]), seconds))
                 total += 1
-                if stalled < 0.02 * seconds * calls[name]:
+                if attempts[-1][0] < DISTURBED:
                     break
                 disturbed += 1
                 time.sleep(0.02 * (attempt + 1))
-            times[name].append(seconds)
+            times[name].append(min(attempts)[1])
     first = next(iter(contenders))
     return {
         "disturbed_blocks": f"{disturbed} of {total}",

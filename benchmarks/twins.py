@@ -23,6 +23,19 @@ def copy_weights(ours: Any, theirs: nn.Module) -> None:
     theirs.load_state_dict(state, strict=True)
 
 
+def copy_weights_back(theirs: nn.Module, ours: Any) -> None:
+    """Give our model the weights and buffers of the torch model."""
+    state = {k: minigen.from_numpy(v.numpy().copy()) for k, v in theirs.state_dict().items()}
+    ours.load_state_dict(state)
+
+
+def to_torch(batch: Any) -> Any:
+    """A batch as a loader of minigen gives it, in torch tensors that share no memory with it."""
+    if isinstance(batch, tuple | list):
+        return [to_torch(part) for part in batch]
+    return torch.from_numpy(batch.numpy().copy())
+
+
 def same_weights(ours: Any, theirs: nn.Module, tolerance: float = 1e-8) -> None:
     expected = theirs.state_dict()
     for name, tensor in ours.state_dict().items():

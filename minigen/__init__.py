@@ -33,7 +33,31 @@ from minigen.modes import (
     no_grad,
     set_grad_enabled,
 )
-from minigen.ops import *
+from minigen.ops.casting import *
+from minigen.ops.combining import *
+from minigen.ops.comparison import *
+from minigen.ops.conversion import *
+from minigen.ops.creation import *
+from minigen.ops.cumulative import *
+from minigen.ops.division import *
+from minigen.ops.einsum import *
+from minigen.ops.elementwise import *
+from minigen.ops.functions import *
+from minigen.ops.indexing import *
+from minigen.ops.joining import *
+from minigen.ops.linalg import *
+from minigen.ops.masking import *
+from minigen.ops.norms import *
+from minigen.ops.random import *
+from minigen.ops.ranges import *
+from minigen.ops.rearrange import *
+from minigen.ops.reduction import *
+from minigen.ops.rounding import *
+from minigen.ops.scatter import *
+from minigen.ops.shape import *
+from minigen.ops.sorting import *
+from minigen.ops.special import *
+from minigen.ops.statistics import *
 from minigen.random import Generator, default_generator, initial_seed, manual_seed
 from minigen.tensor import Size, Tensor
 from minigen.version import __version__
@@ -41,5 +65,6 @@ from minigen.version import __version__
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
 
-from minigen import nn, optim, utils  # noqa: E402  (they build on all of the above)
+from minigen import nn, optim, utils  # noqa: E402
+from minigen.ops.inplace import *  # noqa: E402  (it makes in-place methods of all of the above)
 from minigen.serialization import load_file, save_file  # noqa: E402

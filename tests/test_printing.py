@@ -70,7 +70,7 @@ def test_shapes_and_dtypes(shape: tuple, dtype: str) -> None:
 FINITE = st.floats(width=32, allow_subnormal=False)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(hnp.arrays(np.float32, hnp.array_shapes(max_dims=3, max_side=8), elements=FINITE))
 def test_any_floats(array: np.ndarray) -> None:
     same(array)

@@ -17,19 +17,30 @@ import numpy as np
 
 from ..elementary import exp
 from ..jit import device, jit
-from ..simd import address, copy_scaled, fill, lanes, number, peek, poke
+from ..simd import address, fill, lanes, number, peek, poke
 from .flash import FLAT, INPUT, KEYS, MASK, OUTPUT, QUERIES
 from .operands import four_dimensional, mask_parts, padded
-from .tiles import GROUP, add_mask, pack_columns, pack_rows, round_up, start, step, tiles
+from .tiles import (
+    GROUP,
+    add_mask,
+    pack_columns,
+    pack_rows,
+    round_up,
+    start,
+    step,
+    tiles,
+    unpack_rows,
+)
 
 Array = Any
 
 
 @device
-def differentiate(w, p, ds, seen, filled, end, logsumexp, delta):
+def differentiate(w, p, ds, seen, filled, logsumexp, delta):
     """A row of scores at p becomes probabilities, a row of dP at ds becomes dS = P (dP - delta).
 
-    The first `seen` are attended to, products were formed up to `filled`, the row ends at `end`.
+    The first `seen` are attended to, those from there to `filled` become zero. Nobody reads what
+    lies behind: blocks and tiles both start at multiples of four.
     """
     fill(w, p + seen, filled - seen, number(w, -np.inf))
     shift = logsumexp if logsumexp != -np.inf else number(w, 0.0)
@@ -37,8 +48,6 @@ def differentiate(w, p, ds, seen, filled, end, logsumexp, delta):
         e = exp(peek(w, p + j) - shift)
         poke(w, p + j, e)
         poke(w, ds + j, e * (peek(w, ds + j) - delta))
-    fill(w, p + filled, end - filled, number(w, 0.0))
-    fill(w, ds + filled, end - filled, number(w, 0.0))
 
 
 @device
@@ -55,11 +64,28 @@ def add_to_keys(w, a, b, b_row, queries, reach, first, c):
         )  # fmt: skip
 
 
+@device
+def places(keys, depth, width, deep, wide):
+    """Where in the workspace each piece of scratch starts; the widths of rows are rounded up."""
+    p = 0  # a block of scores, then probabilities
+    ds = p + QUERIES * KEYS
+    delta = ds + QUERIES * KEYS
+    q_rows = delta + QUERIES  # scale Q
+    grad_rows = q_rows + QUERIES * deep
+    dq_rows = grad_rows + QUERIES * wide
+    k_columns = dq_rows + QUERIES * deep
+    v_columns = k_columns + keys * depth
+    k_rows = v_columns + keys * width
+    dk_rows = k_rows + keys * deep
+    dv_rows = dk_rows + keys * deep
+    return p, ds, delta, q_rows, grad_rows, dq_rows, k_columns, v_columns, k_rows, dk_rows, dv_rows
+
+
 @jit(
     "attention_backward",
     *(FLAT, INPUT, INPUT, INPUT, INPUT, INPUT, "const T[::1]", *MASK, "boolean", "T"),
     *(OUTPUT, OUTPUT, OUTPUT),
-    seconds=8.0,
+    seconds=5.0,
 )
 def _backward(
     work, grad, q, k, v, out, logsumexp, mask, starts, mask_i, mask_j, masked, causal, scale,
@@ -70,22 +96,15 @@ def _backward(
     w, masks = address(work), address(mask)
     panel = 2 * lanes(w)
     deep, wide, one = round_up(depth, panel), round_up(width, panel), number(w, 1.0)
-    p = 0
-    ds = p + QUERIES * KEYS
-    delta = ds + QUERIES * KEYS
-    q_rows = delta + QUERIES  # scale Q
-    grad_rows = q_rows + QUERIES * deep
-    dq_rows = grad_rows + QUERIES * wide
-    k_columns = dq_rows + QUERIES * deep
-    v_columns = k_columns + round_up(keys, panel) * depth
-    k_rows = v_columns + round_up(keys, panel) * width
-    dk_rows = k_rows + round_up(keys, panel) * deep
-    dv_rows = dk_rows + round_up(keys, panel) * deep
+    p, ds, delta, q_rows, grad_rows, dq_rows, k_columns, v_columns, k_rows, dk_rows, dv_rows = (
+        places(round_up(keys, panel), depth, width, deep, wide)
+    )
     for head in range(q.shape[0] * heads):
         b, h = head // heads, head % heads
-        pack_columns(address(k), start(k, b, h), step(k), keys, depth, w, k_columns)
-        pack_columns(address(v), start(v, b, h), step(v), keys, width, w, v_columns)
-        pack_rows(address(k), start(k, b, h), step(k), keys, depth, one, w, k_rows, deep)
+        k_at, v_at = start(k, b, h), start(v, b, h)
+        pack_columns(address(k), k_at, step(k), keys, depth, w, k_columns)
+        pack_columns(address(v), v_at, step(v), keys, width, w, v_columns)
+        pack_rows(address(k), k_at, step(k), keys, depth, one, w, k_rows, deep)
         fill(w, dk_rows, keys * deep, number(w, 0.0))
         fill(w, dv_rows, keys * wide, number(w, 0.0))
         for q0 in range(0, queries, QUERIES):
@@ -117,8 +136,7 @@ def _backward(
                             add_mask(w, p + r * KEYS, masks, mask_at, mask_j, seen)
                         differentiate(
                             w, p + r * KEYS, ds + r * KEYS, seen, round_up(reach, panel),
-                            round_up(end, panel), logsumexp[head * queries + q0 + r],
-                            peek(w, delta + r),
+                            logsumexp[head * queries + q0 + r], peek(w, delta + r),
                         )  # fmt: skip
                     tiles(
                         w, ds + i * KEYS, KEYS, 1, k_rows + k0 * deep, deep, panel,
@@ -127,13 +145,9 @@ def _backward(
                 first = k0 - q0 if causal else -keys
                 add_to_keys(w, p, grad_rows, wide, n, end, first, dv_rows + k0 * wide)
                 add_to_keys(w, ds, q_rows, deep, n, end, first, dk_rows + k0 * deep)
-            for i in range(n):
-                row = (head * queries + q0 + i) * depth
-                copy_scaled(w, dq_rows + i * deep, depth, scale, address(dq), row)
-        for j in range(keys):
-            row = head * keys + j
-            copy_scaled(w, dk_rows + j * deep, depth, one, address(dk), row * depth)
-            copy_scaled(w, dv_rows + j * wide, width, one, address(dv), row * width)
+            unpack_rows(w, dq_rows, deep, n, depth, scale, address(dq), head * queries + q0)
+        unpack_rows(w, dk_rows, deep, keys, depth, one, address(dk), head * keys)
+        unpack_rows(w, dv_rows, wide, keys, width, one, address(dv), head * keys)
 
 
 @device

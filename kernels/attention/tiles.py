@@ -81,6 +81,13 @@ def pack_rows(source, first, step, count, width, scale, w, at, wide):
 
 
 @device
+def unpack_rows(w, at, wide, count, width, scale, out, first):
+    """`count` rows of `out` from `first` on become scale times (count, wide) without padding."""
+    for t in range(count):
+        copy_scaled(w, at + t * wide, width, scale, out, (first + t) * width)
+
+
+@device
 def round_up(count, multiple):
     """The least multiple that is not smaller than count."""
     return (count + multiple - 1) // multiple * multiple

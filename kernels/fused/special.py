@@ -118,7 +118,7 @@ def erf(x: Array) -> Array:
     The relative error is at most 10 units of roundoff. NaN gives NaN, ±∞ gives ±1.
 
     >>> erf(np.array([0.0, 0.5, np.inf, np.nan])).round(6)
-    array([0.      , 0.5205  , 1.      ,      nan])
+    array([0.    , 0.5205, 1.    ,    nan])
     """
     x = np.asarray(x)
     rows = np.ascontiguousarray(x)  # 0-d results of ufuncs are no arrays

@@ -84,7 +84,7 @@ def _write_row(c, at, x, y, z):
     poke(c, at + 2, z)
 
 
-@jit("matmul", "const T[:, :, ::1]", "const T[:, :, ::1]", "T[:, :, ::1]", seconds=1.5)
+@jit("matmul", "const T[:, :, ::1]", "const T[:, :, ::1]", "T[:, :, ::1]", seconds=2.0)
 def _products(a, b_transposed, c):
     batch, m, n = c.shape
     depth = a.shape[2]

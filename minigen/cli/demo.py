@@ -34,11 +34,12 @@ def run_demo(out: Path | None, seed: int, fast: bool) -> None:
         job = train(run, build, progress=progress)
         sections.append(run_section(run, job.parameters()))
         steps += run.settings.steps
+    lead = LEAD + (" The runs were cut short (--fast) and have learned little." if fast else "")
     took = duration(time.perf_counter() - began)
     write_report(
         out / "report.html",
         title="minigen demo",
-        lead=LEAD.format(time=took, steps=f"{steps:,}"),
+        lead=lead.format(time=took, steps=f"{steps:,}"),
         sections=sections,
         facts={"trained in": took, "seed": str(seed), **machine_facts()},
     )

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from minigen.ops import as_tensor, stack, tensor
+from minigen.ops.creation import as_tensor, tensor
+from minigen.ops.joining import stack
 from minigen.tensor import Tensor
 
 

@@ -14,7 +14,6 @@ Shapes: N sequences of T tokens, C channels, h heads, a vocabulary of V.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -208,8 +207,3 @@ def next_token(
         smallest = logits.topk(top_k, dim=-1).values[:, -1:]  # (N, 1): the k-th largest
         logits = logits.masked_fill(logits < smallest, -math.inf)
     return minigen.multinomial(F.softmax(logits, dim=-1), 1, generator=generator)
-
-
-def count_parameters(parameters: Iterable[Tensor]) -> int:
-    """How many numbers are learned."""
-    return sum(p.numel() for p in parameters)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from minigen.ops.inplace import _in_place as in_place
+from minigen.ops.inplace import in_place
 
 
 def apply(function: Callable, input: Any, inplace: bool, *args: Any) -> Any:

@@ -54,7 +54,12 @@ def _comparison(name: str, alias: str | None, symbol: str, function: Callable) -
         return function(input, other)
 
     forward.__name__ = forward.__qualname__ = name
-    forward.__doc__ = f"input {symbol} other, element by element, in their common dtype."
+    forward.__doc__ = f"""input {symbol} other, element by element, in their common dtype.
+
+    >>> import minigen
+    >>> minigen.{name}(minigen.tensor([1, 2, 3]), 2).tolist()
+    {function([1, 2, 3], 2).tolist()}
+    """
     operation = differentiable(promote=promote)(forward)
 
     def operator(self: Any, other: Any) -> Any:

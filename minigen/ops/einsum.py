@@ -76,19 +76,12 @@ def _single(operand: Any, term: tuple) -> tuple[Any, tuple]:
     return operand, term
 
 
-def _summed(operand: Any, term: tuple, kept: set, sizes: dict) -> tuple[Any, tuple]:
+def _summed(operand: Any, term: tuple, kept: set) -> tuple[Any, tuple]:
     """Without the labels that nobody else needs."""
     gone = [i for i, label in enumerate(term) if label not in kept]
     if not gone:
         return operand, term
-    stretched = 1  # a dimension of size 1 stands for all of a label's size
-    for i in gone:
-        if operand.shape[i] != sizes[term[i]]:
-            stretched *= sizes[term[i]]
-    operand = sum(operand, gone)
-    if stretched != 1:
-        operand = operand * stretched
-    return operand, tuple(label for label in term if label in kept)
+    return sum(operand, gone), tuple(label for label in term if label in kept)
 
 
 def _aligned(operand: Any, term: tuple, order: tuple) -> Any:
@@ -105,8 +98,8 @@ def _pair(a: Any, left: tuple, b: Any, right: tuple, kept: set, sizes: dict) -> 
     The labels are of four kinds: in both and kept (a batch), in both and summed (the inner
     dimension), only in a (rows), only in b (columns).
     """
-    a, left = _summed(a, left, kept | set(right), sizes)
-    b, right = _summed(b, right, kept | set(left), sizes)
+    a, left = _summed(a, left, kept | set(right))
+    b, right = _summed(b, right, kept | set(left))
     full = [label for label in left if label in right]
     inner = [label for label in full if label not in kept]
     for label in inner:  # size 1 against n: sum the longer first, the rest is a product
@@ -141,7 +134,7 @@ def _single_out(operand: Any, term: tuple, label: Any, sizes: dict) -> tuple[Any
     or the only slice."""
     i = term.index(label)
     if operand.shape[i] == sizes[label]:
-        return _summed(operand, term, set(term) - {label}, sizes)
+        return _summed(operand, term, set(term) - {label})
     shape = (*operand.shape[:i], *operand.shape[i + 1 :])
     return reshape(operand, shape), (*term[:i], *term[i + 1 :])
 
@@ -179,5 +172,5 @@ def einsum(equation: str, *operands: Any) -> Any:
     for i, (operand, other) in enumerate(parts[1:], start=1):
         kept = {*output, *(label for _, later in parts[i + 1 :] for label in later)}
         result, term = _pair(result, term, operand, other, kept, sizes)
-    result, term = _summed(result, term, set(output), sizes)
+    result, term = _summed(result, term, set(output))
     return permute(result, tuple(term.index(label) for label in output))

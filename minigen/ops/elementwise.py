@@ -271,7 +271,7 @@ def abs(input: Any) -> Any:
 @method("sign", "sgn")
 @differentiable
 def sign(input: Any) -> Any:
-    """-1, 0 or 1.  (NaN gives NaN in NumPy, 0 in PyTorch and here.)
+    """-1, 0 or 1; NaN gives 0, as in PyTorch.
 
     >>> import minigen
     >>> minigen.sign(minigen.tensor([-2.0, 0.0, 3.0]))
@@ -279,7 +279,7 @@ def sign(input: Any) -> Any:
     """
     if input.dtype.kind == "b":
         return input.copy()
-    return np.sign(input)
+    return np.subtract(input > 0, input < 0, dtype=input.dtype)
 
 
 abs.gradients(input=lambda g, input: g * sign(input))
@@ -394,7 +394,7 @@ def clamp_min(input: Any, min: Any) -> Any:
 
 @method("clamp_max")
 def clamp_max(input: Any, max: Any) -> Any:
-    """min(input, max)."""
+    """min(input, max): the one-sided `clamp`."""
     return _clamp(input, None, max)
 
 

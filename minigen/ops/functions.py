@@ -45,41 +45,62 @@ __all__ = [
 ]
 
 
-def _function(ufunc: Callable, name: str, formula: str) -> Any:
+def _function(ufunc: Callable, name: str, formula: str, example: str, shown: str) -> Any:
     """The operation and Tensor method that computes one of NumPy's functions."""
 
     def forward(input: Any) -> Any:
         return silent().run(ufunc, input)
 
     forward.__name__ = forward.__qualname__ = name
-    forward.__doc__ = f"{formula}, of each element."
+    forward.__doc__ = f"""{formula}, of each element.
+
+    >>> import minigen
+    >>> minigen.{name}(minigen.tensor({example}))
+    {shown}
+    """
     return method(name)(differentiable(promote=promote_to_float)(forward))
 
 
 # ------------------------------------------------------------- exponentials, logarithms, roots
 
-exp: Any = _function(np.exp, "exp", "e to the power of input")
+exp: Any = _function(
+    np.exp, "exp", "e to the power of input", "[0.0, 1.0]", "tensor([1.0000, 2.7183])"
+)
 exp.gradients(input=lambda g, output: g * output)
 
-exp2: Any = _function(np.exp2, "exp2", "2 to the power of input")
+exp2: Any = _function(np.exp2, "exp2", "2 to the power of input", "[0.0, 3.0]", "tensor([1., 8.])")
 exp2.gradients(input=lambda g, output: g * output * math.log(2))
 
-expm1: Any = _function(np.expm1, "expm1", "exp(input) - 1, accurate near 0")
+expm1: Any = _function(
+    np.expm1, "expm1", "exp(input) - 1, accurate near 0", "[0.0, 1.0]", "tensor([0.0000, 1.7183])"
+)
 expm1.gradients(input=lambda g, output: g * (output + 1))
 
-log: Any = _function(np.log, "log", "The natural logarithm (-inf at 0, NaN below)")
+log: Any = _function(
+    np.log,
+    "log",
+    "The natural logarithm (-inf at 0, NaN below)",
+    "[1.0, 10.0]",
+    "tensor([0.0000, 2.3026])",
+)
 log.gradients(input=lambda g, input: g / input)
 
-log1p: Any = _function(np.log1p, "log1p", "log(1 + input), accurate near 0")
+log1p: Any = _function(
+    np.log1p, "log1p", "log(1 + input), accurate near 0", "[0.0, 1.0]", "tensor([0.0000, 0.6931])"
+)
 log1p.gradients(input=lambda g, input: g / (input + 1))
 
-log2: Any = _function(np.log2, "log2", "The logarithm to base 2")
+log2: Any = _function(np.log2, "log2", "The logarithm to base 2", "[1.0, 8.0]", "tensor([0., 3.])")
 log2.gradients(input=lambda g, input: g / (input * math.log(2)))
 
-log10: Any = _function(np.log10, "log10", "The logarithm to base 10")
+log10: Any = _function(
+    np.log10, "log10", "The logarithm to base 10", "[1.0, 100.0]", "tensor([0., 2.])"
+)
 log10.gradients(input=lambda g, input: g / (input * math.log(10)))
 
-sqrt: Any = _function(np.sqrt, "sqrt", "The square root (NaN below 0)")
+sqrt: Any = _function(
+    np.sqrt, "sqrt", "The square root (NaN below 0)", "[4.0, 2.0]", "tensor([2.0000, 1.4142])"
+)
 sqrt.gradients(input=lambda g, output: g / (output * 2))
 
 
@@ -87,49 +108,91 @@ def _reciprocal_root(x: Any) -> Any:
     return 1 / np.sqrt(x)
 
 
-rsqrt: Any = _function(_reciprocal_root, "rsqrt", "1 / sqrt(input)")
+rsqrt: Any = _function(
+    _reciprocal_root, "rsqrt", "1 / sqrt(input)", "[1.0, 4.0]", "tensor([1.0000, 0.5000])"
+)
 rsqrt.gradients(input=lambda g, output: g * output * output * output * -0.5)
 
 
 # ------------------------------------------------------------------------------ trigonometry
 
-sin: Any = _function(np.sin, "sin", "The sine of an angle in radians")
+sin: Any = _function(
+    np.sin, "sin", "The sine of an angle in radians", "[0.0, 1.0]", "tensor([0.0000, 0.8415])"
+)
 sin.gradients(input=lambda g, input: g * cos(input))
 
-cos: Any = _function(np.cos, "cos", "The cosine of an angle in radians")
+cos: Any = _function(
+    np.cos, "cos", "The cosine of an angle in radians", "[0.0, 1.0]", "tensor([1.0000, 0.5403])"
+)
 cos.gradients(input=lambda g, input: -g * sin(input))
 
-tan: Any = _function(np.tan, "tan", "The tangent of an angle in radians")
+tan: Any = _function(
+    np.tan, "tan", "The tangent of an angle in radians", "[0.0, 1.0]", "tensor([0.0000, 1.5574])"
+)
 tan.gradients(input=lambda g, output: g * (output * output + 1))
 
-asin: Any = _function(np.arcsin, "asin", "The angle whose sine is input, in radians")
+asin: Any = _function(
+    np.arcsin,
+    "asin",
+    "The angle whose sine is input, in radians",
+    "[0.0, 1.0]",
+    "tensor([0.0000, 1.5708])",
+)
 asin.gradients(input=lambda g, input: g * rsqrt(1 - input * input))
 
-acos: Any = _function(np.arccos, "acos", "The angle whose cosine is input, in radians")
+acos: Any = _function(
+    np.arccos,
+    "acos",
+    "The angle whose cosine is input, in radians",
+    "[0.0, 1.0]",
+    "tensor([1.5708, 0.0000])",
+)
 acos.gradients(input=lambda g, input: -g * rsqrt(1 - input * input))
 
-atan: Any = _function(np.arctan, "atan", "The angle whose tangent is input, in radians")
+atan: Any = _function(
+    np.arctan,
+    "atan",
+    "The angle whose tangent is input, in radians",
+    "[0.0, 1.0]",
+    "tensor([0.0000, 0.7854])",
+)
 atan.gradients(input=lambda g, input: g / (input * input + 1))
 
 
 # ------------------------------------------------------------------------ hyperbolic functions
 
-sinh: Any = _function(np.sinh, "sinh", "(exp(input) - exp(-input)) / 2")
+sinh: Any = _function(
+    np.sinh, "sinh", "(exp(input) - exp(-input)) / 2", "[0.0, 1.0]", "tensor([0.0000, 1.1752])"
+)
 sinh.gradients(input=lambda g, input: g * cosh(input))
 
-cosh: Any = _function(np.cosh, "cosh", "(exp(input) + exp(-input)) / 2")
+cosh: Any = _function(
+    np.cosh, "cosh", "(exp(input) + exp(-input)) / 2", "[0.0, 1.0]", "tensor([1.0000, 1.5431])"
+)
 cosh.gradients(input=lambda g, input: g * sinh(input))
 
-tanh: Any = _function(np.tanh, "tanh", "sinh(input) / cosh(input)")
+tanh: Any = _function(
+    np.tanh, "tanh", "sinh(input) / cosh(input)", "[0.0, 1.0]", "tensor([0.0000, 0.7616])"
+)
 tanh.gradients(input=lambda g, output: g * (1 - output * output))
 
-asinh: Any = _function(np.arcsinh, "asinh", "The number whose sinh is input")
+asinh: Any = _function(
+    np.arcsinh, "asinh", "The number whose sinh is input", "[0.0, 1.0]", "tensor([0.0000, 0.8814])"
+)
 asinh.gradients(input=lambda g, input: g * rsqrt(input * input + 1))
 
-acosh: Any = _function(np.arccosh, "acosh", "The number >= 0 whose cosh is input")
+acosh: Any = _function(
+    np.arccosh,
+    "acosh",
+    "The number >= 0 whose cosh is input",
+    "[1.0, 2.0]",
+    "tensor([0.0000, 1.3170])",
+)
 acosh.gradients(input=lambda g, input: g * rsqrt(input * input - 1))
 
-atanh: Any = _function(np.arctanh, "atanh", "The number whose tanh is input")
+atanh: Any = _function(
+    np.arctanh, "atanh", "The number whose tanh is input", "[0.0, 0.5]", "tensor([0.0000, 0.5493])"
+)
 atanh.gradients(input=lambda g, input: g / (1 - input * input))
 
 
@@ -142,7 +205,9 @@ def _logistic(x: Any) -> Any:
     return np.reciprocal(y, out=y)
 
 
-sigmoid: Any = _function(_logistic, "sigmoid", "1 / (1 + exp(-input))")
+sigmoid: Any = _function(
+    _logistic, "sigmoid", "1 / (1 + exp(-input))", "[0.0, 1.0]", "tensor([0.5000, 0.7311])"
+)
 sigmoid.gradients(input=lambda g, output: g * (output * (1 - output)))
 
 

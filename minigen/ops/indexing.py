@@ -201,6 +201,25 @@ def _places(tensors: dict) -> tuple:
     )
 
 
+class Region:
+    """What x[index] stands for, the index read once: a view, and perhaps places in it."""
+
+    def __init__(self, index: Any, array: Any) -> None:
+        self.basic, tensors = _read(index if isinstance(index, tuple) else (index,), array)
+        self.places = _places(tensors) if tensors else None
+
+    def read(self, value: Any) -> Any:
+        """The region of an array or tensor."""
+        view = _getitem(value, self.basic)
+        return view if self.places is None else pick(view, self.places)
+
+    def write(self, array: Any, value: Any) -> None:
+        if self.places is None:
+            array[self.basic] = value
+        else:
+            array[self.basic][self.places] = value
+
+
 def read_index(name: str, index: tuple, input: Any) -> tuple:
     """An index made of tensors and masks alone, for `pick`.  Raises IndexError for another."""
     given = []

@@ -15,45 +15,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from minigen import backend
 from minigen.autograd import Variable, View, differentiable, wrap
 from minigen.errors import ShapeError, describe
 from minigen.modes import GRAD, mode
+from minigen.ops.indexing import Region
 from minigen.tensor import Tensor, method
 
 __all__: list[str] = []
 
 
-def as_index(index: Any) -> Any:
-    """The same index with arrays in place of tensors and lists."""
-    if isinstance(index, tuple):
-        return tuple(as_index(i) for i in index)
-    if isinstance(index, Variable):
-        return index.array
-    return np.asarray(index) if isinstance(index, list) else index
-
-
-def getitem(value: Any, index: Any) -> Any:
-    return value[as_index(index)]
-
-
-
 # ------------------------------------------------------------------------- regions of a tensor
-
-
-class _Indexed:
-    """The region x[index]."""
-
-    def __init__(self, index: Any) -> None:
-        self.index = index
-
-    def read(self, value: Any) -> Any:
-        return getitem(value, self.index)
-
-    def clear(self, array: Any) -> None:
-        array[as_index(self.index)] = 0
 
 
 class _Viewed:
@@ -65,8 +37,8 @@ class _Viewed:
     def read(self, value: Any) -> Any:
         return self.operation(value, *self.args)
 
-    def clear(self, array: Any) -> None:
-        self.operation(array, *self.args)[...] = 0
+    def write(self, array: Any, value: Any) -> None:
+        self.operation(array, *self.args)[...] = value
 
 
 @differentiable
@@ -79,7 +51,7 @@ def _overwrite(input: Any, value: Any, region: Any) -> Any:
 def _cleared(input: Any, region: Any) -> Any:
     """A copy with zeros in the region: a projection, so it is its own adjoint."""
     output = input.copy()
-    region.clear(output)
+    region.write(output, 0)
     return output
 
 
@@ -146,20 +118,19 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     """
     input.refresh()
     _check_writable(input)
-    source = value.array if isinstance(value, Variable) else value
-    plain = as_index(index)
+    region = Region(index, input.array)
     try:
-        input.array[plain] = source
+        region.write(input.array, value.array if isinstance(value, Variable) else value)
     except ValueError as error:
-        raise ShapeError(
-            f"setitem: a value {describe(value)} cannot be written into input[index], which has shape "
-            f"{tuple(np.shape(input.array[plain]))}: {error}"
-        ) from None
+        raise ShapeError(f"setitem: {error} (value {describe(value)})") from None
     input.changed_in_place()
-    _adopt(input, _overwrite(_alias(input), value, _Indexed(index)))
+    shape = region.read(input.array).shape
+    if isinstance(value, Variable) and value.array.ndim > len(shape):
+        value = value.reshape(shape)  # (1, 3) may be written where (3,) is
+    _adopt(input, _overwrite(_alias(input), value, region))
 
 
-def _in_place(operation: Callable) -> Callable:
+def in_place(operation: Callable) -> Callable:
     """The in-place form of an operation whose first argument is what it changes."""
 
     def change(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -196,17 +167,19 @@ _OPERATORS = {
     "pow": "__ipow__",
 }
 _METHODS = """
-    add sub mul div pow neg abs exp log sqrt rsqrt reciprocal square sin cos tanh sigmoid relu
-    floor ceil round trunc sign clamp clamp_min clamp_max lerp addcmul addcdiv remainder
-    masked_fill scatter scatter_add index_add index_fill index_put tril triu logical_not
-""".split()
+    add sub subtract mul multiply div divide true_divide floor_divide pow remainder fmod
+    neg negative abs absolute sign sgn exp exp2 expm1 log log1p log2 log10 sqrt rsqrt reciprocal
+    square sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh sigmoid relu erf erfc
+    floor ceil round trunc fix frac clamp clamp_min clamp_max clip lerp addcmul addcdiv hypot xlogy
+    nan_to_num eq ne lt le gt ge logical_and logical_or logical_xor logical_not
+    bitwise_and bitwise_or bitwise_xor bitwise_not cumsum cumprod addmm addmv baddbmm tril triu
+    masked_fill masked_scatter scatter scatter_add index_add index_copy index_fill index_put
+""".split()  # noqa: SIM905
 
 for _name in _METHODS:
-    _operation = getattr(Tensor, _name, None)
-    if _operation is not None:
-        method(_name + "_", *([_OPERATORS[_name]] if _name in _OPERATORS else []))(
-            _in_place(_operation)
-        )
+    method(_name + "_", *([_OPERATORS[_name]] if _name in _OPERATORS else []))(
+        in_place(getattr(Tensor, _name))
+    )
 
 
 @method("copy_")

@@ -213,6 +213,8 @@ def _(g: Any, input: Any, weight: Any, ndim: int, rrms: Any) -> Any:
     dx = cotangent * (1 if weight is None else weight.reshape(-1))
     inner = np.einsum("rf,rf->r", dx, normal)
     inner /= rows.shape[1]
+    normal *= inner[:, None]
+    dx -= normal
     dx *= rrms[:, None]
     return dx.reshape(input.shape), dw
 

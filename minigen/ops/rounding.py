@@ -21,7 +21,7 @@ def no_slope(input: Any) -> Any:
     return np.zeros_like(input)
 
 
-def _rounding(function: Callable, name: str, description: str) -> Any:
+def _rounding(function: Callable, name: str, description: str, shown: str) -> Any:
     def forward(input: Any) -> Any:
         if input.dtype.kind == "f":
             return function(input)
@@ -30,13 +30,24 @@ def _rounding(function: Callable, name: str, description: str) -> Any:
         return input.copy()
 
     forward.__name__ = forward.__qualname__ = name
-    forward.__doc__ = f"{description}  Its gradient is 0."
+    forward.__doc__ = f"""{description}  Its gradient is 0.
+
+    >>> import minigen
+    >>> minigen.{name}(minigen.tensor([1.5, -1.5]))
+    {shown}
+    """
     return differentiable(forward)
 
 
-floor = method("floor")(_rounding(np.floor, "floor", "The largest whole number <= input."))
-ceil = method("ceil")(_rounding(np.ceil, "ceil", "The smallest whole number >= input."))
-trunc = method("trunc", "fix")(_rounding(np.trunc, "trunc", "The whole part, towards zero."))
+floor = method("floor")(
+    _rounding(np.floor, "floor", "The largest whole number <= input.", "tensor([ 1., -2.])")
+)
+ceil = method("ceil")(
+    _rounding(np.ceil, "ceil", "The smallest whole number >= input.", "tensor([ 2., -1.])")
+)
+trunc = method("trunc", "fix")(
+    _rounding(np.trunc, "trunc", "The whole part, towards zero.", "tensor([ 1., -1.])")
+)
 
 
 @method("round")

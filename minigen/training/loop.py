@@ -76,6 +76,8 @@ def train(
                     raise Interrupted(run, loop.step)
         finally:
             progress.stop()
+        if interrupted:  # in the last step: the run is complete, but what follows is not wanted
+            raise KeyboardInterrupt
     return job
 
 

@@ -140,7 +140,7 @@ def describe(losses: Mapping[str, float]) -> str:
 def duration(seconds: float) -> str:
     """In words, for a person.
 
-    >>> duration(8.4), duration(125), duration(7300), duration(float("inf"))
+    >>> duration(8.4), duration(125), duration(7325), duration(float("inf"))
     ('8 s', '2 min 5 s', '2 h 2 min', '? s')
     """
     if seconds == float("inf"):

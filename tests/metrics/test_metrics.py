@@ -12,6 +12,8 @@ from minigen.metrics import digit_classifier, digit_features, frechet_distance, 
 from minigen.metrics.build import accuracy, shifted
 from minigen.metrics.classifier import WEIGHTS, digit_probabilities
 
+SHA256 = "3b7b6a99d31913c9936e7804743151c198298f754f599f759e76b70a60b84bc6"
+
 
 def by_general_eigenvalues(a: np.ndarray, b: np.ndarray) -> float:
     """The same formula, the root of C₁C₂ taken by the general eigenvalue problem."""

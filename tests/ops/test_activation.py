@@ -15,7 +15,7 @@ from tests.oracle import close
 
 
 def check(function, reference, *inputs, order=2, numeric=True):
-    """The oracle's: once for the gradient rules, once for the formula, which order 2 goes through."""
+    """The oracle's, for the gradient rules and again for the formula (order 2 goes through it)."""
     oracle.check(function, reference, *inputs, order=min(order, 1), numeric=numeric)
     if order == 2:
         oracle.check(function, reference, *inputs, numeric=False)

@@ -15,7 +15,7 @@ from tests.oracle import close
 
 
 def check(function, reference, *inputs, order=2, numeric=True):
-    """The oracle's: once for the gradient rules, once for the formula, which order 2 goes through."""
+    """The oracle's, for the gradient rules and again for the formula (order 2 goes through it)."""
     oracle.check(function, reference, *inputs, order=min(order, 1), numeric=numeric)
     if order == 2:
         oracle.check(function, reference, *inputs, numeric=False)
@@ -65,7 +65,6 @@ def test_class_indices(name, shape, reduction):
     target, classes = targets(shape), shape[min(len(shape) - 1, 1)]
     weight = uniform(classes)
     x = normal(*shape, scale=3)
-    order = 2 if name == "cross_entropy" else 1  # the other is linear
     for extra in (
         {},
         {"weight": weight},
@@ -74,8 +73,8 @@ def test_class_indices(name, shape, reduction):
     ):
         defined = (target != extra.get("ignore_index", -1)).any() or reduction != "mean"
         loss = pair(name, target, reduction=reduction, **extra)
-        check(*loss, x, order=order, numeric=bool(defined))
-        if name == "nll_loss":
+        check(*loss, x, numeric=bool(defined))
+        if name == "nll_loss":  # linear, so a second derivative needs something before it
             check(lambda x, f=loss[0]: f(x**3), lambda x, f=loss[1]: f(x**3), x, numeric=False)
 
 
@@ -112,10 +111,9 @@ def test_class_probabilities(shape, reduction, smoothing):
 @pytest.mark.parametrize("weight", [None, np.array([1.0, 2.0, 0.5])])
 def test_all_targets_ignored(name, reduction, weight):
     target = np.array([-100, -100])
-    x, order = normal(2, 3), 2 if name == "cross_entropy" else 1
-    check(*pair(name, target, reduction=reduction, weight=weight), x, order=order, numeric=False)
-    partly = pair(name, np.array([-7, 2]), reduction=reduction, ignore_index=-7)
-    check(*partly, x, order=order)
+    x = normal(2, 3)
+    check(*pair(name, target, reduction=reduction, weight=weight), x, numeric=False)
+    check(*pair(name, np.array([-7, 2]), reduction=reduction, ignore_index=-7), x)
 
 
 def test_ignored_rows_do_not_spread_their_nan():
@@ -193,7 +191,7 @@ def test_cross_entropy_runs_on_the_kernels_in_use():
 
 # ------------------------------------------------------------------------ binary cross-entropy
 
-SHAPES = [(), (1,), (7,), (3, 4), (2, 3, 2), (0, 3)]
+SHAPES = [(), (1,), (3, 4), (0, 3)]
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
@@ -371,7 +369,7 @@ def test_arguments_of_old_scripts():
 
 @pytest.mark.parametrize("reduction", [*REDUCTIONS, "batchmean"])
 @pytest.mark.parametrize("log_target", [False, True])
-@pytest.mark.parametrize("shape", [(), (4,), (3, 4), (2, 3, 2)])
+@pytest.mark.parametrize("shape", [(), (3, 4), (2, 3, 2)])
 @pytest.mark.filterwarnings("ignore:.*reduction.*mean.*")
 def test_kl_div(shape, reduction, log_target):
     target = np.log(uniform(*shape)) if log_target else uniform(*shape)

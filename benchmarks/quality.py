@@ -1,0 +1,165 @@
+"""Does minigen learn as well as torch?  `python benchmarks/quality.py vae|gan|gpt`
+
+    --seeds 0 1 2             one training each
+    --engine minigen torch    which; both if left out
+    --steps N                 instead of the recipe's own number
+    --threads 2               for both
+
+Both train with the settings of minigen's recipe on the same batches in the same order, each from
+its own initial weights and with its own random numbers, drawn from the same seed.  Then torch's
+weights are carried over into minigen's model, so that one and the same evaluation judges both:
+
+    vae    test_loss: the negative ELBO of 1,000 held-out digits in nats, the mean of 10 draws each
+    gan    frechet: the distance between 1,000 generated and the 4,000 training digits in the
+           features of `minigen.metrics`; frechet_5000 of 5,000 generated; the Inception score.  As
+           a floor the same for 1,000 held-out real digits
+    gpt    validation_loss: nats a character on the last tenth of the plays, and as a yardstick that
+           of the best n-gram
+
+Results, by seed and engine, go to results/quality_MODEL.json after each training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import harness
+
+METRICS = {
+    "vae": ("test_loss", "test_kl", "frechet"),
+    "gan": ("frechet", "frechet_5000", "inception"),
+    "gpt": ("validation_loss",),
+}
+YARDSTICKS = {
+    "vae": ("frechet_floor",),
+    "gan": ("frechet_floor", "inception_floor"),
+    "gpt": ("ngram_loss", "ngram_order"),
+}
+EVALUATION_SEED = 54321
+
+
+def endless(loader: Any) -> Iterator[Any]:
+    while True:
+        yield from loader
+
+
+def trained(model: str, engine: str, settings: Any) -> Any:
+    """minigen's job, its modules trained by either engine."""
+    import minigen
+    from minigen.training.recipes import RECIPES
+
+    minigen.manual_seed(settings.seed)
+    job = RECIPES[model](settings)
+    batches = itertools.islice(endless(job.loader), settings.steps)
+    if engine == "minigen":
+        for batch in batches:
+            job.step(batch)
+        return job
+    import torch
+    import torch_recipes
+    import twins
+
+    torch.manual_seed(settings.seed)
+    theirs = torch_recipes.RECIPES[model](settings)
+    for batch in batches:
+        theirs.step(twins.to_torch(batch))
+    for name, module in job.modules.items():
+        twins.copy_weights_back(theirs.modules[name], module)
+    return job
+
+
+def judge(model: str, job: Any) -> dict[str, float]:
+    """Everything that is measured of a trained model."""
+    metrics = job.evaluate(True)
+    return metrics | realism(job) if model == "gan" else metrics
+
+
+def realism(job: Any) -> dict[str, float]:
+    from minigen import Generator
+    from minigen.data import load_mnist5k
+    from minigen.metrics import digit_features, frechet_distance, inception_score
+    from minigen.metrics.classifier import digit_probabilities
+
+    made = job.images(5000, Generator().manual_seed(EVALUATION_SEED))
+    reference = digit_features(load_mnist5k("train")[0])
+    return {
+        "frechet_5000": frechet_distance(digit_features(made), reference),
+        "inception": inception_score(digit_probabilities(made)),
+        "inception_floor": inception_score(digit_probabilities(load_mnist5k("test")[0])),
+    }
+
+
+def summary(model: str, runs: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
+    """Means over the seeds, and minigen's less torch's over the seeds that both have."""
+    means = {
+        engine: {metric: statistics.mean(run[metric] for run in done) for metric in METRICS[model]}
+        for engine, done in runs.items()
+        if done
+    }
+    by_seed = {engine: {run["seed"]: run for run in done} for engine, done in runs.items()}
+    both = sorted(set.intersection(*map(set, by_seed.values()))) if len(by_seed) == 2 else []
+    if not both:
+        return {"mean": means}
+    difference = {
+        metric: statistics.mean(
+            by_seed["minigen"][seed][metric] - by_seed["torch"][seed][metric] for seed in both
+        )
+        for metric in METRICS[model]
+    }
+    return {"mean": means, "difference": difference}
+
+
+def run(model: str, options: argparse.Namespace) -> dict[str, Any]:
+    from minigen.training.recipes import default_settings
+
+    runs: dict[str, list[dict[str, float]]] = {engine: [] for engine in options.engine}
+    settings = default_settings(model, fast=options.fast, steps=options.steps)
+    shown = {
+        k: v for k, v in settings.to_dict().items() if not k.endswith("_every") and k != "seed"
+    }
+    shown["options"] = {k: v for k, v in shown["options"].items() if k != "tokenizer"}
+    content: dict[str, Any] = {"model": model, "settings": shown, "runs": runs}
+    for seed, engine in itertools.product(options.seeds, options.engine):
+        start = time.perf_counter()
+        job = trained(model, engine, dataclasses.replace(settings, seed=seed))
+        seconds = time.perf_counter() - start
+        metrics = judge(model, job)
+        runs[engine].append({"seed": seed, **{name: metrics[name] for name in METRICS[model]}})
+        content["yardsticks"] = {name: metrics[name] for name in YARDSTICKS[model]}
+        content |= summary(model, runs)
+        harness.record(f"quality_{model}", content, options.out)
+        figures = ", ".join(f"{name} {metrics[name]:.4f}" for name in METRICS[model])
+        print(f"{model} seed {seed} {engine:8} {figures}   ({seconds:.0f} s)", flush=True)
+    return content
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("model", choices=list(METRICS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--engine", nargs="+", choices=["minigen", "torch"])
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--fast", action="store_true", help="seconds, to see that it works")
+    parser.add_argument("--out", type=Path, default=harness.RESULTS)
+    options = parser.parse_args()
+    options.engine = options.engine or ["minigen", "torch"]
+    harness.pin(options.threads)
+    harness.torch_threads(options.threads)
+    content = run(options.model, options)
+    print("mean", content["mean"])
+    print("minigen - torch", content.get("difference"))
+    print("yardsticks", content["yardsticks"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""How long a training step takes, beside torch: `python benchmarks/steps.py`.
+
+    --models vae gan gpt    which; all if left out
+    --threads 1 2           on how many threads; each in a process of its own
+    --profile               instead: where minigen's time goes, operation by operation
+
+A step is what a recipe of minigen does with a batch: zero_grad, forward, loss, backward, for the
+GPT the clipping of gradients, update, and drawing its random numbers; the GAN updates D and G.  The
+contenders begin with the same weights and cycle through the same batches:
+
+    torch          the same calculation in torch
+    torch fused    with torch's fused Adam
+    torch usual    the GAN only: as the well-known scripts write it (benchmarks/torch_recipes.py)
+    minigen        the recipe of `minigen train`
+
+Before anything is timed, the losses of the first three steps must agree to 1e-4 (float32, the same
+noise, no dropout).  Ratios go to results/steps.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import harness
+
+MODELS = ("vae", "gan", "gpt")
+BATCHES, CHECKED, TOLERANCE = 16, 3, 1e-4
+
+
+def jobs(model: str, settings: Any, **options: bool) -> tuple[Any, Any]:
+    """minigen's job and torch's, with the same weights."""
+    import torch_recipes
+    import twins
+
+    import minigen
+    from minigen.training.recipes import RECIPES
+
+    minigen.manual_seed(settings.seed)
+    ours = RECIPES[model](settings)
+    theirs = torch_recipes.RECIPES[model](settings, **options)
+    for name, module in ours.modules.items():
+        twins.copy_weights(module, theirs.modules[name])
+    return ours, theirs
+
+
+def check(model: str) -> None:
+    """Raise AssertionError unless both libraries compute the same losses from the same noise."""
+    import torch
+    import twins
+
+    import minigen
+    from minigen.training.recipes import default_settings
+
+    settings = default_settings(model)
+    if "dropout" in settings.model:
+        without = {**settings.model, "dropout": 0.0}
+        settings = dataclasses.replace(settings, model=without)
+    for options in contenders_of_torch(model).values():
+        ours, theirs = jobs(model, settings, **options)
+        theirs.noise = lambda *shape: torch.from_numpy(minigen.randn(*shape).numpy())
+        for step, batch in enumerate(itertools.islice(ours.loader, CHECKED)):
+            minigen.manual_seed(step)
+            a = {name: loss.item() for name, loss in ours.step(batch).items()}
+            minigen.manual_seed(step)
+            b = {name: loss.item() for name, loss in theirs.step(twins.to_torch(batch)).items()}
+            for name, loss in a.items():
+                assert abs(loss - b[name]) <= TOLERANCE * abs(b[name]), (model, options, step, a, b)
+
+
+def contenders_of_torch(model: str) -> dict[str, dict[str, bool]]:
+    found = {"torch": {}, "torch fused": {"fused": True}}
+    return found | ({"torch usual": {"usual": True}} if model == "gan" else {})
+
+
+def contenders(model: str) -> dict[str, Callable[[], Any]]:
+    """One step of each, on the next of the same batches."""
+    import twins
+
+    from minigen.training.recipes import default_settings
+
+    settings = default_settings(model)
+    found: dict[str, Callable[[], Any]] = {}
+    for name, options in contenders_of_torch(model).items():
+        ours, theirs = jobs(model, settings, **options)
+        batches = list(itertools.islice(ours.loader, BATCHES))
+        found[name] = stepper(theirs.step, [twins.to_torch(batch) for batch in batches])
+    found["minigen"] = stepper(ours.step, batches)
+    return found
+
+
+def stepper(step: Callable[[Any], Any], batches: list) -> Callable[[], Any]:
+    endless = itertools.cycle(batches)
+    return lambda: step(next(endless))
+
+
+def measure(threads: int, models: list[str], rounds: int) -> dict[str, Any]:
+    """In a process whose threads are pinned: check, then time."""
+    harness.torch_threads(threads)
+    results = {}
+    for model in models:
+        check(model)
+        timed = harness.compare(
+            contenders(model),
+            rounds,
+            block_seconds=0.15,
+            settle_seconds=0.12 if threads > 1 else 0.0,
+        )
+        results[model] = {"date": time.strftime("%Y-%m-%d"), **timed}
+        print(f"{model}, {threads} thread{'s' * (threads > 1)}:")
+        for name, figures in timed.items():
+            if name == "disturbed_blocks":
+                continue
+            low, high = (f"{quartile * 1e3:.2f}" for quartile in figures["quartiles"])
+            ratio = f"{figures['ratio']:.2f}"
+            print(f"  {name:12} {ratio} of torch   (quartiles {low}, {high} ms)")
+        print(f"  disturbed blocks: {timed['disturbed_blocks']}", flush=True)
+    return results
+
+
+def profile(models: list[str], steps: int) -> None:
+    import operation_times
+
+    from minigen.training.recipes import default_settings
+
+    for model in models:
+        ours, _ = jobs(model, default_settings(model))
+        batches = list(itertools.islice(ours.loader, BATCHES))
+        print(f"\n{model}, minigen, {steps} steps")
+        print(operation_times.table(stepper(ours.step, batches), steps))
+
+
+def in_subprocess(threads: int, options: argparse.Namespace) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        part = Path(folder) / "part.json"
+        command = [sys.executable, *(f"-W{w}" for w in sys.warnoptions), __file__]
+        command += ["--threads", str(threads), "--rounds", str(options.rounds)]
+        command += ["--models", *options.models, "--part", str(part)]
+        subprocess.run(command + ["--profile"] * options.profile, check=True)
+        return {} if options.profile else json.loads(part.read_text(encoding="utf-8"))
+
+
+def merged(path: Path, measured: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What is recorded already, with what was measured now in its place."""
+    known = json.loads(path.read_text(encoding="utf-8"))["threads"] if path.exists() else {}
+    for threads, models in measured.items():
+        known[threads] = {**known.get(threads, {}), **models}
+    return {"threads": dict(sorted(known.items()))}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--out", type=Path, default=harness.RESULTS)
+    parser.add_argument("--part", type=Path, help=argparse.SUPPRESS)  # set for the subprocess
+    options = parser.parse_args()
+    if options.part is not None:
+        (threads,) = options.threads
+        harness.pin(threads)
+        if options.profile:
+            profile(options.models, steps=20)
+        else:
+            measured = measure(threads, options.models, options.rounds)
+            options.part.write_text(json.dumps(measured), encoding="utf-8")
+        return
+    parts = {str(threads): in_subprocess(threads, options) for threads in options.threads}
+    if not options.profile:
+        content = merged(options.out / "steps.json", parts)
+        print(f"written to {harness.record('steps', content, options.out)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""Write benchmarks/README.md from what is recorded in results/: `python benchmarks/tables.py`.
+
+No number is typed: change a JSON file, run this, and the page follows.  A test compares.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import harness
+
+README = Path(__file__).parent / "README.md"
+RECORDED = ("overhead", "steps", "quality_vae", "quality_gan", "quality_gpt")
+NAMES = {"vae": "VAE", "gan": "GAN", "gpt": "GPT"}
+
+Results = dict[str, dict[str, Any]]
+
+
+def load(folder: Path = harness.RESULTS) -> Results:
+    """Every recorded result by name. Raises FileNotFoundError, with the name, if one is missing."""
+    return {
+        name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in RECORDED
+    }
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [tuple(header), *map(tuple, rows)]
+    lines.insert(1, ("---",) * len(lines[0]))
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def page(results: Results) -> str:
+    parts = [
+        INTRODUCTION,
+        engine(results["overhead"]),
+        steps(results["steps"]),
+        vae(results["quality_vae"]),
+        gan(results["quality_gan"]),
+        gpt(results["quality_gpt"]),
+        machines(results),
+    ]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+INTRODUCTION = """
+# Benchmarks
+
+Written by `python benchmarks/tables.py` from the files in `results/`; do not edit.
+
+Times are given as ratios only, measured in one process with the contenders taking turns: a ratio of
+0.5 means half of torch's time.  `harness.py` says how.  To repeat a measurement, run the command
+above its table in an environment with the `test` extra, then `tables.py`.
+"""
+
+
+def engine(result: dict[str, Any]) -> str:
+    names = {
+        "torch": "torch", "minigen": "**minigen**", "hips": "HIPS autograd", "dezero": "DeZero",
+        "numpy": "the arithmetic alone, in NumPy",
+    }  # fmt: skip
+    chain = result["chain"]
+    rows = [(name, f"{chain[key]['ratio']:.2f}") for key, name in names.items() if key in chain]
+    return f"""
+## The engine's overhead
+
+`python benchmarks/overhead.py`
+
+A chain of {result["operations"]} multiplications of {result["size"]} numbers, forward and backward,
+on one thread: time over torch's.
+
+{table(("", "of torch's time"), rows)}
+"""
+
+
+def steps(result: dict[str, Any]) -> str:
+    threads = sorted(result["threads"], key=int)
+    labels = {
+        "minigen": "**minigen**",
+        "torch fused": "torch, fused Adam",
+        "torch usual": "torch, as the well-known script has it",
+    }
+    rows = []
+    for model, title in NAMES.items():
+        for contender, label in labels.items():
+            cells = [result["threads"][t].get(model, {}).get(contender) for t in threads]
+            if any(cells):
+                ratios = [f"{cell['ratio']:.2f}" if cell else "" for cell in cells]
+                rows.append((title, label, *ratios))
+    header = ("", "", *(f"{t} thread{'s' * (t != '1')}" for t in threads))
+    return f"""
+## A training step
+
+`python benchmarks/steps.py`
+
+The recipes of `minigen train`, one step with everything in it, over the time of the same step in
+torch with its default Adam.
+
+{table(header, rows)}
+"""
+
+
+def compared(
+    result: dict[str, Any], metrics: dict[str, tuple[str, int]], yardsticks: dict[str, str]
+) -> str:
+    """A row for each engine: every seed and the mean of each metric, `{name: (title, digits)}`.
+    `yardsticks` says under which metric to show which reference value."""
+    header = [""]
+    for title, _ in metrics.values():
+        header += [title, "mean"]
+    rows = []
+    for engine, label in (("minigen", "**minigen**"), ("torch", "torch")):
+        row = [label]
+        for metric, (_, digits) in metrics.items():
+            values = [f"{run[metric]:.{digits}f}" for run in result["runs"][engine]]
+            row += [", ".join(values), f"{result['mean'][engine][metric]:.{digits}f}"]
+        rows.append(row)
+    row = ["minigen - torch"]
+    for metric, (_, digits) in metrics.items():
+        row += ["", f"{result['difference'][metric]:+.{digits}f}"]
+    rows.append(row)
+    if yardsticks:
+        row = [next(iter(yardsticks.values()))]
+        for metric, (_, digits) in metrics.items():
+            key = next((k for k in yardsticks if k.startswith(metric)), None)
+            row += ["", f"{result['yardsticks'][key]:.{digits}f}" if key else ""]
+        rows.append(row)
+    return table(header, rows)
+
+
+def trained(result: dict[str, Any]) -> str:
+    """What was run: the command, and its settings in words."""
+    settings, seeds = result["settings"], [run["seed"] for run in result["runs"]["minigen"]]
+    return (
+        f"`python benchmarks/quality.py {result['model']}`\n\n"
+        f"{settings['steps']:,} steps of {settings['batch_size']}, learning rate "
+        f"{settings['lr']:g}, seeds {', '.join(map(str, seeds))}; both engines train on the same "
+        "batches, and the same code judges both."
+    )
+
+
+def vae(result: dict[str, Any]) -> str:
+    metrics = {"test_loss": ("test loss by seed", 2)}
+    return f"""
+## What the VAE learns
+
+{trained(result)}  The test loss is the negative ELBO in nats of held-out grey digits: less is
+better.
+
+{compared(result, metrics, {})}
+"""
+
+
+def gan(result: dict[str, Any]) -> str:
+    metrics = {
+        "frechet": ("Fréchet distance by seed", 1),
+        "inception": ("Inception score by seed", 2),
+    }
+    yardsticks = {"frechet_floor": "held-out real digits", "inception_floor": ""}
+    return f"""
+## What the GAN learns
+
+{trained(result)}  The Fréchet distance (less is better) is taken between 1,000 generated and the
+4,000 training digits in the features of minigen's own small classifier, the Inception score (more
+is better) of 5,000 with its classes.
+
+{compared(result, metrics, yardsticks)}
+"""
+
+
+def gpt(result: dict[str, Any]) -> str:
+    metrics = {"validation_loss": ("validation loss by seed", 3)}
+    ngram = f"n-gram of order {result['yardsticks']['ngram_order']:.0f}"
+    text = table(("", "validation loss"), [(ngram, f"{result['yardsticks']['ngram_loss']:.3f}")])
+    return f"""
+## What the GPT learns
+
+{trained(result)}  The validation loss is in nats a character on the last tenth of the plays: less
+is better.
+
+{compared(result, metrics, {})}
+
+Counting alone reaches, on the same split:
+
+{text}
+"""
+
+
+def machines(results: Results) -> str:
+    rows = []
+    for name, result in results.items():
+        facts = result["machine"]
+        versions = ", ".join(f"{k} {v}" for k, v in facts["versions"].items())
+        rows.append((name, facts["date"], facts["processor"], str(facts["cores"]), versions))
+    header = ("result", "date", "processor", "cores", "versions")
+    return f"## Where this was measured\n\n{table(header, rows)}"
+
+
+def main() -> None:
+    README.write_text(page(load()), encoding="utf-8")
+    print(f"written to {README}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""benchmarks/README.md is what the generator makes of the recorded results, and nothing else."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import tables
+
+NUMBER = re.compile(r"[+-]?\d[\d,]*(?:\.\d+)?")
+
+
+@pytest.fixture(scope="module")
+def results() -> tables.Results:
+    return tables.load()
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        for part in value.values():
+            yield from leaves(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from leaves(part)
+    else:
+        yield value
+
+
+def unrecorded(text: str, results: tables.Results) -> list[str]:
+    """The numbers in the tables' cells that no recorded result gives when rounded alike."""
+    recorded = [x for x in leaves(results) if isinstance(x, int | float)]
+    words = " ".join(str(x) for x in leaves(results) if isinstance(x, str))
+    missing = []
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            continue
+        for token in NUMBER.findall(re.sub(r"\b[12] threads?\b", "", line)):
+            digits = len(token.partition(".")[2])
+            given = any(f"{x:.{digits}f}" == token.lstrip("+") for x in recorded)
+            if not given and token not in words:
+                missing.append(token)
+    return missing
+
+
+def test_the_committed_page_is_what_the_generator_makes(results: tables.Results) -> None:
+    assert tables.README.read_text(encoding="utf-8") == tables.page(results)
+
+
+def test_every_number_of_a_table_is_recorded(results: tables.Results) -> None:
+    assert unrecorded(tables.page(results), results) == []
+
+
+def test_a_number_nobody_measured_is_found(results: tables.Results) -> None:
+    text = tables.page(results)
+    ratio = f"{results['steps']['threads']['1']['vae']['minigen']['ratio']:.2f}"
+    assert unrecorded(text.replace(f"| {ratio} |", "| 0.0123 |"), results) == ["0.0123"] * (
+        text.count(f"| {ratio} |")
+    )
+    assert ratio in text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("overhead", "chain", "minigen", "ratio"),
+        ("steps", "threads", "2", "gpt", "minigen", "ratio"),
+        ("steps", "threads", "1", "gan", "torch usual", "ratio"),
+        ("quality_vae", "mean", "torch", "test_loss"),
+        ("quality_vae", "difference", "test_loss"),
+        ("quality_gan", "yardsticks", "frechet_floor"),
+        ("quality_gpt", "yardsticks", "ngram_loss"),
+    ],
+)
+def test_the_page_follows_the_files(results: tables.Results, path: tuple[str, ...]) -> None:
+    changed = copy.deepcopy(results)
+    place: Any = changed
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] += 7.0
+    assert tables.page(changed) != tables.page(results)
+
+
+def test_means_and_differences_are_those_of_the_seeds(results: tables.Results) -> None:
+    for model in ("vae", "gan", "gpt"):
+        result = results[f"quality_{model}"]
+        runs = result["runs"]
+        assert [r["seed"] for r in runs["minigen"]] == [r["seed"] for r in runs["torch"]]
+        for metric in result["difference"]:
+            means = {e: sum(r[metric] for r in runs[e]) / len(runs[e]) for e in runs}
+            for engine, mean in means.items():
+                assert result["mean"][engine][metric] == pytest.approx(mean, rel=1e-12)
+            gap = means["minigen"] - means["torch"]
+            assert result["difference"][metric] == pytest.approx(gap, abs=1e-9)
+
+
+def test_a_missing_result_is_named(tmp_path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"overhead\.json"):
+        tables.load(tmp_path)
