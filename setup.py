@@ -33,8 +33,8 @@ setup(
     package_dir={"minigen": "minigen", "minigen.kernels": "kernels"},
     package_data={"minigen": ["py.typed", "data/files/*", "metrics/files/*"]},
     install_requires=[
-        "numpy>=1.26",
-        "numba>=0.60",
+        "numpy>=2.1",
+        "numba>=0.61",
         "matplotlib>=3.8",
         "safetensors>=0.4.3",
         "rich>=13.7",

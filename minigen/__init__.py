@@ -58,6 +58,7 @@ from minigen.ops.shape import *
 from minigen.ops.sorting import *
 from minigen.ops.special import *
 from minigen.ops.statistics import *
+from minigen.printing import set_printoptions
 from minigen.random import Generator, default_generator, initial_seed, manual_seed
 from minigen.tensor import Size, Tensor
 from minigen.version import __version__

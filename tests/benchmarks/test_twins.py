@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 
-import numpy as np
 import pytest
 import steps
 import torch
@@ -40,20 +39,16 @@ def test_names_shapes_and_dtypes_of_the_weights(model: str, full: bool) -> None:
 @pytest.mark.parametrize("model", steps.MODELS)
 def test_weights_go_there_and_back(model: str) -> None:
     settings = small(model)
-    minigen.manual_seed(1)
     ours, theirs = steps.jobs(model, settings)
     for name, module in ours.modules.items():
         twins.same_weights(module, theirs.modules[name], tolerance=0)
+    minigen.manual_seed(1)
     other = RECIPES[model](settings)
     for name, module in other.modules.items():
-        before = np.concatenate([p.detach().numpy().ravel() for p in module.parameters()])
+        with pytest.raises(AssertionError):
+            twins.same_weights(module, theirs.modules[name])
         twins.copy_weights_back(theirs.modules[name], module)
-        after = np.concatenate([p.detach().numpy().ravel() for p in module.parameters()])
         twins.same_weights(module, theirs.modules[name], tolerance=0)
-        if model != "gpt":  # that one is drawn in the constructor, from the same seed or not
-            assert (before != after).any()
-        after[:] = 0
-        assert any((p.detach().numpy() != 0).any() for p in module.parameters())
 
 
 @pytest.mark.parametrize("model", steps.MODELS)
@@ -83,8 +78,9 @@ def test_all_contenders_compute_the_same_losses(
 
     def wrong(*args: object, **options: bool) -> tuple:
         ours, theirs = plain(*args, **options)
-        weight = next(next(iter(theirs.modules.values())).parameters())
-        weight.data *= 1.02
+        for module in theirs.modules.values():
+            for weight in module.parameters():
+                weight.data *= 1.1
         return ours, theirs
 
     monkeypatch.setattr(steps, "jobs", wrong)
