@@ -9,107 +9,107 @@ import sys
 
 MEASURED: dict[str, dict[str, tuple[tuple[int, str, float], ...]]] = {
     "matmul": {
-        "float32": ((sys.maxsize, "numpy", 0.39),),
+        "float32": ((sys.maxsize, "numpy", 0.34),),
         "float64": ((sys.maxsize, "numpy", 0.47),),
     },
     "attention": {
         "float32": (
-            (512, "numpy", 1.58),
-            (sys.maxsize, "numba", 2.12),
+            (2048, "numpy", 1.61),
+            (sys.maxsize, "numba", 2.23),
         ),
         "float64": (
-            (512, "numpy", 1.43),
-            (sys.maxsize, "numba", 2.03),
+            (512, "numpy", 1.61),
+            (sys.maxsize, "numba", 2.34),
         ),
     },
     "attention_backward": {
         "float32": (
-            (512, "numpy", 1.53),
-            (sys.maxsize, "numba", 1.87),
+            (512, "numpy", 1.61),
+            (sys.maxsize, "numba", 2.2),
         ),
         "float64": (
-            (512, "numpy", 1.45),
-            (sys.maxsize, "numba", 1.82),
+            (512, "numpy", 1.62),
+            (sys.maxsize, "numba", 2.01),
         ),
     },
     "erf": {
         "float32": (
-            (512, "numpy", 11.24),
-            (sys.maxsize, "numba", 8.76),
+            (512, "numpy", 11.57),
+            (sys.maxsize, "numba", 9.55),
         ),
         "float64": (
-            (512, "numpy", 22.51),
-            (sys.maxsize, "numba", 4.89),
+            (512, "numpy", 23.75),
+            (sys.maxsize, "numba", 5.64),
         ),
     },
     "gelu": {
         "float32": (
-            (512, "numpy", 12.7),
-            (sys.maxsize, "numba", 8.65),
+            (512, "numpy", 13.63),
+            (sys.maxsize, "numba", 8.68),
         ),
         "float64": (
-            (512, "numpy", 25.68),
-            (sys.maxsize, "numba", 7.01),
+            (512, "numpy", 27.9),
+            (sys.maxsize, "numba", 7.23),
         ),
     },
     "gelu_backward": {
         "float32": (
-            (512, "numpy", 11.83),
-            (sys.maxsize, "numba", 6.41),
+            (512, "numpy", 12.32),
+            (sys.maxsize, "numba", 6.63),
         ),
         "float64": (
-            (512, "numpy", 18.94),
-            (sys.maxsize, "numba", 4.56),
+            (512, "numpy", 20.9),
+            (sys.maxsize, "numba", 4.57),
         ),
     },
     "layer_norm": {
         "float32": (
-            (512, "numpy", 5.95),
-            (sys.maxsize, "numba", 3.85),
+            (512, "numpy", 7.04),
+            (sys.maxsize, "numba", 5.74),
         ),
         "float64": (
-            (512, "numpy", 5.75),
-            (sys.maxsize, "numba", 5.36),
+            (512, "numpy", 6.09),
+            (sys.maxsize, "numba", 5.6),
         ),
     },
     "layer_norm_backward": {
         "float32": (
-            (512, "numpy", 5.87),
-            (sys.maxsize, "numba", 4.55),
+            (512, "numpy", 6.65),
+            (sys.maxsize, "numba", 6.78),
         ),
         "float64": (
-            (512, "numpy", 5.11),
-            (sys.maxsize, "numba", 6.45),
+            (512, "numpy", 6.37),
+            (sys.maxsize, "numba", 5.95),
         ),
     },
     "cross_entropy": {
         "float32": (
-            (2048, "numpy", 2.42),
-            (sys.maxsize, "numba", 2.6),
+            (512, "numpy", 2.44),
+            (sys.maxsize, "numba", 3.05),
         ),
         "float64": (
-            (8192, "numpy", 1.98),
-            (sys.maxsize, "numba", 1.24),
+            (2048, "numpy", 2.27),
+            (sys.maxsize, "numba", 1.33),
         ),
     },
     "cross_entropy_backward": {
         "float32": (
-            (8192, "numpy", 2.33),
-            (sys.maxsize, "numba", 2.58),
+            (8192, "numpy", 2.34),
+            (sys.maxsize, "numba", 2.57),
         ),
         "float64": (
-            (8192, "numpy", 1.84),
-            (sys.maxsize, "numba", 1.24),
+            (2048, "numpy", 2.12),
+            (sys.maxsize, "numba", 1.31),
         ),
     },
     "adam": {
         "float32": (
-            (8192, "numpy", 2.98),
-            (sys.maxsize, "numba", 4.44),
+            (8192, "numpy", 3.02),
+            (sys.maxsize, "numba", 4.89),
         ),
         "float64": (
-            (2048, "numpy", 2.64),
-            (sys.maxsize, "numba", 3.68),
+            (2048, "numpy", 2.74),
+            (sys.maxsize, "numba", 3.75),
         ),
     },
 }

@@ -197,7 +197,7 @@ def _select(name: str, arrays: tuple[Any, ...]) -> Callable[..., Any]:
     device, dtype = device_of(arrays[0]), np.dtype(getattr(arrays[0], "dtype", object))
     choice, _ = _override(name)
     if isinstance(choice, Rung) and choice.takes(device, dtype):
-        return choice.function
+        return _rounded(choice.function, dtype) if choice.name == "reference" else choice.function
     if choice is not None and not isinstance(choice, Rung):
         return choice
     if device == "cpu" and dtype not in _plans[name]:
@@ -206,6 +206,18 @@ def _select(name: str, arrays: tuple[Any, ...]) -> Callable[..., Any]:
         size = arrays[record.sized_by].size
         return next(f for largest, f in _plans[name][dtype][1] if size <= largest)
     return _plain(record, device, dtype).function
+
+
+def _rounded(reference: Callable[..., Any], dtype: Any) -> Callable[..., Any]:
+    """The reference under a model: it computes in float64, its results take the model's dtype."""
+
+    def rounded(*arrays: Any, **options: Any) -> Any:
+        result = reference(*arrays, **options)
+        if isinstance(result, tuple):
+            return tuple(None if part is None else part.astype(dtype) for part in result)
+        return None if result is None else np.asarray(result).astype(dtype)
+
+    return rounded
 
 
 def _plain(record: Operation, device: str, dtype: Any) -> Rung:

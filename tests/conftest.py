@@ -1,4 +1,4 @@
-"""In CI a test may be skipped for want of a GPU only: whatever else is missing could be installed."""
+"""In CI a test may be skipped for want of a GPU only: all else could have been installed."""
 
 from __future__ import annotations
 

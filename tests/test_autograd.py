@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import pickle
 import subprocess
 import sys
 import threading
 import time
 import tracemalloc
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,9 +59,8 @@ def test_a_ladder_of_diamonds_takes_linear_time() -> None:
 @given(st.data())
 def test_random_graphs_equal_torch(data: st.DataObject) -> None:
     """Reuse, fan-out and depth at random: sums and products of earlier values."""
-    steps = data.draw(
-        st.lists(st.tuples(st.sampled_from("+*-"), st.integers(0, 30), st.integers(0, 30)), max_size=25)
-    )
+    step = st.tuples(st.sampled_from("+*-"), st.integers(0, 30), st.integers(0, 30))
+    steps = data.draw(st.lists(step, max_size=25))
     start = np.random.default_rng(0).uniform(0.5, 1.1, (3, 2))
 
     def build(module):
@@ -358,7 +359,7 @@ def test_inference_mode() -> None:
     assert y.is_inference()
     assert not y.requires_grad
     assert (x + y).requires_grad, "addition saves nothing, so it may use an inference tensor"
-    with pytest.raises(RuntimeError, match="mul cannot save its 'other'.*inference_mode"):
+    with pytest.raises(RuntimeError, match=r"mul cannot save its 'other'.*inference_mode"):
         x * y
 
 
@@ -495,7 +496,8 @@ def test_programs_with_changes_in_place_equal_torch(program: str) -> None:
             both = [np.abs(t.detach().numpy()).max() for t in (ours, theirs) if t is not None]
             assert both in ([], [0.0])
         else:
-            np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=1e-12, atol=1e-14)
+            a, b = ours.detach().numpy(), theirs.detach().numpy()
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
 
 
 def test_views_share_memory() -> None:
@@ -515,7 +517,8 @@ def test_views_share_memory() -> None:
 
 
 def test_errors_name_the_operation_and_what_was_given() -> None:
-    with pytest.raises(RuntimeError, match=r"add: .*input = float32 \(2,\), other = float32 \(3,\)"):
+    given = r"add: .*input = float32 \(2,\), other = float32 \(3,\)"
+    with pytest.raises(RuntimeError, match=given):
         mg.ones(2) + mg.ones(3)
     with pytest.raises(TypeError, match=r"mul: .*str"):
         mg.ones(2) * "x"
@@ -526,8 +529,6 @@ def test_errors_name_the_operation_and_what_was_given() -> None:
     with pytest.raises(RuntimeError, match="shape"):
         (leaf(1.0, 2.0) * 2).backward(mg.ones(3))
     with pytest.raises(TypeError, match="safetensors"):
-        import pickle
-
         pickle.dumps(mg.ones(1))
 
 
@@ -583,8 +584,6 @@ def test_importing_minigen_is_light() -> None:
 
 
 def test_the_engine_fits_one_sitting() -> None:
-    from pathlib import Path
-
     folder = Path(mg.__file__).parent
     lines = sum(
         len((folder / name).read_text(encoding="utf-8").splitlines())

@@ -1,4 +1,4 @@
-"""The rules of the house: which way imports point, what an `__init__` may hold, docstrings that run."""
+"""The rules of the house: the way imports point, what `__init__` may hold, docstrings that run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import doctest
 import importlib
 import pkgutil
+import re
 from pathlib import Path
 
 import pytest
@@ -149,9 +150,7 @@ def test_there_are_docstring_examples() -> None:
     assert examples > 200
 
 
-def test_the_tour_names_files_that_exist_and_its_example_runs(capsys: pytest.CaptureFixture) -> None:
-    import re
-
+def test_the_tour_of_the_source_is_true(capsys: pytest.CaptureFixture) -> None:
     page = (ROOT / "tutorials/README.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)]+)\)", page)
     assert len(links) > 15
@@ -164,8 +163,6 @@ def test_the_tour_names_files_that_exist_and_its_example_runs(capsys: pytest.Cap
 
 def test_the_examples_of_the_readme_run(capsys: pytest.CaptureFixture) -> None:
     """All in one namespace, in order; what a comment says is printed must be printed."""
-    import re
-
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     names: dict = {}
     for example in re.findall(r"```python\n(.*?)```", page, re.S):

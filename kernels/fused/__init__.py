@@ -16,15 +16,15 @@
 | numpy     | `special.py`, `vectorised.py`          | ufuncs with `out=`, few temporaries  |
 | numba     | `elementwise_loops.py`, `row_loops.py` | one loop; exp and erf without a call |
 
-Speed of the numba rung on one thread of a Zen 3 core, float32:
+Speed of the numba rung on one thread of a Zen 3 core, float32, medians of paired rounds:
 
 | operation                                 | numpy / numba | PyTorch 2.13 / numba     |
 |-------------------------------------------|---------------|--------------------------|
 | gelu, forward; backward (1024, 512)       | 7.1; 5.6      | 1.6; 1.1                 |
 | gelu tanh, forward; backward (1024, 512)  | 5.2; 5.0      | 5.2; 3.2                 |
 | erf (1024, 512)                           | 7.0           | 3.8                      |
-| layer_norm, forward; backward (1024, 128) | 5.6; 7.2      |                          |
-| cross_entropy; backward (1024, 128)       | 3.5; 2.7      |                          |
+| layer_norm, forward; backward (1024, 128) | 5.2; 7.6      | 2.2; 1.6                 |
+| cross_entropy and backward (1024, 128)    | 3.2           | 2.8                      |
 | adam, 10,000; 1,000,000 parameters        | 3.8; 6.9      | 16; 6.5 (fused: 9; 1.6)  |
 
 x of layer_norm is (rows, features) and is normalised over features; logits are (rows, classes) and

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minigen import backend
-from minigen.autograd import Variable, View, differentiable, wrap
+from minigen.autograd import Variable, View, differentiable, identity, wrap
 from minigen.errors import ShapeError, describe
 from minigen.modes import GRAD, mode
 from minigen.ops.indexing import Region
@@ -126,7 +126,7 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     input.changed_in_place()
     shape = region.read(input.array).shape
     if isinstance(value, Variable) and value.array.ndim > len(shape):
-        value = value.reshape(shape)  # (1, 3) may be written where (3,) is
+        value = identity(value).reshape(shape)  # (1, 3) may be written where (3,) is
     _adopt(input, _overwrite(_alias(input), value, region))
 
 

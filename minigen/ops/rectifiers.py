@@ -144,8 +144,8 @@ def hardswish(input: Any) -> Any:
     """x * hardsigmoid(x).  Source: Howard et al. 2019, arXiv:1905.02244, section 5.2.
 
     >>> import minigen
-    >>> hardswish(minigen.tensor([-4.0, 1.0, 4.0]))
-    tensor([0.0000, 0.6667, 4.0000])
+    >>> hardswish(minigen.tensor([-1.0, 1.0, 4.0]))
+    tensor([-0.3333,  0.6667,  4.0000])
     """
     output = np.empty_like(input)
     np.add(input, 3, out=output)

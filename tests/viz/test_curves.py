@@ -51,4 +51,6 @@ def test_no_display_and_no_global_state_is_touched() -> None:
         "curves([Curve('a', [1], [1])], ylabel='y');"
         "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PATH": "", "MPLBACKEND": "qtagg"})
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env={"PATH": "", "MPLBACKEND": "qtagg"}
+    )

@@ -1,0 +1,81 @@
+"""What is compared when the qualities are compared: the same settings, batches, and judge."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import quality
+import torch_recipes
+
+from minigen.training import recipes
+from minigen.training.recipes import default_settings
+
+
+def test_summary_compares_the_seeds_that_both_have() -> None:
+    runs = {
+        "minigen": [{"seed": s, "validation_loss": v} for s, v in ((0, 2.0), (1, 2.5), (2, 9.0))],
+        "torch": [{"seed": s, "validation_loss": v} for s, v in ((1, 2.1), (0, 1.8))],
+    }
+    found = quality.summary("gpt", runs)
+    assert found["mean"]["minigen"]["validation_loss"] == pytest.approx(4.5)
+    assert found["mean"]["torch"]["validation_loss"] == pytest.approx(1.95)
+    assert found["difference"]["validation_loss"] == pytest.approx(0.3)
+
+
+def test_summary_without_a_partner_has_no_difference() -> None:
+    one = {"torch": [{"seed": 0, "validation_loss": 2.0}], "minigen": []}
+    assert set(quality.summary("gpt", one)) == {"mean"}
+    assert set(quality.summary("gpt", {"torch": one["torch"]})) == {"mean"}
+
+
+@pytest.mark.parametrize("model", quality.METRICS)
+def test_both_engines_train_on_the_same_batches(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, list[np.ndarray]] = {"minigen": [], "torch": []}
+
+    def spied(engine: str, recipe: Any) -> Any:
+        def build(settings: Any) -> Any:
+            job = recipe(settings)
+
+            def note(batch: Any) -> None:
+                part = batch[0] if isinstance(batch, tuple | list) else batch
+                seen[engine].append(part.numpy().copy())
+
+            job.step = note
+            return job
+
+        return build
+
+    monkeypatch.setitem(recipes.RECIPES, model, spied("minigen", recipes.RECIPES[model]))
+    theirs = spied("torch", torch_recipes.RECIPES[model])
+    monkeypatch.setitem(torch_recipes.RECIPES, model, theirs)
+    settings = default_settings(model, fast=True, steps=3, seed=5)
+    for engine in seen:
+        quality.trained(model, engine, settings)
+    assert [len(batches) for batches in seen.values()] == [3, 3]
+    np.testing.assert_array_equal(seen["minigen"], seen["torch"])
+
+
+def test_the_weights_of_torch_come_back_to_be_judged() -> None:
+    settings = default_settings("gpt", fast=True, steps=30, seed=1)
+    trained = quality.trained("gpt", "torch", settings).evaluate(False)["validation_loss"]
+    untrained = recipes.gpt(settings).evaluate(False)["validation_loss"]
+    assert trained < untrained - 0.3
+
+
+def test_a_whole_comparison(tmp_path: Path) -> None:
+    options = argparse.Namespace(
+        seeds=[4], engine=["minigen", "torch"], steps=4, fast=True, out=tmp_path
+    )
+    quality.run("gan", options)
+    written = json.loads((tmp_path / "quality_gan.json").read_text(encoding="utf-8"))
+    assert written["settings"]["steps"] == 4
+    assert [run["seed"] for run in written["runs"]["torch"]] == [4]
+    assert set(written["yardsticks"]) == {"frechet_floor", "inception_floor"}
+    assert written["yardsticks"]["frechet_floor"] < written["mean"]["torch"]["frechet"]
