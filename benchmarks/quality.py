@@ -4,6 +4,7 @@
     --engine minigen torch    which; both if left out
     --steps N                 instead of the recipe's own number
     --threads 2               for both
+    --add                     keep what is recorded of other seeds
 
 Both train with the settings of minigen's recipe on the same batches in the same order, each from
 its own initial weights and with its own random numbers, drawn from the same seed.  Then torch's
@@ -24,6 +25,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
+import json
+import math
 import statistics
 import time
 from collections.abc import Iterator
@@ -97,7 +100,8 @@ def realism(job: Any) -> dict[str, float]:
 
 
 def summary(model: str, runs: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
-    """Means over the seeds, and minigen's less torch's over the seeds that both have."""
+    """Means over the seeds; of minigen's less torch's, over the seeds that both have, the mean and,
+    if there are several, its standard error: chance alone makes it that large."""
     means = {
         engine: {metric: statistics.mean(run[metric] for run in done) for metric in METRICS[model]}
         for engine, done in runs.items()
@@ -107,24 +111,43 @@ def summary(model: str, runs: dict[str, list[dict[str, float]]]) -> dict[str, An
     both = sorted(set.intersection(*map(set, by_seed.values()))) if len(by_seed) == 2 else []
     if not both:
         return {"mean": means}
-    difference = {
-        metric: statistics.mean(
-            by_seed["minigen"][seed][metric] - by_seed["torch"][seed][metric] for seed in both
-        )
+    gaps = {
+        metric: [by_seed["minigen"][seed][metric] - by_seed["torch"][seed][metric] for seed in both]
         for metric in METRICS[model]
     }
-    return {"mean": means, "difference": difference}
+    found = {"mean": means, "difference": {m: statistics.mean(gap) for m, gap in gaps.items()}}
+    if len(both) > 1:
+        found["standard_error"] = {
+            m: statistics.stdev(gap) / math.sqrt(len(both)) for m, gap in gaps.items()
+        }
+    return found
+
+
+def recorded(path: Path, settings: dict[str, Any], seeds: list[int]) -> dict[str, Any]:
+    """The trainings in a result file with other seeds than these.
+
+    Raises ValueError if they had other settings.
+    """
+    known = json.loads(path.read_text(encoding="utf-8"))
+    if known["settings"] != json.loads(json.dumps(settings)):
+        raise ValueError(f"{path} was made with other settings")
+    return {
+        engine: [run for run in done if run["seed"] not in seeds]
+        for engine, done in known["runs"].items()
+    }
 
 
 def run(model: str, options: argparse.Namespace) -> dict[str, Any]:
     from minigen.training.recipes import default_settings
 
-    runs: dict[str, list[dict[str, float]]] = {engine: [] for engine in options.engine}
     settings = default_settings(model, fast=options.fast, steps=options.steps)
     shown = {
         k: v for k, v in settings.to_dict().items() if not k.endswith("_every") and k != "seed"
     }
     shown["options"] = {k: v for k, v in shown["options"].items() if k != "tokenizer"}
+    runs: dict[str, list[dict[str, float]]] = {engine: [] for engine in options.engine}
+    if options.add:
+        runs |= recorded(options.out / f"quality_{model}.json", shown, options.seeds)
     content: dict[str, Any] = {"model": model, "settings": shown, "runs": runs}
     for seed, engine in itertools.product(options.seeds, options.engine):
         start = time.perf_counter()
@@ -149,6 +172,7 @@ def main() -> None:
     parser.add_argument("--engine", nargs="+", choices=["minigen", "torch"])
     parser.add_argument("--steps", type=int)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--add", action="store_true", help="keep what is recorded of other seeds")
     parser.add_argument("--fast", action="store_true", help="seconds, to see that it works")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     options = parser.parse_args()

@@ -13,6 +13,11 @@ from typing import Any
 import harness
 
 README = Path(__file__).parent / "README.md"
+FRONT = README.parents[1] / "README.md"
+MARKS = (
+    "<!-- numbers: written by benchmarks/tables.py from benchmarks/results -->",
+    "<!-- end of numbers -->",
+)
 RECORDED = ("overhead", "steps", "quality_vae", "quality_gan", "quality_gpt")
 NAMES = {"vae": "VAE", "gan": "GAN", "gpt": "GPT"}
 
@@ -117,9 +122,10 @@ def compared(
             values = [f"{run[metric]:.{digits}f}" for run in result["runs"][engine]]
             row += [", ".join(values), f"{result['mean'][engine][metric]:.{digits}f}"]
         rows.append(row)
-    row = ["minigen - torch"]
+    row = ["minigen - torch, ± standard error"]
     for metric, (_, digits) in metrics.items():
-        row += ["", f"{result['difference'][metric]:+.{digits}f}"]
+        gap, error = result["difference"][metric], result["standard_error"][metric]
+        row += ["", f"{gap:+.{digits}f} ± {error:.{digits}f}"]
     rows.append(row)
     if yardsticks:
         row = [next(iter(yardsticks.values()))]
@@ -188,6 +194,43 @@ Counting alone reaches, on the same split:
 """
 
 
+def headline(results: Results) -> str:
+    """The table on the project's front page."""
+
+    def row(title: str, name: str, metric: str, digits: int) -> tuple[str, str, str]:
+        mean = results[name]["mean"]
+        ours, theirs = (f"{mean[engine][metric]:.{digits}f}" for engine in ("minigen", "torch"))
+        return title, ours, theirs
+
+    threads = results["steps"]["threads"]
+    times = []
+    for model, title in NAMES.items():
+        ratios = [f"{threads[t][model]['minigen']['ratio']:.2f}" for t in ("1", "2")]
+        times.append(
+            (f"time of a training step, {title}: 1 thread, 2 threads", ", ".join(ratios), "1")
+        )
+    overhead = results["overhead"]["chain"]["minigen"]["ratio"]
+    counting = results["quality_gpt"]["yardsticks"]["ngram_loss"]
+    rows = [
+        row("VAE: negative ELBO of held-out digits, nats", "quality_vae", "test_loss", 2),
+        row("GAN: Fréchet distance, minigen's digit features", "quality_gan", "frechet", 1),
+        row(
+            f"GPT: nats a character (the best n-gram: {counting:.3f})",
+            "quality_gpt", "validation_loss", 3,
+        ),
+        *times,
+        ("time to record a small operation, forward and backward", f"{overhead:.2f}", "1"),
+    ]  # fmt: skip
+    return table(("less is better", "minigen", "PyTorch"), rows)
+
+
+def front_page(text: str, results: Results) -> str:
+    """The front page with its table made anew between the two marks."""
+    before, rest = text.split(MARKS[0])
+    _, after = rest.split(MARKS[1])
+    return f"{before}{MARKS[0]}\n{headline(results)}\n{MARKS[1]}{after}"
+
+
 def machines(results: Results) -> str:
     rows = []
     for name, result in results.items():
@@ -199,8 +242,10 @@ def machines(results: Results) -> str:
 
 
 def main() -> None:
-    README.write_text(page(load()), encoding="utf-8")
-    print(f"written to {README}")
+    results = load()
+    README.write_text(page(results), encoding="utf-8")
+    FRONT.write_text(front_page(FRONT.read_text(encoding="utf-8"), results), encoding="utf-8")
+    print(f"written to {README} and {FRONT}")
 
 
 if __name__ == "__main__":

@@ -361,8 +361,9 @@ def _binary(operation: Operation, compute: Callable) -> Callable:
             a = a.array
         elif not isinstance(b, Variable):
             return compute(a, b)
+        known = None
         if b.__class__ is float:
-            b = numbers.get(a.dtype.num, {}).get(b, b)
+            known = numbers.get(a.dtype.num, {}).get(b)
         elif isinstance(b, Variable):
             if b._view is not None:
                 b.refresh()
@@ -370,7 +371,9 @@ def _binary(operation: Operation, compute: Callable) -> Callable:
                 tracked += 2
             b = b.array
         try:
-            if (
+            if known is not None:  # this number, as a 0-d array of a's dtype
+                b = known
+            elif (
                 a.__class__ is not b.__class__
                 or a.dtype is not b.dtype
                 or (special and a.dtype.kind != "f")

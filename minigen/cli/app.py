@@ -77,8 +77,8 @@ def overview(
     """Generative models from first principles: a VAE, a GAN and a GPT on a small autograd engine
     that you can read in one sitting.
 
-    Begin with [bold]minigen demo[/bold]: about four minutes on two CPU cores, with data that came
-    with the installation. It ends with a report to open in a browser.
+    Begin with [bold]minigen demo[/bold]: three to four minutes on two CPU cores, with data that
+    came with the installation. It ends with a report to open in a browser.
 
     Then train one model for yourself, look at what it makes, and measure it:
 

@@ -72,7 +72,10 @@ dd { margin: 0; overflow-wrap: anywhere; }
   section, footer { padding: 1.1rem 1rem .4rem; border-radius: 10px; }
   dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: .4rem; }
-  tbody th { width: 42%; }
+  thead { display: none; }
+  tbody tr { display: grid; grid-template-columns: auto 1fr; padding: .5rem 0; }
+  tbody th { grid-column: 1 / -1; width: auto; }
+  tbody th, td { padding: .15rem .75rem .15rem 0; }
 }
 </style>
 </head>
@@ -80,9 +83,7 @@ dd { margin: 0; overflow-wrap: anywhere; }
 <header>
 <h1>$title</h1>
 <p>$lead</p>
-<nav>
 $contents
-</nav>
 </header>
 <main>
 $sections

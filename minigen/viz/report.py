@@ -63,15 +63,21 @@ def write_report(
     page = PAGE.substitute(
         title=escape(title),
         lead=escape(lead),
-        contents="\n".join(
-            f'<a href="#{_anchor(s.title)}">{escape(s.title)}</a>' for s in sections
-        ),
+        contents=_contents(sections),
         sections="\n".join(_section(s) for s in sections),
         facts=_facts(facts),
     )
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(page, encoding="utf-8")
     temporary.replace(path)
+
+
+def _contents(sections: Sequence[Section]) -> str:
+    """Links to the sections, if there are several."""
+    if len(sections) < 2:
+        return ""
+    links = (f'<a href="#{_anchor(s.title)}">{escape(s.title)}</a>' for s in sections)
+    return "<nav>\n" + "\n".join(links) + "\n</nav>"
 
 
 def _section(section: Section) -> str:

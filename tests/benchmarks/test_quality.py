@@ -25,6 +25,7 @@ def test_summary_compares_the_seeds_that_both_have() -> None:
     assert found["mean"]["minigen"]["validation_loss"] == pytest.approx(4.5)
     assert found["mean"]["torch"]["validation_loss"] == pytest.approx(1.95)
     assert found["difference"]["validation_loss"] == pytest.approx(0.3)
+    assert found["standard_error"]["validation_loss"] == pytest.approx(0.1)
 
 
 def test_summary_without_a_partner_has_no_difference() -> None:
@@ -71,11 +72,29 @@ def test_the_weights_of_torch_come_back_to_be_judged() -> None:
 
 def test_a_whole_comparison(tmp_path: Path) -> None:
     options = argparse.Namespace(
-        seeds=[4], engine=["minigen", "torch"], steps=4, fast=True, out=tmp_path
+        seeds=[4], engine=["minigen", "torch"], steps=4, fast=True, add=False, out=tmp_path
     )
-    quality.run("gan", options)
-    written = json.loads((tmp_path / "quality_gan.json").read_text(encoding="utf-8"))
+    quality.run("gpt", options)
+    written = json.loads((tmp_path / "quality_gpt.json").read_text(encoding="utf-8"))
     assert written["settings"]["steps"] == 4
     assert [run["seed"] for run in written["runs"]["torch"]] == [4]
-    assert set(written["yardsticks"]) == {"frechet_floor", "inception_floor"}
-    assert written["yardsticks"]["frechet_floor"] < written["mean"]["torch"]["frechet"]
+    assert written["yardsticks"]["ngram_loss"] < written["mean"]["torch"]["validation_loss"]
+    options.seeds, options.add = [5], True
+    quality.run("gpt", options)
+    added = json.loads((tmp_path / "quality_gpt.json").read_text(encoding="utf-8"))
+    assert [run["seed"] for run in added["runs"]["torch"]] == [4, 5]
+    assert added["runs"]["torch"][0] == written["runs"]["torch"][0]
+    options.steps = 3
+    with pytest.raises(ValueError, match="other settings"):
+        quality.run("gpt", options)
+
+
+@pytest.mark.parametrize("model", quality.METRICS)
+def test_each_metric_is_measured(model: str) -> None:
+    """On a few images: a job of the recipe's fast settings."""
+    settings = default_settings(model, fast=True, steps=1)
+    metrics = quality.judge(model, quality.trained(model, "minigen", settings))
+    assert {*quality.METRICS[model], *quality.YARDSTICKS[model]} <= set(metrics)
+    if model == "gan":
+        assert metrics["frechet_floor"] < metrics["frechet"]
+        assert 1 <= metrics["inception"] < metrics["inception_floor"] <= 10

@@ -49,6 +49,12 @@ def test_the_committed_page_is_what_the_generator_makes(results: tables.Results)
     assert tables.README.read_text(encoding="utf-8") == tables.page(results)
 
 
+def test_the_front_page_shows_what_the_generator_makes(results: tables.Results) -> None:
+    text = tables.FRONT.read_text(encoding="utf-8")
+    assert text == tables.front_page(text, results)
+    assert unrecorded(tables.headline(results), results) == []
+
+
 def test_every_number_of_a_table_is_recorded(results: tables.Results) -> None:
     assert unrecorded(tables.page(results), results) == []
 
