@@ -45,7 +45,7 @@ YARDSTICKS = {
     "gan": ("frechet_floor", "inception_floor"),
     "gpt": ("ngram_loss", "ngram_order"),
 }
-EVALUATION_SEED = 54321
+EVALUATION_SEED, SAMPLES = 54321, 5000
 
 
 def endless(loader: Any) -> Iterator[Any]:
@@ -89,11 +89,11 @@ def realism(job: Any) -> dict[str, float]:
     from minigen.data import load_mnist5k
     from minigen.metrics import digit_features, frechet_distance, inception_score
     from minigen.metrics.classifier import digit_probabilities
+    from minigen.training.recipes import real_features
 
-    made = job.images(5000, Generator().manual_seed(EVALUATION_SEED))
-    reference = digit_features(load_mnist5k("train")[0])
+    made = job.images(SAMPLES, Generator().manual_seed(EVALUATION_SEED))
     return {
-        "frechet_5000": frechet_distance(digit_features(made), reference),
+        "frechet_5000": frechet_distance(digit_features(made), real_features("train")),
         "inception": inception_score(digit_probabilities(made)),
         "inception_floor": inception_score(digit_probabilities(load_mnist5k("test")[0])),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +90,20 @@ def test_a_whole_comparison(tmp_path: Path) -> None:
         quality.run("gpt", options)
 
 
+@pytest.fixture
+def few_digits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """200 of each split, 100 samples."""
+    all_digits = recipes.digits
+    monkeypatch.setattr(recipes, "digits", lambda split: all_digits(split)[:200])
+    monkeypatch.setattr(quality, "SAMPLES", 100)
+    recipes.real_features.cache_clear()
+    yield
+    recipes.real_features.cache_clear()
+
+
+@pytest.mark.usefixtures("few_digits")
 @pytest.mark.parametrize("model", quality.METRICS)
 def test_each_metric_is_measured(model: str) -> None:
-    """On a few images: a job of the recipe's fast settings."""
     settings = default_settings(model, fast=True, steps=1)
     metrics = quality.judge(model, quality.trained(model, "minigen", settings))
     assert {*quality.METRICS[model], *quality.YARDSTICKS[model]} <= set(metrics)

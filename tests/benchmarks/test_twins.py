@@ -18,6 +18,8 @@ from minigen.training.recipes import RECIPES, default_settings
 
 def small(model: str) -> Settings:
     settings = default_settings(model, fast=True)
+    if model == "vae":
+        return dataclasses.replace(settings, model={**settings.model, "hidden": 40}, batch_size=16)
     if model == "gan":
         sizes = {"generator": [12, 16], "discriminator": [16, 12]}
         return dataclasses.replace(settings, model={**settings.model, **sizes})
