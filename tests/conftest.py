@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 
-import pytest
+# One thread a process, set before NumPy and torch are imported: the tests run side by side, and
+# thread pools that wait for each other on few cores are many times slower than none.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+import pytest  # noqa: E402
 
 GPU_REASON = "needs a GPU"
 
