@@ -10,6 +10,7 @@ per operation and dtype of (largest number of elements, function).
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -211,6 +212,7 @@ def _select(name: str, arrays: tuple[Any, ...]) -> Callable[..., Any]:
 def _rounded(reference: Callable[..., Any], dtype: Any) -> Callable[..., Any]:
     """The reference under a model: it computes in float64, its results take the model's dtype."""
 
+    @functools.wraps(reference)
     def rounded(*arrays: Any, **options: Any) -> Any:
         result = reference(*arrays, **options)
         if isinstance(result, tuple):
