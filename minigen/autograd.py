@@ -147,7 +147,7 @@ class Node:
     age: int  # smaller for younger nodes
     shape: Any  # of the output, and so of its cotangent; a list if there are several
     dtype: Any
-    edges: list | None
+    edges: tuple | None
     guards: list | None  # (version, its count when it was saved, position of the argument)
     hooks: list | None
     index: int | None  # which of its only parent's outputs this node stands for
@@ -196,7 +196,7 @@ def _node(operation: Operation, output: Any) -> Any:
     node.age = _next_age()
     node.shape = output.shape
     node.dtype = output.dtype
-    node.edges = []
+    node.edges = ()
     node.guards = node.hooks = node.index = node.inputs = node.line = None
     return node
 
@@ -232,22 +232,20 @@ def _record(
                 (s.node or s) if isinstance(s, Variable) and s._requires_grad else None
                 for s in (args[operation.arity :] if operation.variadic else rule.among(args))
             ]
-        values: Any = ()
-        if wants:
-            values = []
-            for want in wants:
-                if want < 0:
-                    value = arrays[~want].shape
-                elif want < operation.arity:
-                    value = args[want]
-                    if isinstance(value, Variable):
-                        node.guard(want, value)
-                    else:
-                        value = arrays[want]  # promotion made an array of a number
+        values: tuple = ()
+        for want in wants:
+            if want < 0:
+                value = arrays[~want].shape
+            elif want < operation.arity:
+                value = args[want]
+                if isinstance(value, Variable):
+                    node.guard(want, value)
                 else:
-                    value = _made(node, want - len(operation.parameters), result, extra)
-                values.append(value)
-        node.edges.append((rule, parent, values))
+                    value = arrays[want]  # promotion made an array of a number
+            else:
+                value = _made(node, want - len(operation.parameters), result, extra)
+            values = (*values, value)
+        node.edges = (*node.edges, (rule, parent, values))
     if operation.formula is not None:
         node.inputs = args
         for position, value in enumerate(args):
@@ -409,7 +407,7 @@ def _wrap_many(
         common.shape = [array.shape for array in outputs]
         for index, result in enumerate(results):
             result.node = _node(operation, result.array)
-            result.node.index, result.node.edges = index, [(None, common, ())]
+            result.node.index, result.node.edges = index, ((None, common, ()),)
             result._requires_grad = True
     for index, result in enumerate(results):
         if view:
