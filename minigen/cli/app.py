@@ -77,7 +77,7 @@ def overview(
     """Generative models from first principles: a VAE, a GAN and a GPT on a small autograd engine
     that you can read in one sitting.
 
-    Begin with [bold]minigen demo[/bold]: three to four minutes on two CPU cores, with data that
+    Begin with [bold]minigen demo[/bold]: a few minutes on two CPU cores, with data that
     came with the installation. It ends with a report to open in a browser.
 
     Then train one model for yourself, look at what it makes, and measure it:
