@@ -55,7 +55,7 @@ def vae(settings: Settings, fused: bool = False) -> TorchJob:
 
 def gan(settings: Settings, fused: bool = False, usual: bool = False) -> TorchJob:
     c = settings.model
-    G = twins.torch_generator(c["generator"], c["latent"], c["pixels"])
+    G = twins.torch_generator(c["generator"], c["latent"], c["pixels"], c["batch_norm_eps"])
     D = twins.torch_discriminator(c["discriminator"], c["pixels"], c["dropout"])
     options: Any = {"lr": settings.lr, "betas": tuple(settings.options["betas"]), "fused": fused}
     adam_g = torch.optim.Adam(G.parameters(), **options)

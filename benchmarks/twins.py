@@ -72,10 +72,12 @@ class TorchVAE(nn.Module):
         return (bce + kld) / len(x)
 
 
-def torch_generator(sizes: Sequence[int], latent: int, pixels: int) -> nn.Module:
+def torch_generator(
+    sizes: Sequence[int], latent: int, pixels: int, batch_norm_eps: float = 1e-5
+) -> nn.Module:
     layers: list[nn.Module] = [nn.Linear(latent, sizes[0]), nn.LeakyReLU(0.2)]
     for a, b in itertools.pairwise(sizes):
-        layers += [nn.Linear(a, b), nn.BatchNorm1d(b, 0.8), nn.LeakyReLU(0.2)]
+        layers += [nn.Linear(a, b), nn.BatchNorm1d(b, batch_norm_eps), nn.LeakyReLU(0.2)]
     module = nn.Module()
     module.model = nn.Sequential(*layers, nn.Linear(sizes[-1], pixels), nn.Tanh())
     return module
