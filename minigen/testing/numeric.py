@@ -2,8 +2,8 @@
 
 For a step h the central difference has an error of h² f'''/6 from the curve and of about ε|f|/h
 from rounding. Two steps, one eight times the other, are extrapolated (L. F. Richardson 1911): the
-first error cancels, and how far the two differ bounds what is left. Where they disagree, as beside a
-kink, smaller steps are tried, and the pair that agrees best is taken.
+first error cancels, and how far the two differ bounds what is left. Where they disagree, as beside
+a kink, smaller steps are tried, and the pair that agrees best is taken.
 
 All functions here are curves `f(t)`: a vector of outputs as one number t moves the inputs along a
 direction, so that t = 0 is the point that is checked.
