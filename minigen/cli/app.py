@@ -1,8 +1,8 @@
 """The commands, their options and their help. What they do is in the other files of this folder,
 imported when a command runs, so that `minigen --help` answers at once.
 
-Exit codes: 0 done; 1 training went wrong; 2 the command cannot be carried out as given (one line
-on standard error says why, and nothing was changed); 130 stopped by Ctrl-C.
+Exit codes: 0 done; 1 training went wrong, or a gradient is wrong; 2 the command cannot be carried
+out as given (one line on standard error says why, and nothing was changed); 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -217,6 +217,46 @@ def evaluate(run: Folder, checkpoint: Which = Checkpoint.last) -> None:
     from minigen.cli.evaluate import evaluate_run
 
     evaluate_run(run, str(checkpoint))
+
+
+@_explained(app.command)
+def gradcheck(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE:FUNCTION",
+            help="A function of tensors, a Module, or FORWARD,BACKWARD in NumPy; "
+            "MODULE may be a file.",
+        ),
+    ],
+    input: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The shape of an argument, once for each: 3x4, 3x4:positive, 3x4:unit (between 0 "
+            "and 1), 5:int10 (integers below 10), scalar."
+        ),
+    ] = None,
+    set: Annotated[list[str] | None, typer.Option(help="A keyword argument, as in dim=-1.")] = None,
+    order: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=2, help="Up to which derivative.", show_default="2; 1 for NumPy pairs"
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many random inputs to try.")] = 3,
+) -> None:
+    """Check the gradients of your own function against numerical ones, and say what is wrong.
+
+    [cyan]minigen gradcheck minigen.nn.functional:softmax --input 3x4 --set dim=-1[/cyan]
+
+    [cyan]minigen gradcheck layers.py:forward,backward --input 3x4 --input 4x2[/cyan]
+
+    A wrong gradient ends with exit code 1.
+    """
+    from minigen.cli.gradcheck import run_gradcheck
+
+    if not run_gradcheck(target, input or (), set or (), order, seeds):
+        raise typer.Exit(1)
 
 
 @_explained(app.command)

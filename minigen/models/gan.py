@@ -33,8 +33,8 @@ class GANConfig:
     discriminator: tuple[int, ...] = (512, 256)
     slope: float = 0.2  # of LeakyReLU where its input is negative
     dropout: float = 0.3  # in the discriminator
-    # Widely copied scripts write BatchNorm1d(width, 0.8): a momentum meant, put where epsilon stands.
-    # So large an epsilon hardly normalises, and the same training ends at twice the Fréchet distance.
+    # Widely copied scripts write BatchNorm1d(width, 0.8): meant as momentum, it is epsilon. One so
+    # large hardly normalises: the same training then ended at 1.7 times the Fréchet distance.
     batch_norm_eps: float = 1e-5
 
 

@@ -36,7 +36,7 @@ def slope(curve: Curve, weights: Any, step: float, epsilon: float = 2.3e-16) -> 
 
     >>> import numpy as np
     >>> found = slope(lambda t: np.sin(np.array([1.0]) + t), np.ones(1), 1e-4)
-    >>> abs(found.value - np.cos(1.0)) < 1e-10
+    >>> bool(abs(found.value - np.cos(1.0)) < 1e-10)
     True
     """
     best = None

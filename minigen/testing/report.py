@@ -48,7 +48,8 @@ KINDS = {
     "dtype": "another dtype",
     # of the function as a whole
     "count": "too many or too few gradients", "mutated": "an input was written into",
-    "random": "two runs differ", "error": "backward raised an error",
+    "random": "two runs differ", "layout": "the result depends on strides",
+    "error": "backward raised an error",
     "kink": "no derivative at any entry",
     "entries": "nothing more than which entries differ",
 }  # fmt: skip

@@ -715,3 +715,9 @@ KINDS = {
     "dropout with a given mask: no mask": "mask",
     "dropout with a given mask: the other mask": "mask",
 }
+
+# Caught, but not named: nothing more is said of them than which entries are wrong.
+UNNAMED = (
+    "KL of a Gaussian: log sigma for log variance",
+    "attention: v with the scores before softmax",
+)
