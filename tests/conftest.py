@@ -1,4 +1,7 @@
-"""In CI a test may be skipped for want of a GPU only: all else could have been installed."""
+"""In CI a test may be skipped for want of a GPU only: all else could have been installed.
+
+At its end the suite says what it has checked (`tests/statement.py`).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
 import pytest  # noqa: E402
+
+from tests.statement import STATEMENT  # noqa: E402
 
 GPU_REASON = "needs a GPU"
 
@@ -23,14 +28,41 @@ def _unexcused(reporter: pytest.TerminalReporter) -> list[str]:
     return found
 
 
+def _whole_suite(config: pytest.Config) -> bool:
+    """Whether nothing was left out on the command line."""
+    chosen = config.option.keyword or config.option.markexpr or config.option.lf
+    return not chosen and config.args_source is not config.ArgsSource.ARGS
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    """A process of a parallel run has ended: take over its notes."""
+    notes = getattr(node, "workeroutput", {}).get("statement")
+    if notes:
+        STATEMENT.merge(notes)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["statement"] = STATEMENT.to_dict()
+        return
+    if _whole_suite(session.config) and STATEMENT.missing():
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") and reporter is not None and _unexcused(reporter):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if STATEMENT.counts["cases"]:
+        terminalreporter.section("what was checked")
+        for what, number in STATEMENT.table():
+            terminalreporter.line(f"{what:44} {number:>8}")
+    if _whole_suite(terminalreporter.config) and (missing := STATEMENT.missing()):
+        terminalreporter.section("not checked to the second order, which counts as failed")
+        for name in missing:
+            terminalreporter.line(name)
     if os.environ.get("CI") and (found := _unexcused(terminalreporter)):
         terminalreporter.section("skipped in CI, which counts as failed")
         for line in found:

@@ -12,39 +12,19 @@ like (`minigen.testing.diagnosis`).
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from minigen.testing.diagnosis import diagnose, diagnose_shape
-from minigen.testing.evidence import Evidence
-from minigen.testing.numeric import Slope, complex_slope, is_kink, slope
+from minigen.testing.diagnosis import diagnose_shape
+from minigen.testing.explain import Round, explain
+from minigen.testing.measure import SINGLE, Measure, flattened, precision_for
 from minigen.testing.report import Report
-from minigen.testing.subjects import GradientSubject, NumpySubject, Subject
-from minigen.testing.terms import Terms, add_up
+from minigen.testing.subjects import Subject
+from minigen.testing.terms import Terms
 
-__all__ = ["Check", "Precision"]
-
-LARGEST = 4096  # entries of an argument that are looked at one by one after a failure
-
-
-@dataclass(frozen=True)
-class Precision:
-    """In what precision values are computed, the step that goes with it, and what may differ."""
-
-    dtype: Any
-    epsilon: float
-    step: float
-    rtol: float
-    atol: float
-
-
-DOUBLE = Precision(np.float64, 2.3e-16, 1e-4, 1e-6, 1e-10)
-SINGLE_GRADIENT = Precision(np.float64, 2.3e-16, 1e-4, 2e-5, 1e-6)  # values still in float64
-SINGLE = Precision(np.float32, 1.2e-7, 2e-2, 3e-2, 1e-4)
+__all__ = ["Check"]
 
 
 class Check:
@@ -67,25 +47,29 @@ class Check:
         self.subject, self.report, self.rounds = subject, report, rounds
         self.rng = np.random.default_rng(seed)
         self.given = {"step": eps, "rtol": rtol, "atol": atol}
-        self.left_out = 0
         self.nondet_tol, self.sizes, self.terms = nondet_tol, dict(sizes or {}), terms
 
     def run(self) -> None:
         outputs = self._outputs_twice()
         if outputs is None:
             return
-        self.precision = self._precision(outputs)
-        self.at = [a.astype(self.precision.dtype) for a in self.subject.start]
-        self.here = self._flat(self.at)
+        self.measure = Measure(self.subject, precision_for(self.subject, self.given))
+        self._note_float32()
+        left_out = 0
         for cotangents in [self._cotangents(outputs) for _ in range(self.rounds)]:
             gradients = self._gradients_twice(cotangents)
-            if gradients is None or self._misshapen(gradients, cotangents, outputs):
+            if gradients is None:
                 return
-            failed = [i for i in range(len(gradients)) if self._disagrees(i, gradients, cotangents)]
+            this = Round(outputs, cotangents, gradients)
+            if self._misshapen(this):
+                return
+            failed = [i for i in range(len(gradients)) if self._disagrees(i, this)]
             if failed:
-                self._explain(failed, gradients, cotangents, outputs)
+                left_out = explain(
+                    self.report, self.measure, this, failed, self.sizes, self.terms, self.rng
+                )
                 break
-        self.report.checked = sum(a.size for a in self.at) - self.left_out
+        self.report.checked = sum(a.size for a in self.measure.at) - left_out
 
     # ---------------------------------------------------------------------- what runs, twice
 
@@ -167,98 +151,49 @@ class Check:
     def _cotangents(self, outputs: Sequence) -> list[np.ndarray]:
         return [np.asarray(self.rng.standard_normal(o.shape)).astype(o.dtype) for o in outputs]
 
-    def _precision(self, outputs: Sequence) -> Precision:
-        """float64 throughout; for float32 inputs, float64 values if the function can give them."""
+    def _note_float32(self) -> None:
         narrow = [n for n, a in zip(self.subject.names, self.subject.start) if a.itemsize < 8]
-        chosen = DOUBLE
         if narrow:
-            chosen = SINGLE
-            try:
-                wide = self.subject.outputs([a.astype(np.float64) for a in self.subject.start],
-                                            np.float64)  # fmt: skip
-                if all(o.dtype == np.float64 for o in wide):
-                    chosen = SINGLE_GRADIENT
-            except (RuntimeError, TypeError, ValueError):
-                pass
+            rough = self.measure.precision.dtype == SINGLE.dtype
             how = (
-                "they are compared with derivatives in float64"
-                if chosen is SINGLE_GRADIENT
-                else "the function insists on float32, so the derivatives are rough, too"
+                "the function insists on float32, so the derivatives are rough, too"
+                if rough
+                else "they are compared with derivatives in float64"
             )
             self.report.notes.append(
                 f"{', '.join(narrow)} {'is' if len(narrow) == 1 else 'are'} float32: {how}, with a "
-                f"tolerance of {chosen.rtol:g}; pass float64 for a check that is 20 times sharper "
-                "or more"
+                f"tolerance of {self.measure.precision.rtol:g}; pass float64 for a check that is "
+                "20 times sharper or more"
             )
-        values = {name: value for name, value in self.given.items() if value is not None}
-        return Precision(**{**chosen.__dict__, **values})
 
     # ---------------------------------------------------------------------------- comparing
 
-    def _flat(self, arrays: Sequence) -> np.ndarray:
-        to = self.precision.dtype
-        return np.concatenate([o.reshape(-1) for o in self.subject.outputs(arrays, to)])
-
-    def _curve(self, position: int, direction: np.ndarray) -> Callable[[Any], np.ndarray]:
-        """All outputs, flat, as argument `position` moves along `direction`."""
-
-        def outputs(t: Any) -> np.ndarray:
-            arrays = list(self.at)
-            moved = self.at[position] + t * direction
-            arrays[position] = np.asarray(
-                moved if isinstance(t, complex) else moved.astype(self.precision.dtype)
-            )
-            return self.here if t == 0 else self._flat(arrays)
-
-        return outputs
-
-    def _step(self, position: int) -> float:
-        """The step of a difference, in proportion to the numbers that are moved."""
-        a = self.at[position]
-        typical = float(np.sqrt((a * a).mean())) if a.size else 1.0
-        return (
-            self.precision.step * min(max(typical, 1e-3), 1e6) if typical else (self.precision.step)
-        )
-
-    def _slope(self, position: int, direction: np.ndarray, weights: np.ndarray) -> Slope:
-        curve = self._curve(position, direction)
-        found = slope(curve, weights, self._step(position), self.precision.epsilon)
-        if isinstance(self.subject, NumpySubject) and self.precision.dtype == np.float64:
-            exact = _complex(curve, weights)
-            if exact is not None and abs(exact.value - found.value) <= 10 * found.error + (
-                1e-7 * abs(found.value)
-            ):
-                return exact
-        return found
-
-    def _disagrees(self, i: int, gradients: Sequence, cotangents: Sequence) -> bool:
+    def _disagrees(self, i: int, of: Round) -> bool:
         """Whether the gradient of argument i fails along a random direction."""
-        a, g = self.at[i], gradients[i]
-        if a.size == 0:
+        shape, g = self.measure.at[i].shape, of.gradients[i]
+        g = np.zeros(shape) if g is None else g.astype(np.float64)
+        if g.size == 0:
             return False
-        v = np.asarray(self.rng.standard_normal(a.shape))
-        numeric = self._slope(i, v, _flattened(cotangents))
-        if g is None:
-            g = np.zeros(a.shape)
+        v = np.asarray(self.rng.standard_normal(shape))
+        numeric = self.measure.slope(i, v, flattened(of.cotangents))
         if not np.isfinite(g).all():
             return True
-        ours = float((g.astype(np.float64) * v).sum())
-        scale = max(abs(ours), abs(numeric.value), float(np.sqrt((g.astype(float) ** 2).sum())))
-        if numeric.error > 1e-3 * max(scale, self.precision.atol) and numeric.error > 1e-6:
+        ours, limits = float((g * v).sum()), self.measure.precision
+        scale = max(abs(ours), abs(numeric.value), float(np.sqrt((g * g).sum())))
+        if numeric.error > 1e-3 * max(scale, limits.atol) and numeric.error > 1e-6:
             return True  # beside a kink, or hardly computable: look at it entry by entry
-        allowed = self.precision.rtol * scale + self.precision.atol + 2 * numeric.error
+        allowed = limits.rtol * scale + limits.atol + 2 * numeric.error
         return not abs(ours - numeric.value) <= allowed
 
-    def _misshapen(self, gradients: Sequence, cotangents: Sequence, outputs: Sequence) -> bool:
+    def _misshapen(self, of: Round) -> bool:
         """Report wrong shapes and dtypes."""
-        for i, (name, start, g) in enumerate(
-            zip(self.subject.names, self.subject.start, gradients)
-        ):
+        for i, (name, start) in enumerate(zip(self.subject.names, self.subject.start)):
+            g = of.gradients[i]
             if g is None:
                 continue
             if g.shape != start.shape:
-                want = self._jacobian(i, np.arange(start.size)) @ _flattened(cotangents)
-                self.report.findings.append(diagnose_shape(name, g, want.reshape(start.shape)))
+                want = (self.measure.jacobian(i) @ flattened(of.cotangents)).reshape(start.shape)
+                self.report.findings.append(diagnose_shape(name, g, want))
             elif g.dtype != start.dtype:
                 self.report.add(
                     "dtype",
@@ -267,180 +202,3 @@ class Check:
                     "what it is the gradient of",
                 )
         return bool(self.report.findings)
-
-    # --------------------------------------------------------------------------- explaining
-
-    def _jacobian(self, i: int, entries: np.ndarray) -> np.ndarray:
-        """The derivative of all outputs with respect to some entries of argument i, row by row."""
-        rows = np.empty((len(entries), self.here.size))
-        for row, entry in zip(rows, entries):
-            row[:] = _derivative(
-                self._curve(i, self._unit(i, entry)), self._step(i), self.precision
-            )
-        return rows
-
-    def _unit(self, i: int, entry: int) -> np.ndarray:
-        unit = np.zeros(self.at[i].size)
-        unit[entry] = 1.0
-        return unit.reshape(self.at[i].shape)
-
-    def _explain(self, failed: list[int], gradients: list, cotangents: list, outputs: list) -> None:
-        """Compare entry by entry, leave kinks out, and say what is wrong."""
-        wrong = {}
-        for i in failed:
-            found = self._entries(i, gradients[i], cotangents)
-            if found is not None:
-                wrong[i] = found
-        wants = {self.subject.names[i]: want for i, (_, want, _, _) in wrong.items()}
-        for i in set(range(len(gradients))) - set(wrong):
-            if gradients[i] is not None:  # it agreed, so it is right
-                wants[self.subject.names[i]] = gradients[i].astype(np.float64)
-        inputs = {**self.subject.constants, **dict(zip(self.subject.names, self.at))}
-        for i, (got, want, mask, jacobian) in wrong.items():
-            name = self.subject.names[i]
-            evidence = Evidence(
-                name, got, want, mask, i, self.subject.names, inputs, outputs, cotangents,
-                jacobian, self._given(i), self._right_with(i, cotangents), wants,
-                self._all_sizes(outputs), list(self.sizes), self._terms_of(i, want, cotangents),
-                gradients[i] is None,
-            )  # fmt: skip
-            self.report.findings += diagnose(evidence)
-
-    def _entries(self, i: int, g: np.ndarray | None, cotangents: list) -> tuple | None:
-        """(got, want, where they differ, Jacobian) of one argument; None if nothing differs."""
-        a = self.at[i]
-        got = np.zeros(a.shape) if g is None else g.astype(np.float64)
-        entries = np.arange(a.size)
-        if a.size > LARGEST:
-            entries = np.sort(self.rng.choice(a.size, LARGEST, replace=False))
-            self.report.notes.append(
-                f"{self.subject.names[i]}: {LARGEST} of its {a.size} entries were looked at"
-            )
-        weights = _flattened(cotangents)
-        jacobian = self._jacobian(i, entries)
-        measured = jacobian @ weights
-        given = got.reshape(-1)[entries]
-        scale = float(np.abs(measured).max(initial=0.0))
-        rtol = max(10 * self.precision.rtol, 1e-5)
-        allowed = rtol * np.maximum(np.abs(measured), 0.01 * scale) + 10 * self.precision.atol
-        differs = ~(np.abs(given - measured) <= allowed)
-        kinks = [n for n in np.flatnonzero(differs) if self._kink(i, entries[n], weights, scale)]
-        differs[kinks] = False
-        self._note_kinks(i, entries[kinks])
-        if not differs.any():
-            if len(kinks) == len(entries):
-                self.report.add(
-                    "kink",
-                    self.subject.names[i],
-                    "nothing could be checked: the function has no derivative at any entry (it has "
-                    "a kink or a jump there); choose other inputs",
-                )
-            return None
-        want = got.copy()
-        want.reshape(-1)[entries] = measured
-        for n in kinks:
-            want.reshape(-1)[entries[n]] = given[n]
-        mask = np.zeros(a.size, bool)
-        mask[entries] = differs
-        whole = len(entries) == a.size
-        return got, want, mask.reshape(a.shape), jacobian if whole else None
-
-    def _kink(self, i: int, entry: int, weights: np.ndarray, scale: float) -> bool:
-        curve = self._curve(i, self._unit(i, entry))
-        return is_kink(curve, weights, self._step(i), scale)
-
-    def _note_kinks(self, i: int, entries: np.ndarray) -> None:
-        if not len(entries):
-            return
-        self.left_out += len(entries)
-        a, name = self.at[i], self.subject.names[i]
-        first = np.unravel_index(int(entries[0]), a.shape)
-        where = f"{name}{[int(n) for n in first]}" if a.ndim else name
-        self.report.notes.append(
-            f"{len(entries)} of {a.size} entries of {name} were left out: the function has no "
-            f"derivative there, as at {where} = {a[first]:.6g} (a kink or a jump, as of relu at 0 "
-            "or of max among equals), so that no gradient can be called wrong"
-        )
-
-    def _given(self, i: int) -> Callable[[Sequence], np.ndarray | None]:
-        def gradient(cotangents: Sequence) -> np.ndarray | None:
-            to = self.subject.start[i].dtype
-            try:
-                found = self.subject.gradients(
-                    self.subject.start, [np.asarray(c).astype(to) for c in cotangents]
-                )[i]
-            except Exception:  # whatever a wrong backward does with another cotangent
-                return None
-            return None if found is None else np.asarray(found, np.float64)
-
-        return gradient
-
-    def _right_with(self, i: int, cotangents: list) -> Callable[[str, np.ndarray], Any]:
-        def gradient(name: str, array: np.ndarray) -> np.ndarray | None:
-            if name not in self.subject.names or self.at[i].size > 400:
-                return None
-            before, here = self.at, self.here
-            self.at = list(self.at)
-            self.at[self.subject.names.index(name)] = array
-            try:
-                self.here = self._flat(self.at)
-                right = self._jacobian(i, np.arange(self.at[i].size)) @ _flattened(cotangents)
-            finally:
-                self.at, self.here = before, here
-            return right.reshape(self.at[i].shape)
-
-        return gradient
-
-    def _all_sizes(self, outputs: Sequence) -> dict[str, float]:
-        """Numbers that people forget: those given by the user first, then all extents."""
-        sizes = {name: float(value) for name, value in self.sizes.items()}
-        arrays = [*zip(self.subject.names, self.at), *self.subject.constants.items()]
-        arrays += [(f"output {i}" if len(outputs) > 1 else "output", o)
-                   for i, o in enumerate(outputs)]  # fmt: skip
-        known = set(sizes.values())
-        for name, array in arrays:
-            extents = {f"{name}.shape[{k}]": n for k, n in enumerate(array.shape)}
-            for label, n in {**extents, f"{name}.size": array.size}.items():
-                if float(n) not in known:
-                    known.add(float(n))
-                    sizes[label] = float(n)
-        return sizes
-
-    def _terms_of(self, i: int, want: np.ndarray, cotangents: Sequence) -> dict[str, np.ndarray]:
-        """The named terms whose sum the right gradient is, if any are known."""
-        if isinstance(self.subject, GradientSubject):
-            return {}
-        known = {**self.subject.constants, **dict(zip(self.subject.names, self.at))}
-        order = self.subject.order
-        arrays = [known[name] for name in order]
-        return add_up(self.terms, cotangents, arrays, order.index(self.subject.names[i]), want)
-
-
-def _flattened(cotangents: Sequence) -> np.ndarray:
-    return np.concatenate([np.asarray(c, np.float64).reshape(-1) for c in cotangents])
-
-
-def _derivative(curve: Callable, step: float, precision: Precision) -> np.ndarray:
-    """The derivative of every output, by extrapolated central differences."""
-    best = None
-    for h in (step, step / 50):
-        wide, narrow = ((curve(s) - curve(-s)) / (2 * s) for s in (h, h / 8))
-        value = narrow + (narrow - wide) / 63
-        error = float(np.abs(narrow - wide).max(initial=0.0))
-        if best is None or error < best[0]:
-            best = error, value
-        if error <= 1e-4 * float(np.abs(value).max(initial=0.0)) + precision.atol:
-            break
-    assert best is not None
-    return best[1]
-
-
-def _complex(curve: Callable, weights: np.ndarray) -> Slope | None:
-    """The complex step, where the function takes complex numbers and stays analytic."""
-    try:
-        with warnings.catch_warnings(), np.errstate(all="raise"):
-            warnings.simplefilter("error")  # a part of a complex number was thrown away
-            found = complex_slope(curve, weights)
-    except Exception:  # it was written for real numbers: nothing is wrong with that
-        return None
-    return found if np.isfinite(found.value) else None

@@ -3,7 +3,7 @@
 `diagnose` asks the patterns below one after the other, the most specific first; each looks at the
 evidence and answers with the kind of mistake and a sentence, or None. The first answer is reported,
 then the worst entry with both values. Patterns of whole arrays (shape, sign, factor, order) stand
-here; what a gradient is made of is looked at in `structure`, where it is wrong in `places`.
+here; `sums`, `products` and `factors` ask what a gradient is made of, `places` where it is wrong.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from minigen.testing import places, structure
+from minigen.testing import factors, places, products, sums
 from minigen.testing.evidence import Evidence, alike, factor_between
 from minigen.testing.report import Finding
 
@@ -178,7 +178,18 @@ def _shifted(e: Evidence) -> Answer:
             if alike(np.roll(e.got, -by, axis), e.want):
                 by = by if 2 * by <= n else by - n
                 return "shifted", f"it is the right gradient, shifted by {by} along axis {axis}"
+        for by in (1, -1, 2, -2) if n > 3 else ():
+            if alike(_kept(e.got, by, axis), _kept(e.want, -by, axis)):
+                return "shifted", (
+                    f"it is the right gradient, shifted by {by} along axis {axis}, with other "
+                    "numbers where that left a gap: an index or a padding off by one?"
+                )
     return None
+
+
+def _kept(array: np.ndarray, by: int, axis: int) -> np.ndarray:
+    """What is left of an axis after `by` entries are taken from its start, or -by from its end."""
+    return np.take(array, range(max(by, 0), array.shape[axis] + min(by, 0)), axis)
 
 
 def _swapped(e: Evidence) -> Answer:
@@ -207,6 +218,11 @@ def _mixed_up_rows(e: Evidence) -> Answer:
                     f"the right numbers in the wrong order along axis {axis}: row i belongs at "
                     f"{partner}[i]; an index or permutation that has to be inverted?"
                 )
+    if np.ptp(e.want) > 0 and alike(np.sort(e.got, axis=None), np.sort(e.want, axis=None)):
+        return "order", (
+            "the right numbers at the wrong places: reshaped where axes have to be moved, tiled "
+            "where entries have to be repeated, or a permutation that is not inverted"
+        )
     return None
 
 
@@ -218,25 +234,28 @@ PATTERNS: list[Callable[[Evidence], Answer]] = [
     _transposed,
     _factor,
     places.repeated_index,
-    structure.terms,
+    sums.terms,
     _mirrored,
     _swapped,
     _shifted,
-    structure.product,
-    structure.contraction,
-    structure.local_derivative,
+    products.missing_product,
+    products.product,
+    products.contraction,
+    factors.local_derivative,
     places.mask,
-    structure.multiplied,
-    structure.transposed_jacobian,
-    structure.other_cotangent,
-    structure.reduced_term,
-    structure.wrong_axis,
+    factors.multiplied,
+    products.transposed_jacobian,
+    factors.each_alone,
+    products.other_cotangent,
+    factors.factor_by_index,
+    places.several_uses,
+    sums.reduced_term,
+    sums.wrong_axis,
     _mixed_up_rows,
     places.region,
     places.distribution,
     places.one_output,
     places.one_index,
-    structure.factor_by_index,
-    structure.other_operand,
+    products.other_operand,
     _negated_swap,
 ]

@@ -37,7 +37,6 @@ class Evidence:
     name:       of the argument.
     got, want:  the gradient as given and as measured, float64, of one shape.
     wrong:      where they differ.
-    position:   which argument it is.
     names:      of all arguments that are checked.
     inputs:     by name, the arguments and all constants.
     outputs:    of the function; cotangents: the gradients that came in, one for each output.
@@ -54,7 +53,6 @@ class Evidence:
     got: np.ndarray
     want: np.ndarray
     wrong: np.ndarray
-    position: int
     names: Sequence[str]
     inputs: Mapping[str, np.ndarray]
     outputs: Sequence[np.ndarray]
@@ -86,6 +84,15 @@ class Evidence:
     def elementwise(self) -> bool:
         """Whether the function may be one of each element: one output of the argument's shape."""
         return len(self.outputs) == 1 and self.outputs[0].shape == self.shape
+
+    @cached_property
+    def diagonal(self) -> bool:
+        """Whether each output depends on the entry at its own place alone."""
+        j = self.jacobian
+        if j is None or j.shape[0] != j.shape[1]:
+            return False
+        off = np.abs(j - np.diag(np.diagonal(j))).max(initial=0.0)
+        return bool(off <= 1e-7 * np.abs(j).max(initial=0.0))
 
     @cached_property
     def quantities(self) -> dict[str, np.ndarray]:

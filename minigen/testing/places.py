@@ -6,7 +6,9 @@ import numpy as np
 
 from minigen.testing.evidence import Evidence, alike
 
-__all__ = ["distribution", "mask", "one_index", "one_output", "region", "repeated_index"]
+__all__ = [
+    "distribution", "mask", "one_index", "one_output", "region", "repeated_index", "several_uses",
+]  # fmt: skip
 
 Answer = tuple[str, str] | None
 NICE = (0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 3.0, -3.0, 6.0)
@@ -122,6 +124,28 @@ def repeated_index(e: Evidence) -> Answer:
     return None
 
 
+def several_uses(e: Evidence) -> Answer:
+    """Entries that several outputs were made of get the gradient of one of them, or the mean."""
+    if e.jacobian is None or not e.wrong.any():
+        return None
+    parts = e.jacobian * np.concatenate([c.reshape(-1) for c in e.cotangents])
+    scale = np.abs(e.want).max(initial=0.0)
+    used = np.abs(parts) > 1e-6 * max(scale, float(np.abs(parts).max(initial=0.0)))
+    uses, wrong = used.sum(axis=1), e.wrong.reshape(-1)
+    got, want = e.got.reshape(-1), e.want.reshape(-1)
+    if (uses[wrong] < 2).any() or not (uses == 1).any():
+        return None
+    one = (np.abs(parts - got[:, None]) <= 1e-4 * scale) & used
+    if one[wrong].any(axis=1).all():
+        return "accumulate", (
+            "entries that several outputs were made of get the gradient of one of them only: add "
+            "up what comes back from all uses (+=, np.add.at), an assignment keeps just one"
+        )
+    if alike(got * np.maximum(uses, 1), want):
+        return "factor", "it is divided by how often each entry is used: add up, do not average"
+    return None
+
+
 def _listed(indices: np.ndarray) -> str:
     shown = ", ".join(str(int(i)) for i in indices[:6])
     return f"[{shown}{', ...' if len(indices) > 6 else ''}]"
@@ -140,10 +164,13 @@ def _pattern(indices: np.ndarray, n: int) -> str:
         return "the first and the last: the border?"
     if len(chosen) == 1:
         return "one"
+    if len(chosen) == n - 1 and n > 2:
+        kept = ({*range(n)} - chosen).pop()
+        return f"all but {kept}: is a sum over the axis left out?"
     steps = np.diff(sorted(chosen))
     if len(chosen) > 2 and n > 3 and len(set(steps.tolist())) == 1 and steps[0] > 1:
         return f"every {steps[0]}th: a stride?" if steps[0] > 2 else "every second: a stride?"
-    if (steps == 1).all() and len(chosen) <= n - 1:
+    if (steps == 1).all() and 2 * len(chosen) <= n:
         end = "the start" if 0 in chosen else "the end" if n - 1 in chosen else "a part"
         return f"{end} of the axis"
     return ""

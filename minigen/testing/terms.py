@@ -151,6 +151,25 @@ def batch_norm_terms(g: Any, x: Any, *parameters: Any, eps: float = 1e-5) -> lis
     return [_norm_terms(g, x, weight, dims, eps, shape), {}, {}]
 
 
+@register_terms("instance_norm")
+def instance_norm_terms(g: Any, x: Any, *parameters: Any, eps: float = 1e-5) -> list:
+    """Of (N, C, ...), with statistics of each channel of each sample."""
+    shape = (1, -1) + (1,) * (x.ndim - 2)
+    weight = parameters[0] if parameters else None
+    return [_norm_terms(g, x, weight, tuple(range(2, x.ndim)), eps, shape), {}, {}]
+
+
+@register_terms("group_norm, 1 group", groups=1)
+@register_terms("group_norm, 2 groups", groups=2)
+@register_terms("group_norm, 4 groups", groups=4)
+def group_norm_terms(g: Any, x: Any, *parameters: Any, groups: int = 1, eps: float = 1e-5) -> list:
+    """Of (N, C, ...), with statistics of each group of channels."""
+    split = (len(x), groups, -1)
+    h = g * parameters[0].reshape((1, -1) + (1,) * (x.ndim - 2)) if parameters else g
+    found = _norm_terms(h.reshape(split), x.reshape(split), None, (-1,), eps, (-1,))
+    return [{name: term.reshape(x.shape) for name, term in found.items()}, {}, {}]
+
+
 @register_terms("rms_norm")
 def rms_norm_terms(g: Any, x: Any, *parameters: Any, eps: float = 1e-5) -> list:
     rstd = 1 / np.sqrt((x**2).mean(axis=-1, keepdims=True) + eps)
