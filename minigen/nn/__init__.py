@@ -2,6 +2,7 @@
 
 from minigen.nn import functional, init, utils
 from minigen.nn.activation import *
+from minigen.nn.cells import *
 from minigen.nn.containers import *
 from minigen.nn.convolution import *
 from minigen.nn.layers import *
@@ -10,3 +11,4 @@ from minigen.nn.module import Module
 from minigen.nn.normalization import *
 from minigen.nn.parameter import Parameter
 from minigen.nn.pooling import *
+from minigen.nn.recurrent import *
