@@ -8,7 +8,10 @@ from minigen.nn.convolution import *
 from minigen.nn.layers import *
 from minigen.nn.loss import *
 from minigen.nn.module import Module
+from minigen.nn.multihead import *
 from minigen.nn.normalization import *
 from minigen.nn.parameter import Parameter
 from minigen.nn.pooling import *
 from minigen.nn.recurrent import *
+from minigen.nn.transformer import *
+from minigen.nn.transformer_layers import *

@@ -254,6 +254,10 @@ def pack_padded_sequence(
         raise ShapeError(
             f"pack_padded_sequence: input is (longest, batch, *), got shape {tuple(input.shape)}"
         )
+    if not input.numel():
+        raise ShapeError(
+            f"pack_padded_sequence: there is nothing to pack in shape {tuple(input.shape)}"
+        )
     lead = (input.shape[0], input.shape[1])
     batch, longest = lead if batch_first else lead[::-1]
     order = None if enforce_sorted else np.argsort(-counts, kind="stable")
@@ -271,8 +275,8 @@ def pack_padded_sequence(
 
 def _check_lengths(counts: Any, batch: int, longest: int) -> None:
     rule = ""
-    if counts.size != batch or not batch:
-        rule = f"expects as many lengths as sequences, at least one; the batch has {batch}"
+    if counts.size != batch:
+        rule = f"expects as many lengths as sequences; the batch has {batch}"
     elif counts.min() <= 0:
         rule = "the length of every sequence has to be greater than 0"
     elif (np.diff(counts) > 0).any():
