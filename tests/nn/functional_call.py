@@ -13,20 +13,17 @@ from tests import oracle
 from tests.nn.parity import same_keys_and_shapes
 
 
+def flat(outputs: Any) -> list:
+    """All floating-point tensors of nested tuples; None is passed over."""
+    if isinstance(outputs, tuple | list):
+        return [tensor for each in outputs for tensor in flat(each)]
+    return [outputs] if outputs is not None and outputs.dtype.is_floating_point else []
+
+
 def joined(outputs: Any) -> Any:
-    """All tensors of nested tuples, one after the other in a vector; None is passed over."""
-    found: list = []
-
-    def collect(value: Any) -> None:
-        if isinstance(value, tuple | list):
-            for each in value:
-                collect(each)
-        elif value is not None and value.dtype.is_floating_point:
-            found.append(value.reshape(-1))
-
-    collect(outputs)
-    module = torch if isinstance(found[0], torch.Tensor) else minigen
-    return module.cat(found)
+    """The same, one after the other in a vector."""
+    parts = [tensor.reshape(-1) for tensor in flat(outputs)]
+    return (torch if isinstance(parts[0], torch.Tensor) else minigen).cat(parts)
 
 
 def call(layer: Any, parameters: dict[str, Any], args: tuple, options: dict) -> Any:
@@ -68,8 +65,7 @@ def check_layer(
 
         def run(*tensors: Any) -> Any:
             args, parameters = tensors[: len(inputs)], tensors[len(inputs) :]
-            result = call(layer, dict(zip(names, parameters)), prepare(*args), given)
-            return joined(result)
+            return flat(call(layer, dict(zip(names, parameters)), prepare(*args), given))
 
         return run
 

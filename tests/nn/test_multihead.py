@@ -190,6 +190,8 @@ def test_initial_values() -> None:
     assert (layer.in_proj_bias.numpy(force=True) == 0).all()
     assert (layer.out_proj.bias.numpy(force=True) == 0).all()
     assert 0.7 < layer.bias_k.std().item() / math.sqrt(2 / (64 + 64)) < 1.3
+    extremes = minigen.cat([layer.bias_k, layer.bias_v]).abs().max().item()
+    assert extremes > math.sqrt(6 / (64 + 64)), "normal, not uniform"
     apart = nn.MultiheadAttention(64, 4, kdim=32)
     bound = math.sqrt(6 / (64 + 32))
     assert 0.95 * bound < apart.k_proj_weight.abs().max().item() <= bound

@@ -179,6 +179,16 @@ def test_extreme_inputs_saturate_without_warning(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
+def test_overflow_without_warning(name: str) -> None:
+    """Here, forward and backward, products with the state leave the range of float32."""
+    layer = getattr(nn, name)(2, 50)
+    huge = minigen.full((1, 3, 50), 3e38, requires_grad=True)
+    output, _ = layer(minigen.ones(2, 3, 2), (huge, huge) if name == "LSTM" else huge)
+    output.backward(minigen.full((2, 3, 50), 3e38))
+    assert huge.grad is not None
+
+
+@pytest.mark.parametrize("name", KINDS)
 def test_states_are_not_changed_and_outputs_may_be(name: str) -> None:
     """The given states stay as they are, and nothing that backward needs lies in the outputs."""
     layer = getattr(nn, name)(2, 3).double()

@@ -78,6 +78,21 @@ def test_decoder_layer(style: dict) -> None:
     check_layer(ours, theirs, normal(3, 4), normal(2, 4), order=1)
 
 
+def test_attention_runs_on_the_kernels() -> None:
+    calls = []
+
+    def mine(q: Any, k: Any, v: Any, *mask: Any, **options: Any) -> Any:
+        calls.append((q.shape, k.shape))
+        return q, q[..., 0]
+
+    x, memory = minigen.zeros(3, 2, 4), minigen.zeros(5, 2, 4)
+    with minigen.kernels.use(attention=mine), minigen.no_grad():
+        nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0)(x)
+        nn.TransformerDecoderLayer(4, 2, 8, dropout=0.0)(x, memory)
+    own, other = (2, 2, 3, 2), (2, 2, 5, 2)
+    assert calls == [(own, own), (own, own), (own, other)]
+
+
 def test_dropout_of_layers() -> None:
     """What is dropped whole is left out of the sum; each of the dropouts is told apart."""
     for name in ("TransformerEncoderLayer", "TransformerDecoderLayer"):
@@ -136,6 +151,8 @@ def test_a_causal_mask_is_recognised() -> None:
         encoder(x, mask=given)
     encoder(x, mask=mask, is_causal=False)
     assert seen == [True, True, False, False, False]
+    nn.TransformerEncoder(Spy(4, 2, 8, batch_first=True), 1)(x.transpose(0, 1), mask=mask)
+    assert seen[-1]
 
 
 @pytest.mark.parametrize("options", [{}, {"batch_first": True, "norm_first": True}], ids=str)
