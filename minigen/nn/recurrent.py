@@ -96,7 +96,7 @@ class RNNBase(Module):
             warnings.warn(
                 "dropout acts between layers, so that it does nothing with num_layers=1 "
                 f"(dropout={self.dropout})",
-                stacklevel=5,
+                stacklevel=4,
             )
         if not 0 <= self.proj_size < self.hidden_size:
             raise ValueError(

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from minigen import backend
 from minigen.errors import ShapeError
 from minigen.modes import is_grad_enabled
 from minigen.nn import functional as F
@@ -52,7 +53,7 @@ def _is_causal(mask: Any, is_causal: bool | None, x: Any, batch_first: bool) -> 
         return False
     later = np.triu(np.ones((length, length), bool), 1)
     causal = later if mask.array.dtype == bool else np.where(later, -math.inf, 0.0)
-    return bool((mask.array == causal).all())
+    return bool((mask.array == backend.to_device(causal, mask.device)).all())
 
 
 def _clones(layer: Module, count: int) -> ModuleList:

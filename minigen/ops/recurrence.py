@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from minigen.autograd import differentiable
-from minigen.backend import kernel, quiet
+from minigen.autograd import differentiable, wrap
+from minigen.backend import kernel, quiet, to_device
 from minigen.ops.functions import sigmoid, tanh
 from minigen.ops.indexing import index_select, narrow
 from minigen.ops.joining import cat, chunk, split
@@ -50,7 +50,7 @@ def final_rows(output: Any, sizes: Sequence[int], reverse: bool) -> Any:
     last = np.empty(batch, np.int64)
     for end, n in zip(accumulate(sizes), sizes):
         last[:n] = np.arange(end - n, end)
-    return index_select(output, 0, last)
+    return index_select(output, 0, wrap(to_device(last, output.device)))
 
 
 def _unrolled(

@@ -158,7 +158,8 @@ def invert_permutation(permutation: Tensor | None) -> Tensor | None:
     if permutation is None:
         return None
     inverse = np.empty_like(permutation.array)
-    inverse[permutation.array] = np.arange(inverse.size)
+    module = backend.array_module(inverse)
+    inverse[permutation.array] = module.arange(inverse.size)
     return wrap(inverse)
 
 
@@ -203,7 +204,7 @@ def pad_sequence(
         for i, (start, n) in enumerate(zip(starts, lengths))
     ]
     data = cat([part.to(first.dtype) for part in parts])
-    return _spread(data, np.concatenate(rows), lead, padding_value)
+    return _spread(data, backend.to_device(np.concatenate(rows), data.device), lead, padding_value)
 
 
 def unpad_sequence(padded_sequences: Tensor, lengths: Any, batch_first: bool = False) -> list:
@@ -225,7 +226,7 @@ def unpad_sequence(padded_sequences: Tensor, lengths: Any, batch_first: bool = F
 
 def _integers(name: str, lengths: Any) -> Any:
     """The lengths, a list or a 1-d tensor, as an int64 array."""
-    array = np.asarray(lengths.array if isinstance(lengths, Tensor) else lengths)
+    array = np.asarray(lengths.cpu().array if isinstance(lengths, Tensor) else lengths)
     if array.ndim != 1:
         raise ShapeError(f"{name}: lengths must be 1-dimensional, got shape {array.shape}")
     return array.astype(np.int64)
@@ -267,7 +268,8 @@ def pack_padded_sequence(
     live = np.arange(longest)[:, None] < counts  # (longest, batch): which steps there are
     step, place = np.nonzero(live)
     sequence = place if order is None else order[place]
-    data = _gather(input, _positions(sequence, step, lead, batch_first))
+    rows = _positions(sequence, step, lead, batch_first)
+    data = _gather(input, backend.to_device(rows, input.device))
     batch_sizes = live.sum(axis=1)[: counts[0]]
     where = None if order is None else wrap(backend.to_device(order, input.device))
     return PackedSequence(data, wrap(batch_sizes), where, None)
@@ -321,6 +323,7 @@ def pad_packed_sequence(
         place, lengths = order[place], lengths[np.argsort(order)]
     lead = _lead(batch, length, batch_first)
     rows = _positions(place, step, lead, batch_first)
+    rows = backend.to_device(rows, sequence.data.device)
     return _spread(sequence.data, rows, lead, padding_value), wrap(lengths)
 
 
