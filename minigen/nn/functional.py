@@ -21,6 +21,7 @@ from minigen.ops.functions import sigmoid, tanh
 from minigen.ops.linalg import linear
 from minigen.ops.losses import *
 from minigen.ops.masking import one_hot
+from minigen.ops.multihead import *
 from minigen.ops.normalization import *
 from minigen.ops.padding import *
 from minigen.ops.pooling import *
@@ -30,7 +31,8 @@ from minigen.ops.unfolding import *
 __all__ = [
     # layers
     "alpha_dropout", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "dropout",
-    "dropout1d", "dropout2d", "embedding", "linear", "one_hot", "scaled_dot_product_attention",
+    "dropout1d", "dropout2d", "embedding", "linear", "multi_head_attention_forward", "one_hot",
+    "scaled_dot_product_attention",
     # pooling and shapes of images
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool1d", "adaptive_max_pool2d",
     "avg_pool1d", "avg_pool2d", "fold", "interpolate", "max_pool1d", "max_pool2d", "pad",

@@ -1,0 +1,365 @@
+"""Recurrences: a state that is carried from step to step through whole sequences.
+
+`elman`, `lstm` and `gru` run one layer in one direction.  What depends on the input alone, x W_ihᵀ,
+is one matrix product over all steps, made beforehand by `linear`: here it is `projected`.  Left for
+each step are h W_hhᵀ and the gates.  Backward is the same walk in the opposite order
+(backpropagation through time, Werbos 1990, Proceedings of the IEEE 78(10)); the gradient of W_hh is
+one product over all steps again.  Each operation also has its `formula`, unrolled step by step in
+differentiable operations, from which derivatives of higher order follow.
+
+All rows of a batch lie in one matrix, step after step; `sizes` says how many belong to each step.
+Sequences are ordered from the longest to the shortest, so the sizes never grow, and a step always
+concerns the first rows of the state.  A sequence that has ended, or in the reverse direction not
+begun, leaves its row of the state alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from minigen.autograd import differentiable, wrap
+from minigen.backend import kernel, quiet, to_device
+from minigen.ops.functions import sigmoid, tanh
+from minigen.ops.indexing import index_select, narrow
+from minigen.ops.joining import cat, chunk, split
+from minigen.ops.linalg import linear
+from minigen.ops.rectifiers import relu
+from minigen.ops.shape import reshape
+
+__all__ = ["elman", "final_rows", "gru", "lstm"]
+
+
+def _steps(sizes: Sequence[int], reverse: bool) -> list[tuple[slice, int]]:
+    """(the rows of a step, how many they are), in the order in which the steps are taken."""
+    steps = [(slice(end - n, end), n) for end, n in zip(accumulate(sizes), sizes)]
+    return steps[::-1] if reverse else steps
+
+
+def final_rows(output: Any, sizes: Sequence[int], reverse: bool) -> Any:
+    """(sequences, features): the row of each sequence at the last step that concerned it."""
+    batch = sizes[0]
+    if reverse:
+        return narrow(output, 0, 0, batch)
+    if sizes[-1] == batch:
+        return narrow(output, 0, output.shape[0] - batch, batch)
+    last = np.empty(batch, np.int64)
+    for end, n in zip(accumulate(sizes), sizes):
+        last[:n] = np.arange(end - n, end)
+    return index_select(output, 0, wrap(to_device(last, output.device)))
+
+
+def _unrolled(
+    step: Callable, projected: Any, states: tuple, sizes: Sequence[int], reverse: bool
+) -> tuple:
+    """The formula of a recurrence: all rows of the first state, and the states after the last step.
+
+    step: (rows of `projected`, *states before) -> states after.
+    """
+    batch = states[0].shape[0]
+    order = range(len(sizes))[:: -1 if reverse else 1]
+    inputs, outputs = split(projected, list(sizes)), {}
+    for t in order:
+        n = sizes[t]
+        if n == batch:
+            states = step(inputs[t], *states)
+            outputs[t] = states[0]
+            continue
+        live, resting = zip(*(split(state, [n, batch - n]) for state in states))
+        after = step(inputs[t], *live)
+        outputs[t] = after[0]
+        states = tuple(cat(halves) for halves in zip(after, resting))
+    return cat([outputs[t] for t in range(len(sizes))]), states
+
+
+def _weight_gradient(delta: Any, factor: Any) -> Any:
+    """Σ_t δ_tᵀ factor_t, the gradient of a weight that all steps share."""
+    return kernel("matmul", delta.swapaxes(0, 1), factor)
+
+
+# -------------------------------------------------------------------------------------- elman
+
+
+@differentiable(saves=("slope", "previous"))
+def elman(
+    projected: Any, hidden: Any, weight_hh: Any, sizes: tuple, reverse: bool, rectify: bool
+) -> Any:
+    """h_t = tanh(p_t + W_hh h_{t-1}), or max(0, ·) if `rectify`: the hidden states of all steps.
+
+    projected (rows, H), p_t = W_ih x_t + b; hidden (sequences, H); weight_hh (H, H) -> (rows, H).
+    Source: Elman 1990, "Finding structure in time", Cognitive Science 14(2).
+
+    >>> import minigen
+    >>> p, h = minigen.tensor([[1.0], [2.0], [3.0]]), minigen.zeros(1, 1)
+    >>> elman(p, h, minigen.tensor([[2.0]]), (1, 1, 1), False, True)
+    tensor([[ 1.],
+            [ 4.],
+            [11.]])
+    """
+    output, previous = np.empty_like(projected), np.empty_like(projected)
+    state, weight = hidden.copy(), weight_hh.swapaxes(0, 1)
+    with quiet():
+        for rows, n in _steps(sizes, reverse):
+            h, after = state[:n], output[rows]
+            previous[rows] = h
+            np.add(projected[rows], kernel("matmul", h, weight), out=after)
+            np.maximum(after, 0, out=after) if rectify else np.tanh(after, out=after)
+            h[...] = after
+        slope = (output > 0).astype(output.dtype) if rectify else 1 - output * output
+    return output, slope, previous
+
+
+@elman.joint_gradient("projected", "hidden", "weight_hh")
+def _(
+    g: Any, weight_hh: Any, sizes: tuple, reverse: bool, slope: Any, previous: Any,
+    hidden_shape: tuple,
+) -> Any:  # fmt: skip
+    """δ_t = (dL/dh_t) ⊙ slope_t; through W_hh it reaches the step before."""
+    delta = g * slope
+    carried = np.zeros_like(g, shape=hidden_shape)  # dL/dh_t from later steps
+    with quiet():
+        for rows, n in reversed(_steps(sizes, reverse)):
+            delta[rows] += carried[:n] * slope[rows]
+            carried[:n] = kernel("matmul", delta[rows], weight_hh)
+        return delta, carried, _weight_gradient(delta, previous)
+
+
+@elman.formula
+def _(
+    projected: Any, hidden: Any, weight_hh: Any, sizes: tuple, reverse: bool, rectify: bool
+) -> Any:
+    nonlinearity = relu if rectify else tanh
+
+    def step(p: Any, h: Any) -> tuple:
+        return (nonlinearity(p + linear(h, weight_hh)),)
+
+    return _unrolled(step, projected, (hidden,), sizes, reverse)[0]
+
+
+# --------------------------------------------------------------------------------------- lstm
+
+
+def lstm(
+    projected: Any, hidden: Any, cell: Any, weight_hh: Any, weight_hr: Any, sizes: tuple,
+    reverse: bool,
+) -> tuple:  # fmt: skip
+    """The long short-term memory: a cell that gates write to, keep and read.
+
+        [i f g o] = [σ σ tanh σ](p_t + W_hh h_{t-1})      input, forget, candidate, output
+        c_t = f ⊙ c_{t-1} + i ⊙ g
+        h_t = W_hr (o ⊙ tanh(c_t)),  without W_hr if that is None
+
+    projected (rows, 4 H), p_t = W_ih x_t + b; hidden (sequences, P), cell (sequences, H);
+    weight_hh (4 H, P), weight_hr (P, H), or None and P = H.
+    Returns the hidden states of all steps (rows, P), and the cells after the last (sequences, H).
+    Sources: Hochreiter & Schmidhuber 1997, Neural Computation 9(8); the forget gate: Gers,
+    Schmidhuber & Cummins 2000, Neural Computation 12(10); W_hr: Sak, Senior & Beaufays 2014,
+    arXiv:1402.1128, section 2.
+
+    >>> import minigen
+    >>> h = c = minigen.zeros(1, 1)
+    >>> lstm(minigen.ones(2, 4), h, c, minigen.zeros(4, 1), None, (1, 1), False)
+    (tensor([[0.3696],
+            [0.5453]]), tensor([[0.9638]]))
+    """
+    shape = (projected.shape[0], hidden.shape[1])
+    flat = _lstm(projected, hidden, cell, weight_hh, weight_hr, sizes, reverse)
+    output, last = split(flat, [math.prod(shape), math.prod(cell.shape)])
+    return reshape(output, shape), reshape(last, tuple(cell.shape))
+
+
+@differentiable(saves=("gates", "squashed", "cells", "previous"))
+def _lstm(
+    projected: Any, hidden: Any, cell: Any, weight_hh: Any, weight_hr: Any, sizes: tuple,
+    reverse: bool,
+) -> Any:  # fmt: skip
+    """Both results in a row, as an operation with a formula has one output.
+
+    Kept for backward, a row for each step: the gates, tanh(c_t), c_{t-1} and h_{t-1}.
+    """
+    flat = np.empty_like(projected, shape=projected.shape[0] * hidden.shape[1] + cell.size)
+    output, last = _parts(flat, projected, hidden.shape, cell.shape)
+    last[...], state, weight = cell, hidden.copy(), weight_hh.swapaxes(0, 1)
+    gates, previous = np.empty_like(projected), np.empty_like(output)
+    squashed = np.empty_like(projected, shape=(projected.shape[0], cell.shape[1]))
+    cells = np.empty_like(squashed)
+    with quiet():
+        for rows, n in _steps(sizes, reverse):
+            h, c = state[:n], last[:n]
+            previous[rows], cells[rows] = h, c
+            np.add(projected[rows], kernel("matmul", h, weight), out=gates[rows])
+            i, f, candidate, o = _gates(gates[rows], 4)
+            for gate in (gates[rows][:, : 2 * i.shape[1]], o):  # i and f lie side by side
+                gate[...] = sigmoid(gate)
+            np.tanh(candidate, out=candidate)
+            c *= f
+            c += i * candidate
+            read = o * np.tanh(c, out=squashed[rows])
+            h[...] = read if weight_hr is None else kernel("matmul", read, weight_hr.swapaxes(0, 1))
+            output[rows] = h
+    return flat, gates, squashed, cells, previous
+
+
+def _parts(flat: Any, projected: Any, hidden_shape: tuple, cell_shape: tuple) -> tuple:
+    """The hidden states of all steps, and the last cells, in the memory that holds both."""
+    shape = (projected.shape[0], hidden_shape[1])
+    size = math.prod(shape)
+    return flat[:size].reshape(shape), flat[size:].reshape(cell_shape)
+
+
+def _gates(array: Any, count: int) -> list:
+    """Views of the gates, (rows, H) each, that lie side by side in (rows, count H)."""
+    n = array.shape[1] // count
+    return [array[:, k * n : (k + 1) * n] for k in range(count)]
+
+
+@_lstm.joint_gradient("projected", "hidden", "cell", "weight_hh", "weight_hr")
+def _(
+    g: Any, projected: Any, weight_hh: Any, weight_hr: Any, sizes: tuple, reverse: bool,
+    gates: Any, squashed: Any, cells: Any, previous: Any, hidden_shape: tuple, cell_shape: tuple,
+) -> Any:  # fmt: skip
+    """With m_t = o ⊙ tanh(c_t), what the cell shows of itself:
+
+    dL/dc_t = dL/dm_t ⊙ o (1 - tanh²(c_t)) + dL/dc_{t+1} ⊙ f_{t+1}
+    δ_i = dL/dc_t ⊙ g i (1 - i),  δ_f = dL/dc_t ⊙ c_{t-1} f (1 - f),
+    δ_g = dL/dc_t ⊙ i (1 - g²),   δ_o = dL/dm_t ⊙ tanh(c_t) o (1 - o)
+
+    All factors but the first of each product are known beforehand, for all steps at once.
+    """
+    output_gradient, last_gradient = _parts(g, projected, hidden_shape, cell_shape)
+    dh, dc = np.zeros_like(g, shape=hidden_shape), last_gradient.copy()
+    i, f, candidate, o = _gates(gates, 4)
+    total, features = squashed.shape
+    with quiet():
+        delta = gates * (1 - gates)
+        slopes = _gates(delta, 4)
+        slopes[0] *= candidate
+        slopes[1] *= cells
+        np.multiply(i, 1 - candidate * candidate, out=slopes[2])
+        slopes[3] *= squashed
+        through = o * (1 - squashed * squashed)
+        reached = output_gradient.copy()  # dL/dh_t
+        blocks = delta.reshape(total, 4, features)
+        for rows, n in reversed(_steps(sizes, reverse)):
+            reached[rows] += dh[:n]
+            dm = reached[rows]
+            if weight_hr is not None:
+                dm = kernel("matmul", dm, weight_hr)
+            dc[:n] += dm * through[rows]
+            blocks[rows, :3] *= dc[:n, None]
+            blocks[rows, 3] *= dm
+            dc[:n] *= f[rows]
+            dh[:n] = kernel("matmul", delta[rows], weight_hh)
+        dw_hr = None if weight_hr is None else _weight_gradient(reached, o * squashed)
+        return delta, dh, dc, _weight_gradient(delta, previous), dw_hr
+
+
+@_lstm.formula
+def _(
+    projected: Any, hidden: Any, cell: Any, weight_hh: Any, weight_hr: Any, sizes: tuple,
+    reverse: bool,
+) -> Any:  # fmt: skip
+    def step(p: Any, h: Any, c: Any) -> tuple:
+        i, f, candidate, o = chunk(p + linear(h, weight_hh), 4, 1)
+        c = sigmoid(f) * c + sigmoid(i) * tanh(candidate)
+        read = sigmoid(o) * tanh(c)
+        return (read if weight_hr is None else linear(read, weight_hr)), c
+
+    output, (_, last) = _unrolled(step, projected, (hidden, cell), sizes, reverse)
+    return cat([reshape(output, (-1,)), reshape(last, (-1,))])
+
+
+# ---------------------------------------------------------------------------------------- gru
+
+
+@differentiable(saves=("gates", "inner", "previous"))
+def gru(
+    projected: Any, hidden: Any, weight_hh: Any, bias_hh: Any, sizes: tuple, reverse: bool
+) -> Any:
+    """The gated recurrent unit: the hidden states of all steps.
+
+        q_t = W_hh h_{t-1} + b_hh
+        r = σ(p_r + q_r),  z = σ(p_z + q_z),  n = tanh(p_n + r ⊙ q_n)       reset, update, new
+        h_t = (1 - z) ⊙ n + z ⊙ h_{t-1}
+
+    projected (rows, 3 H), p_t = W_ih x_t + b_ih; hidden (sequences, H); weight_hh (3 H, H), bias_hh
+    (3 H) or None -> (rows, H).  Source: Cho et al. 2014, arXiv:1406.1078, equations 5 to 8, with r
+    applied after the matrix and not before, as in version 1 of the paper and in PyTorch.
+
+    >>> import minigen
+    >>> p, h = minigen.tensor([[0.0, 0.0, 9.0], [0.0, 0.0, 9.0]]), minigen.zeros(1, 1)
+    >>> gru(p, h, minigen.zeros(3, 1), None, (1, 1), False)
+    tensor([[0.5000],
+            [0.7500]])
+    """
+    output, previous, inner = (
+        np.empty_like(projected, shape=(projected.shape[0], hidden.shape[1])) for _ in range(3)
+    )
+    gates, state, weight = np.empty_like(projected), hidden.copy(), weight_hh.swapaxes(0, 1)
+    with quiet():
+        for rows, count in _steps(sizes, reverse):
+            h, p, all_gates = state[:count], projected[rows], gates[rows]
+            previous[rows] = h
+            q = kernel("matmul", h, weight)
+            if bias_hh is not None:
+                q += bias_hh
+            both = slice(2 * h.shape[1])  # r and z lie side by side
+            all_gates[:, both] = sigmoid(p[:, both] + q[:, both])
+            r, z, n = _gates(all_gates, 3)
+            inner[rows] = _gates(q, 3)[2]
+            np.multiply(r, inner[rows], out=n)
+            n += _gates(p, 3)[2]
+            np.tanh(n, out=n)
+            h -= n
+            h *= z
+            h += n
+            output[rows] = h
+    return output, gates, inner, previous
+
+
+@gru.joint_gradient("projected", "hidden", "weight_hh", "bias_hh")
+def _(
+    g: Any, hidden: Any, weight_hh: Any, sizes: tuple, reverse: bool, gates: Any, inner: Any,
+    previous: Any,
+) -> Any:  # fmt: skip
+    """δ_z = dL/dh_t ⊙ (h_{t-1} - n) z (1 - z),  δ_n = dL/dh_t ⊙ (1 - z) (1 - n²),
+    δ_r = δ_n ⊙ q_n r (1 - r); the gradient of q_t is (δ_r, δ_z, δ_n ⊙ r).
+
+    All factors but dL/dh_t are known beforehand, for all steps at once.
+    """
+    r, z, n = _gates(gates, 3)
+    total, features = inner.shape
+    carried, reached = np.zeros_like(hidden), g.copy()  # dL/dh_t from later steps, and in all
+    with quiet():
+        dq = gates * (1 - gates)
+        slope_r, slope_z, slope_n = _gates(dq, 3)
+        new = (1 - z) * (1 - n * n)
+        slope_r *= new * inner
+        slope_z *= previous - n
+        np.multiply(new, r, out=slope_n)
+        blocks = dq.reshape(total, 3, features)
+        for rows, count in reversed(_steps(sizes, reverse)):
+            reached[rows] += carried[:count]
+            blocks[rows] *= reached[rows][:, None]
+            np.multiply(reached[rows], z[rows], out=carried[:count])
+            carried[:count] += kernel("matmul", dq[rows], weight_hh)
+        delta = dq.copy()
+        np.multiply(reached, new, out=_gates(delta, 3)[2])
+        return delta, carried, _weight_gradient(dq, previous), dq.sum(axis=0)
+
+
+@gru.formula
+def _(
+    projected: Any, hidden: Any, weight_hh: Any, bias_hh: Any, sizes: tuple, reverse: bool
+) -> Any:
+    def step(p: Any, h: Any) -> tuple:
+        p_r, p_z, p_n = chunk(p, 3, 1)
+        q_r, q_z, q_n = chunk(linear(h, weight_hh, bias_hh), 3, 1)
+        z, n = sigmoid(p_z + q_z), tanh(p_n + sigmoid(p_r + q_r) * q_n)
+        return (n + z * (h - n),)
+
+    return _unrolled(step, projected, (hidden,), sizes, reverse)[0]
