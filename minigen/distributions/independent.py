@@ -34,7 +34,7 @@ class Independent(Distribution):
     ) -> None:
         batch, event = base_distribution.batch_shape, base_distribution.event_shape
         cut = len(batch) - reinterpreted_batch_ndims
-        if cut < 0:
+        if not 0 <= cut <= len(batch):
             raise ValueError(
                 f"Independent: {reinterpreted_batch_ndims} batch dimensions cannot be taken from "
                 f"batch_shape {tuple(batch)}"
