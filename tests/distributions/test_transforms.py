@@ -47,7 +47,7 @@ def test_both_directions_and_the_jacobian(text):
     @given(st.integers(0, 2**32), st.sampled_from([(2, 3), (4, 2, 3), (1, 1)]))
     def compare(seed, shape):
         rng = np.random.default_rng(seed)
-        x, y = rng.standard_normal(shape), rng.standard_normal(shape[-1:])
+        x, y = rng.uniform(-1, 1, shape), rng.uniform(-1, 1, shape[-1:])
         parts = "f(v), f.inv(f(v)), f.log_abs_det_jacobian(v, f(v))"
         parts += ", f.inv.log_abs_det_jacobian(f(v), v)"
         expression = f"(lambda f, v: [{parts}])({made(text)}, {BIJECTIONS[text]})"
@@ -203,3 +203,48 @@ def test_values_are_checked_before_they_are_transformed_back():
     d = ours.TransformedDistribution(ours.Uniform(0.0, 1.0), ours.ExpTransform())
     with pytest.raises(ValueError, match="Uniform: the value"):
         d.cdf(minigen.tensor(5.0))
+
+
+class _Flatten(transforms.Transform):
+    """(..., 2, 3) -> (..., 6): it takes events of two dimensions and gives events of one."""
+
+    domain = ours.constraints.independent(ours.constraints.real, 2)
+    codomain = ours.constraints.independent(ours.constraints.real, 1)
+    bijective = True
+
+    def _call(self, x):
+        return x.flatten(-2)
+
+    def _inverse(self, y):
+        return y.unflatten(-1, (2, 3))
+
+    def log_abs_det_jacobian(self, x, y):
+        return minigen.zeros(x.shape[:-2], dtype=x.dtype)
+
+    def forward_shape(self, shape):
+        return (*shape[:-2], 6)
+
+    def inverse_shape(self, shape):
+        return (*shape[:-1], 2, 3)
+
+
+@pytest.mark.parametrize("events", [0, 1, 2, 3])
+def test_a_transform_may_change_the_dimensions_of_events(events):
+    x, y = normal(4, 2, 3), normal(5, 4, 6)
+
+    def numbers(module, transform):
+        loc, value = module.from_numpy(x), module.from_numpy(y)
+        made = module.distributions
+        base = made.Independent(made.Normal(loc, 1.5), events)
+        d = made.TransformedDistribution(base, transform)
+        grown = d.expand((7, *d.batch_shape))
+        shapes = [tuple(s) for e in (d, grown) for s in (e.batch_shape, e.event_shape)]
+        return shapes, d.log_prob(value).numpy(), tuple(grown.sample((2,)).shape)
+
+    one = numbers(minigen, _Flatten())
+    two = numbers(torch, torch.distributions.ReshapeTransform((2, 3), (6,)))
+    assert one[0] == two[0]
+    assert one[2] == two[2]
+    np.testing.assert_allclose(one[1], two[1], rtol=1e-12)
+    with pytest.raises(ValueError, match="use domain"):
+        _ = _Flatten().event_dim
