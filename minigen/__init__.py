@@ -66,6 +66,6 @@ from minigen.version import __version__
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
 
-from minigen import nn, optim, utils  # noqa: E402
+from minigen import distributions, nn, optim, utils  # noqa: E402
 from minigen.ops.inplace import *  # noqa: E402  (it makes in-place methods of all of the above)
 from minigen.serialization import load_file, save_file  # noqa: E402

@@ -27,6 +27,7 @@ LAYERS = [
     ["data"],
     ["testing"],
     ["optim"],
+    ["distributions"],
     ["nn"],
     ["serialization"],
     ["transforms"],
