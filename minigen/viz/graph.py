@@ -115,9 +115,9 @@ def graph_text(
 ) -> str:
     """The same graph for a terminal, from the output back to the leaves; see `graph`.
 
-    What an operation was computed from stands below it: the last operand at the same margin, the
-    others, and leaves, as branches.  What several operations use has a number: it stands where
-    all of them are done, and they refer to it.
+    What an operation was computed from stands below it: the operand with most behind it at the
+    same margin, the others, and leaves, as branches.  What several operations use is printed once,
+    with a number that they refer to.
 
     >>> import minigen
     >>> x = minigen.ones(2, requires_grad=True)
@@ -125,10 +125,10 @@ def graph_text(
     >>> print(graph_text(y * y + y, {"x": x}))
     output: (2,) float32
     add (2,)
-    ├─ other: [1]
     ├─ input: mul (2,)
     │  ├─ input: [1]
     │  └─ other: [1]
+    ├─ other: [1]
     [1] exp (2,)
     └─ input: x (2,) float32
     """

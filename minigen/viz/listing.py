@@ -2,8 +2,10 @@
 
 What several operations use stands below the one through which all of them lead to the output: its
 immediate dominator (R. Prosser, "Applications of Boolean Matrices to the Analysis of Flow
-Diagrams", 1959).  So a residual stream is a trunk, and what branches off it is indented; a chain of
-any length stays at its margin.
+Diagrams", 1959).  The largest of the parts below an operation goes on at the margin of the operation
+itself, and the others are indented, so that a branch has less than half of what it branches off
+from: a residual stream is a trunk, a chain of any length stays at its margin, and a graph of n
+operations has no more than log2(n) margins.
 """
 
 from __future__ import annotations
@@ -77,8 +79,10 @@ class _Tree:
                         other = self.above[other]
             self.above[v] = common
             depth[v] = depth[common] + 1
+        self.size = [1] * (count + 1)
         for v, dominator in enumerate(self.above):
             self.below[dominator].append(v)
+            self.size[dominator] += self.size[v]
         self.shared = [len(found) > 1 for found in users]
         self.numbers: dict[int, int] = {}  # of what is shared, in the order of the listing
 
@@ -86,12 +90,10 @@ class _Tree:
         return f"[{self.numbers.setdefault(v, len(self.numbers) + 1)}] " if self.shared[v] else ""
 
     def branches(self, v: int) -> tuple[list[tuple[str, int | None]], int | None]:
-        """(text, vertex or None for a mere reference) below `v`, and what goes on at its margin.
-
-        That is the oldest of the operations below, since the others may refer to it.
-        """
+        """(text, vertex or None for a mere reference) below `v`, and what goes on at its margin."""
         own = self.below[v]
-        trunk = next((b for b in own if not self.graph.vertices[b].leaf), None)
+        operations = [b for b in own if not self.graph.vertices[b].leaf]
+        trunk = max(operations, key=self.size.__getitem__, default=None)
         found: list[tuple[str, int | None]] = []
         for edge in self.incoming[v]:
             label = f"{edge.argument}: " if edge.argument else ""

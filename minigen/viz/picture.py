@@ -168,24 +168,24 @@ class Picture:
         """A place for `text` in the gap, right or left of the curve, that nothing else touches."""
         width = text_width(text, LABEL)
         height = self.rank_top[gap + 1] - self.rank_bottom[gap]
-        reach = CLEAR / height
+        own = above, below
         for part in (0.5, 0.34, 0.66):
-            low, high = _extent(above, below, part - reach, part + reach)
             y = self.rank_bottom[gap] + part * height
-            for x in (high + 5, low - 5 - width):
-                free = x >= 0 and x + width <= self.width
+            steps = _parameter(part - CLEAR / height), _parameter(part + CLEAR / height)
+            low, high = _extent(own, steps)
+            for left in (high + 5, low - 5 - width):
+                right = left + width
+                free = left >= 0 and right <= self.width
                 free = free and not any(
-                    abs(y - other.y) < LABEL + 2
-                    and x < other.x + other.width + 6
-                    and other.x < x + width + 6
-                    for other in labels
+                    abs(y - b.y) < LABEL + 2 and left < b.x + b.width + 6 and b.x < right + 6
+                    for b in labels
                 )
-                for a, b in curves if free else ():
-                    left, right = _extent(a, b, part - reach, part + reach)
-                    away = 4 if (a, b) == (above, below) else 9  # nearest to its own
-                    free = free and not (left < x + width + away and x < right + away)
+                for curve in curves if free else ():
+                    start, end = _extent(curve, steps)
+                    away = 4 if curve == own else 9  # nearest to its own
+                    free = free and not (start < right + away and left < end + away)
                 if free:
-                    return Label(text, x, y, width)
+                    return Label(text, left, y, width)
         return None
 
 
@@ -208,21 +208,18 @@ def line_height(size: int) -> float:
     return size + 4
 
 
-def _extent(above: float, below: float, start: float, end: float) -> tuple[float, float]:
-    """Between which x the curve runs while it goes from `start` to `end` of its way down.
+def _extent(curve: tuple[float, float], steps: tuple[float, float]) -> tuple[float, float]:
+    """Between which x a curve runs between two values of its Bézier parameter s.
 
-    Both ends are vertical: x = above + (below - above) s² (3 - 2 s) along the Bézier parameter s,
-    and y = 1.5 s - 1.5 s² + s³ of the gap.
+    It is vertical at both ends: x = above + (below - above) s² (3 - 2 s).
     """
-    xs = []
-    for part in (start, end):
-        s = _parameter(min(max(part, 0.0), 1.0))
-        xs.append(above + (below - above) * s * s * (3 - 2 * s))
-    return min(xs), max(xs)
+    above, below = curve
+    first, second = (above + (below - above) * s * s * (3 - 2 * s) for s in steps)
+    return min(first, second), max(first, second)
 
 
 def _parameter(part: float) -> float:
-    """The s at which the curve has come `part` of its way down: bisection."""
+    """The s at which a curve has come `part` of its way down: y = 1.5 s - 1.5 s² + s³, bisected."""
     low, high = 0.0, 1.0
     for _ in range(20):
         s = (low + high) / 2

@@ -15,6 +15,8 @@ from minigen.tensor import Tensor
 from minigen.viz.text import byte_text, table
 from minigen.viz.trace import nodes_behind, saved_bytes
 
+HEAD = ("Layer", "Output shape", "Parameters", "Trainable", "Calls")
+
 
 @dataclass
 class Layer:
@@ -64,9 +66,7 @@ class Summary:
 
     def __str__(self) -> str:
         computed = self.saved_bytes is not None
-        rows: list[tuple[str, ...]] = [
-            ("Layer", "Output shape", "Parameters", "Trainable", "Calls")
-        ]
+        rows: list[tuple[str, ...]] = [HEAD]
         shown = [layer for layer in self.layers if layer.depth <= self.depth]
         for lead, layer in zip(_leads(shown), shown):
             name = layer.path.rpartition(".")[2]
@@ -148,7 +148,7 @@ def summary(
         with _unchanged(model), _observed(model, layers), _Recording():
             output = model(*args, **named, **kwargs)
             roots = [t.grad_fn for t in _tensors(output) if t.grad_fn is not None]
-            result.saved_bytes = saved_bytes(nodes_behind(roots), [*parameters, *buffers])
+            result.saved_bytes = saved_bytes(nodes_behind(roots), [*parameters, *model.buffers()])
     elif kwargs:
         raise TypeError(
             f"summary: {', '.join(kwargs)} can be handed to the model only together with "
@@ -184,6 +184,8 @@ def _inputs(
         if kinds is not None:
             raise ValueError("summary: dtypes belong to input_size, which is not given")
         return None, {}
+    if not isinstance(size, list | tuple):
+        raise TypeError(f"summary: input_size is a shape or a list of shapes, not {size!r}")
     sizes = [size] if all(isinstance(n, int) for n in size) else list(size)
     if not isinstance(kinds, list | tuple):
         kinds = [kinds] * len(sizes)
@@ -193,7 +195,8 @@ def _inputs(
     random = backend.Generator().manual_seed(0)
     made = []
     for shape, kind in zip(sizes, kinds):
-        if not all(isinstance(n, int) and n >= 0 for n in shape):
+        valid = isinstance(shape, list | tuple)
+        if not valid or not all(isinstance(n, int) and n >= 0 for n in shape):
             raise ValueError(f"summary: an input size is a tuple of integers, not {shape!r}")
         dtype = dtypes.get_default_dtype() if kind is None else dtypes.as_dtype(kind)
         array = random.stream.random(tuple(shape)).astype(dtype.numpy)
