@@ -42,15 +42,20 @@ def _groups(graph: Trace, modules: int | str | Sequence[str]) -> dict[str, set[i
         raise ValueError(f"graph: fold is a depth of 1 or more, or paths, not {modules!r}")
     paths: dict[int, str] = {}
     for i, vertex in enumerate(graph.vertices):
-        found = {_module(name, modules) for name in vertex.names} if vertex.leaf else {None}
-        path = found.pop()
-        if path and not found:  # a parameter that several modules share belongs to none
+        found = {_module(name, modules) for name in vertex.names if vertex.leaf}
+        if len(found) == 1 and (path := found.pop()):  # what several modules share belongs to none
             paths[i] = path
     groups: dict[str, set[int]] = {path: set() for path in paths.values()}
     for edge in graph.edges:
         if edge.source in paths and graph.vertices[edge.target].kind == OPERATION:
             groups[paths[edge.source]].add(edge.target)
-    return {path: own for path, own in groups.items() if own}
+    used = {path: own for path, own in groups.items() if own}
+    if not used:
+        raise ValueError(
+            f"graph: fold={modules!r} fits no parameter in the graph: it needs the Module in "
+            "params, and paths such as 'h.0' or 'h.*'"
+        )
+    return used
 
 
 def _module(parameter: str, modules: int | str | Sequence[str]) -> str | None:

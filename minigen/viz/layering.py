@@ -16,13 +16,14 @@ Where they stand from left to right is decided in `minigen.viz.placing`.  Vertic
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
 from itertools import pairwise
 
 Pair = tuple[int, int]
 
 
 def topological(count: int, edges: Sequence[Pair]) -> list[int]:
-    """The vertices in an order in which every edge leads forward.
+    """The vertices in an order in which every edge leads forward, otherwise by their numbers.
 
     Raises ValueError if there is a circle.
 
@@ -34,12 +35,15 @@ def topological(count: int, edges: Sequence[Pair]) -> list[int]:
     for source, target in edges:
         targets[source].append(target)
         waiting[target] += 1
-    order = [v for v in range(count) if not waiting[v]]
-    for v in order:  # it grows
+    free = [v for v in range(count) if not waiting[v]]
+    order = []
+    while free:
+        v = heappop(free)
+        order.append(v)
         for target in targets[v]:
             waiting[target] -= 1
             if not waiting[target]:
-                order.append(target)
+                heappush(free, target)
     if len(order) < count:
         raise ValueError("the graph has a circle")
     return order

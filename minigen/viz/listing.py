@@ -2,10 +2,9 @@
 
 What several operations use stands below the one through which all of them lead to the output: its
 immediate dominator (R. Prosser, "Applications of Boolean Matrices to the Analysis of Flow
-Diagrams", 1959).  The largest of the parts below an operation goes on at the margin of the operation
-itself, and the others are indented, so that a branch has less than half of what it branches off
-from: a residual stream is a trunk, a chain of any length stays at its margin, and a graph of n
-operations has no more than log2(n) margins.
+Diagrams", 1959).  The largest of the parts below an operation goes on at its own margin, the others
+are indented, so that a branch is less than half of what it branches off from: a residual stream is
+a trunk, a chain of any length stays at its margin, n operations need no more than log2(n) margins.
 """
 
 from __future__ import annotations

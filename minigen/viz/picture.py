@@ -17,6 +17,7 @@ from minigen.viz.trace import MODULE, OUTPUT, Trace, Vertex
 TITLE, SMALL, LABEL = 13, 11, 10  # font sizes
 PADDING = 12  # between text and the sides of its box
 GAP, WIDEST_GAP = 46, 90  # between two ranks; more where edges lead far to the side
+ASIDE = 90  # how far a label may stand out beyond the boxes, at either side
 CLEAR = 8  # above and below the middle of a label, no curve comes near it
 
 
@@ -156,6 +157,12 @@ class Picture:
                     self.labels.append(label)
                     break
 
+    @property
+    def overhang(self) -> float:
+        """How far the labels stand out, at the side where it is more."""
+        aside = [max(-label.x, label.x + label.width - self.width) for label in self.labels]
+        return max([0.0, *aside])
+
     def _room(
         self,
         text: str,
@@ -175,7 +182,7 @@ class Picture:
             low, high = _extent(own, steps)
             for left in (high + 5, low - 5 - width):
                 right = left + width
-                free = left >= 0 and right <= self.width
+                free = left >= -ASIDE and right <= self.width + ASIDE
                 free = free and not any(
                     abs(y - b.y) < LABEL + 2 and left < b.x + b.width + 6 and b.x < right + 6
                     for b in labels

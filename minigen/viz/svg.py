@@ -50,7 +50,8 @@ EXPLANATION = (
 def render(picture: Picture, title: str | None = None) -> str:
     """The whole file."""
     graph = picture.graph
-    width = max(picture.width, WIDTH, text_width(title or "", HEADING, bold=True))
+    heading = text_width(title or "", HEADING, bold=True)
+    width = max(picture.width + 2 * picture.overhang, WIDTH, heading)
     caption, top = _caption(graph, title, width)
     left = MARGIN + (width - picture.width) / 2
     width, height = width + 2 * MARGIN, top + picture.height + 2 * MARGIN

@@ -46,16 +46,20 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
     (20.6, 20.0)
     """
     known = _WIDTHS[bold]
-    return round(size * sum(known.get(c) or _other_width(c) for c in text), 2)
+    widths = (known.get(c) or _other_width(c, bold) for c in text)
+    return round(size * sum(widths), 2)
 
 
-def _other_width(character: str) -> float:
+def _other_width(character: str, bold: bool) -> float:
     """Of a character that is not ASCII."""
     if unicodedata.combining(character):
         return 0.0
     if ord(character) >= 0x1F000:  # pictures
         return 1.4
-    return 1.0
+    if unicodedata.east_asian_width(character) in "WF":
+        return 1.0
+    base = unicodedata.normalize("NFD", character)[0]  # é is as wide as e
+    return _WIDTHS[bold].get(base) or (1.25 if bold else 1.1)
 
 
 def columns(text: str) -> int:
