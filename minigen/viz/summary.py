@@ -12,7 +12,7 @@ from minigen.autograd import wrap
 from minigen.modes import INFERENCE, enable_grad
 from minigen.nn import Module
 from minigen.tensor import Tensor
-from minigen.viz.text import byte_text, table
+from minigen.viz.text import byte_text, columns, table
 from minigen.viz.trace import nodes_behind, saved_bytes
 
 HEAD = ("Layer", "Output shape", "Parameters", "Trainable", "Calls")
@@ -75,7 +75,7 @@ class Summary:
         if not computed:
             rows = [(row[0], row[2], row[3]) for row in rows]
         lines = table(rows, right=[2, 4] if computed else [1])
-        rule = "─" * max(map(len, lines))
+        rule = "─" * max(map(columns, lines))
         return "\n".join([lines[0], rule, *lines[1:], rule, *self._totals()])
 
     __repr__ = __str__
