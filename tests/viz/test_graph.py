@@ -10,7 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from viz.graphs import GRAPHS, Page, diamond, gpt, mlp, pieces, read, second_order, strange_names
+from viz.graphs import (
+    GRAPHS,
+    Page,
+    dense,
+    diamond,
+    gpt,
+    mlp,
+    pieces,
+    read,
+    recurrence,
+    second_order,
+    strange_names,
+    vae,
+)  # fmt: skip
 
 import minigen
 from minigen import nn
@@ -113,6 +126,8 @@ def test_several_outputs_of_one_operation() -> None:
     assert {"split[0]", "split[1]", "split[2]"} <= set(titles)
     split = drawing.trace.vertices[titles.index("split")]
     assert split.shape == "3 × (2, 2)"
+    below = [e.shape for e in drawing.trace.edges if e.source == titles.index("split")]
+    assert below == ["(2, 2)"] * 3
     arguments = [e.argument for e in drawing.trace.edges if e.argument.startswith("tensors")]
     assert arguments == ["tensors[0]", "tensors[1]", "tensors[2]"]
 
@@ -197,6 +212,7 @@ def test_edges_lead_down_from_box_to_box_and_through_none(page: Page) -> None:
 def test_labels_touch_nothing(page: Page) -> None:
     assert not any(a.meets(b) for (_, a), (_, b) in combinations(page.labels, 2))
     for text, rect in page.labels:
+        assert 10 < rect.left < rect.right < page.width - 10
         assert not any(rect.meets(node.rect) for node in page.nodes), text
         assert not any(rect.holds(x, y) for edge in page.edges for x, y in edge.points), text
 
@@ -219,8 +235,20 @@ def test_the_text_on_top_is_above_the_drawing_and_on_the_page(page: Page) -> Non
 
 def test_few_edges_cross() -> None:
     """The residual network and its loss can be drawn without; the long edge included."""
-    for build, most in ((mlp, 0), (gpt, 0), (diamond, 0)):
-        assert graph(*build()).picture.layers.crossings() <= most
+    for build, most in ((mlp, 0), (gpt, 0), (recurrence, 0), (vae, 1), (dense, 219)):
+        assert graph(*build()).picture.layers.crossings() <= most, build
+
+
+def test_edges_at_one_box_do_not_cross_there(build: Callable) -> None:
+    picture = graph(*build()).picture
+    edges = list(zip(picture.graph.edges, picture.routes))
+    for (one, a), (other, b) in combinations(edges, 2):
+        if one.target == other.target:
+            (x, end, _), (y, last, _) = a.curves[-1], b.curves[-1]
+            assert (x - y) * (end - last) >= 0
+        if one.source == other.source:
+            (start, x, _), (first, y, _) = a.curves[0], b.curves[0]
+            assert (x - y) * (start - first) >= 0
 
 
 def test_a_chain_is_straight() -> None:

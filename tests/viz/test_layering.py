@@ -100,6 +100,15 @@ def test_no_two_items_come_too_close(graph: tuple[int, Pairs], data: st.DataObje
     for row in layers.rows:
         for a, b in pairwise(row):
             assert xs[b] - xs[a] >= (width[a] + width[b]) / 2 + 20 - 1e-6
+    #  a long edge is straight, whatever short ones cross it
+    inner = [pair for chain in layers.chains for pair in pairwise(chain[1:-1])]
+    place_of, rank = layers.place, layers.rank
+    for a, b in inner:
+        if not any(
+            rank[a] == rank[c] and (place_of[a] - place_of[c]) * (place_of[b] - place_of[d]) < 0
+            for c, d in inner
+        ):
+            assert xs[a] == pytest.approx(xs[b], abs=1e-6)
 
 
 def test_a_long_edge_is_straight_between_its_ends() -> None:
@@ -118,3 +127,9 @@ def test_leaves_gather_at_their_user() -> None:
     xs = place(layers, [40.0] * 4, lambda a, b: 20.0, [False, False, True, True])
     assert xs[0] == xs[1]
     assert [xs[2] - xs[1], xs[3] - xs[1]] == [60, 120]
+    #  nor does a leaf stay at the edge when its user is pushed aside by a wide box (0)
+    layers = Layers(4, [(1, 3), (2, 3)])
+    assert layers.rows == [[1, 2], [0, 3]]
+    xs = place(layers, [400.0, 40.0, 40.0, 40.0], lambda a, b: 20.0, [False, True, False, False])
+    assert xs[2] == xs[3]
+    assert xs[1] == xs[2] - 60

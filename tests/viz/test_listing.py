@@ -85,6 +85,8 @@ def test_deep_graphs_do_not_drift_to_the_right() -> None:
     for _ in range(300):
         total = total + minigen.ones(2, requires_grad=True).exp()
     assert margin(graph_text(total)) <= 6
+    losses = [minigen.ones(2, requires_grad=True).exp() for _ in range(300)]
+    assert margin(graph_text(sum(losses))) <= 6
 
 
 def test_it_is_what_a_drawing_prints() -> None:
