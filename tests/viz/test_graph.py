@@ -356,3 +356,12 @@ def test_clear_errors() -> None:
     y.backward()
     with pytest.raises(RuntimeError, match=r"exp was freed by backward.*retain_graph=True"):
         graph(y)
+
+
+def test_parameters_stand_near_their_users() -> None:
+    """On average within 150 pixels in the Transformer, whose weight at both ends lies far away."""
+    picture = graph(*gpt()).picture
+    trace, boxes = picture.graph, picture.boxes
+    away = [abs(boxes[e.source].x - boxes[e.target].x)
+            for e in trace.edges if trace.vertices[e.source].leaf]  # fmt: skip
+    assert sum(away) / len(away) < 150
