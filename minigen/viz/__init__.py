@@ -1,8 +1,10 @@
-"""Pictures: grids of images, curves, and the report that puts a run on one page.
+"""Pictures: grids of images, curves, autograd graphs, and the report that puts a run on one page.
 
-matplotlib is imported when a picture is drawn, and needs no display.
+matplotlib is imported when a grid or a curve is drawn, and needs no display; graphs need nothing.
 """
 
 from minigen.viz.curves import Curve, curves
+from minigen.viz.graph import Drawing, graph, graph_text
 from minigen.viz.grid import png, tile
 from minigen.viz.report import Picture, Row, Section, write_report
+from minigen.viz.summary import Layer, Summary, summary
