@@ -12,6 +12,7 @@ import minigen.nn.functional as F
 
 FAMILIES = [
     "activation", "adaptive_pooling", "attention", "convolution", "dropout", "embedding", "losses",
+    "multihead",
     "normalization", "padding", "pooling", "resizing", "unfolding",
 ]  # fmt: skip
 SINGLE = {"linear", "one_hot", "sigmoid", "tanh"}
