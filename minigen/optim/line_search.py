@@ -39,7 +39,7 @@ def cubic_minimum(a: Point, b: Point, bounds: tuple[float, float] | None = None)
         a, b = b, a
     low, high = bounds or (a.t, b.t)
     # divisions by zero give infinity or NaN, which the comparisons sort out
-    d1 = a.slope + b.slope - 3 * np.divide(a.loss - b.loss, a.t - b.t)
+    d1 = a.slope + b.slope - np.divide(3 * (a.loss - b.loss), a.t - b.t)
     square = d1 * d1 - a.slope * b.slope
     if not square >= 0:
         return (low + high) / 2
