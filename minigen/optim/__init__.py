@@ -1,6 +1,6 @@
 """Optimizers, schedules for their learning rates, and averages of weights."""
 
-from minigen.optim import lr_scheduler
+from minigen.optim import lr_scheduler, swa_utils
 from minigen.optim.adadelta import Adadelta
 from minigen.optim.adagrad import Adagrad
 from minigen.optim.adam import Adam, AdamW
@@ -25,4 +25,5 @@ __all__ = [
     "RAdam",
     "RMSprop",
     "lr_scheduler",
+    "swa_utils",
 ]
