@@ -44,11 +44,11 @@ def move(ours: Any, theirs: Any, rng: np.random.Generator) -> None:
     theirs(torch.from_numpy(batch))
 
 
-def equal_states(ours: Any, theirs: Any) -> None:
+def equal_states(ours: Any, theirs: Any, tolerance: float = 1e-12) -> None:
     mine, other = ours.state_dict(), theirs.state_dict()
     assert sorted(mine) == sorted(other)
     for name, value in mine.items():
-        close(value, other[name], 1e-12, name)
+        close(value, other[name], tolerance, name)
 
 
 CASES = {
@@ -76,7 +76,8 @@ def test_averages(case: str) -> None:
         move(ours, theirs, rng)
         a.update_parameters(ours)
         b.update_parameters(theirs)
-        equal_states(a, b)
+        # there torch makes 1 / (n + 1) in single precision
+        equal_states(a, b, 1e-6 if case == "plain of lists" else 1e-12)
     assert a.n_averaged.item() == 5
     x = rng.standard_normal((5, 3))
     close(a(minigen.from_numpy(x)), b(torch.from_numpy(x)), 1e-9, "output")
