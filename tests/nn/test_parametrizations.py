@@ -145,6 +145,19 @@ def test_the_power_method_begins_near_the_singular_vectors() -> None:
     np.testing.assert_allclose(np.linalg.norm(old.weight_u.numpy()), 1.0)
 
 
+@pytest.mark.parametrize("norm", ["spectral", "old spectral"])
+def test_two_calls_before_one_backward(norm: str) -> None:
+    """As a discriminator is called on real and on generated data."""
+    ours, theirs = twins("linear", NORMS[norm](nn.utils), NORMS[norm](torch.nn.utils))
+    x = np.random.default_rng(0).standard_normal((2, 4, 5))
+    a, b = (minigen.from_numpy(v) for v in x)
+    (ours(a).tanh() - ours(b)).sum().backward()
+    a, b = (torch.from_numpy(v) for v in x)
+    (theirs(a).tanh() - theirs(b)).sum().backward()
+    for p, q in zip(ours.parameters(), theirs.parameters()):
+        close(p.grad, q.grad, 1e-9, "gradient")
+
+
 def test_a_vector_is_divided_by_its_norm() -> None:
     def one(module: Any, library: Any) -> Any:
         layer = library.LayerNorm(4).double()
