@@ -29,6 +29,7 @@ LAYERS = [
     ["optim"],
     ["nn"],
     ["serialization"],
+    ["nested"],
     ["transforms"],
     ["ops"],
     ["tensor"],
@@ -37,7 +38,9 @@ LAYERS = [
     ["operation"],
     ["modes", "errors"],
     ["backend"],
-    ["devices", "dtypes", "random"],
+    ["determinism"],
+    ["cuda", "limits"],
+    ["devices", "dtypes", "random", "threads"],
     ["kernels"],
     ["version"],
 ]
