@@ -7,7 +7,10 @@
 tensor([2., 4.])
 """
 
-from minigen import autograd
+from math import e, inf, nan, pi
+
+from minigen import autograd, cuda
+from minigen.determinism import are_deterministic_algorithms_enabled, use_deterministic_algorithms
 from minigen.devices import device
 from minigen.dtypes import (
     bool_ as bool,
@@ -25,6 +28,7 @@ from minigen.dtypes import (
     set_default_dtype,
     uint8,
 )
+from minigen.limits import finfo, iinfo
 from minigen.modes import (
     enable_grad,
     inference_mode,
@@ -52,15 +56,18 @@ from minigen.ops.random import *
 from minigen.ops.ranges import *
 from minigen.ops.rearrange import *
 from minigen.ops.reduction import *
+from minigen.ops.rng_state import *
 from minigen.ops.rounding import *
 from minigen.ops.scatter import *
 from minigen.ops.shape import *
 from minigen.ops.sorting import *
 from minigen.ops.special import *
 from minigen.ops.statistics import *
+from minigen.ops.typed import *
 from minigen.printing import set_printoptions
 from minigen.random import Generator, default_generator, initial_seed, manual_seed
 from minigen.tensor import Size, Tensor
+from minigen.threads import get_num_threads, set_num_threads
 from minigen.version import __version__
 
 half, float, double = float16, float32, float64
@@ -68,4 +75,4 @@ short, int, long = int16, int32, int64
 
 from minigen import distributions, nn, optim, utils  # noqa: E402
 from minigen.ops.inplace import *  # noqa: E402  (it makes in-place methods of all of the above)
-from minigen.serialization import load_file, save_file  # noqa: E402
+from minigen.serialization import load, load_file, save, save_file  # noqa: E402

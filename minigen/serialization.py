@@ -6,6 +6,7 @@ the old file or the new one.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Mapping
@@ -17,9 +18,10 @@ import numpy as np
 from minigen import backend
 from minigen.autograd import wrap
 from minigen.dtypes import DTYPES, as_dtype
+from minigen.nested import join, split
 from minigen.tensor import Tensor
 
-__all__ = ["load_file", "load_metadata", "save_file"]
+__all__ = ["load", "load_file", "load_metadata", "save", "save_file"]
 
 PathLike = str | os.PathLike[str]
 
@@ -128,6 +130,72 @@ def _unreadable(path: PathLike, error: Exception) -> ValueError:
         f"{os.fspath(path)} is not a complete safetensors file ({error}); "
         "it may be truncated or corrupt"
     )
+
+
+_TREE = "minigen.tree"  # where the metadata holds what is no tensor
+
+
+def save(obj: Any, f: PathLike) -> None:
+    """Write a state: tensors and plain values, nested in dictionaries, lists and tuples.
+
+    That is what `state_dict()` gives, and dictionaries of several of them.  The file is in the
+    safetensors format, whatever its name: the tensors under their keys, joined by dots, all else in
+    its header.  Any program that reads safetensors finds the tensors of a model's state.
+
+    Raises TypeError for anything else, such as a module (save its state_dict) or a function, since
+    nothing is pickled; OSError if the file cannot be written.
+
+    >>> import minigen, tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> save({"model": {"w": minigen.ones(2)}, "epoch": 3}, folder.name + "/checkpoint.pt")
+    >>> load(folder.name + "/checkpoint.pt")
+    {'model': {'w': tensor([1., 1.])}, 'epoch': 3}
+    >>> folder.cleanup()
+    """
+    if hasattr(obj, "state_dict"):
+        raise TypeError(
+            f"save: a {type(obj).__name__} is not data, and nothing is pickled; save its "
+            "state_dict(), and load_state_dict() what load() gives"
+        )
+    if not isinstance(f, str | os.PathLike):
+        raise TypeError(f"save: expects the path of a file, got {type(f).__name__}")
+    tensors: dict[str, Tensor] = {}
+    if isinstance(obj, Mapping) and all(isinstance(k, str) and k[:1] != "$" for k in obj):
+        tree: Any = {key: split(value, key, tensors) for key, value in obj.items()}
+    else:
+        tree = split(obj, "value", tensors)
+    save_file(tensors, f, {_TREE: json.dumps(tree)})
+
+
+def load(f: PathLike, map_location: Any = None, *, weights_only: bool = True) -> Any:
+    """What `save` wrote; of another safetensors file, its tensors by name.
+
+    map_location: the device on which the tensors shall be, the CPU if None.
+    Raises FileNotFoundError if there is no such file; ValueError if it is no complete safetensors
+    file, such as one of `torch.save`, which is a pickle; TypeError for weights_only=False, since
+    there never is anything but weights and plain values.
+    """
+    if not weights_only:
+        raise TypeError(
+            "load: weights_only=False would run whatever code a pickle holds; minigen reads "
+            "safetensors only, which hold no code"
+        )
+    if not isinstance(f, str | os.PathLike):
+        raise TypeError(f"load: expects the path of a file, got {type(f).__name__}")
+    with open(f, "rb") as file:
+        beginning = file.read(4)
+    if beginning[:2] == b"PK" or beginning[:1] == b"\x80":
+        raise ValueError(
+            f"{os.fspath(f)} is a pickle, as torch.save writes it, which minigen does not read: it "
+            "may run any code. Write it anew where you trust it: "
+            "safetensors.torch.save_file(model.state_dict(), path)"
+        )
+    place = backend.device("cpu" if map_location is None else map_location)
+    tensors = load_file(f)
+    if place.type != "cpu":
+        tensors = {n: wrap(backend.to_device(t.array, place)) for n, t in tensors.items()}
+    tree = load_metadata(f).get(_TREE)
+    return tensors if tree is None else join(json.loads(tree), tensors)
 
 
 assert {np.dtype(name) for name in _TYPES.values()} == set(DTYPES)

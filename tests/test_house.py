@@ -30,6 +30,7 @@ LAYERS = [
     ["distributions"],
     ["nn"],
     ["serialization"],
+    ["nested"],
     ["transforms"],
     ["ops"],
     ["tensor"],
@@ -38,7 +39,9 @@ LAYERS = [
     ["operation"],
     ["modes", "errors"],
     ["backend"],
-    ["devices", "dtypes", "random"],
+    ["determinism"],
+    ["cuda", "limits"],
+    ["devices", "dtypes", "random", "threads"],
     ["kernels"],
     ["version"],
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -187,3 +188,88 @@ def test_other_errors_keep_their_own_names(tmp_path: Path) -> None:
     safetensors.torch.save_file({"w": torch.ones(2, dtype=torch.bfloat16)}, tmp_path / "bf16")
     with pytest.raises(ValueError, match="'w' has element type BF16, which is not offered"):
         load_file(tmp_path / "bf16")
+
+
+# ------------------------------------------------------------------------- nested states
+
+
+def test_a_checkpoint_of_everything(tmp_path: Path) -> None:
+    def build() -> tuple:
+        minigen.manual_seed(0)
+        model = minigen.nn.Sequential(minigen.nn.Linear(2, 3), minigen.nn.BatchNorm1d(3))
+        optimizer = minigen.optim.Adam(model.parameters(), betas=(0.8, 0.9))
+        schedule = minigen.optim.lr_scheduler.StepLR(optimizer, 1)
+        return model, optimizer, schedule
+
+    def step(model: Any, optimizer: Any, schedule: Any) -> None:
+        optimizer.zero_grad()
+        model(minigen.ones(4, 2) * minigen.arange(4.0).reshape(4, 1)).pow(2).sum().backward()
+        optimizer.step()
+        schedule.step()
+
+    whole, resumed = build(), build()
+    step(*whole)
+    state = {
+        "parts": [part.state_dict() for part in whole], "epoch": 1, "best": float("inf"),
+        "notes": ("a", None, True), "rng": minigen.get_rng_state(), 3: "a key that is no text",
+    }  # fmt: skip
+    minigen.save(state, tmp_path / "checkpoint.pt")
+    step(*whole)
+    loaded = minigen.load(str(tmp_path / "checkpoint.pt"))
+    assert loaded["notes"] == ("a", None, True)
+    assert (loaded["epoch"], loaded["best"], loaded[3]) == (1, float("inf"), state[3])
+    assert loaded["parts"][1]["param_groups"] == state["parts"][1]["param_groups"]
+    minigen.set_rng_state(loaded["rng"])
+    for part, saved in zip(resumed, loaded["parts"]):
+        part.load_state_dict(saved)
+    step(*resumed)
+    for name, value in whole[0].state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), resumed[0].state_dict()[name].numpy())
+
+
+def test_a_models_state_is_an_ordinary_file(tmp_path: Path) -> None:
+    model = minigen.nn.Linear(2, 3)
+    minigen.save(model.state_dict(), tmp_path / "model.pt")
+    assert list(minigen.load_file(tmp_path / "model.pt")) == ["bias", "weight"]
+    loaded = minigen.load(tmp_path / "model.pt")
+    assert list(loaded) == ["weight", "bias"], "the order is kept"
+    assert not loaded["weight"].requires_grad
+    minigen.save_file(loaded, tmp_path / "plain.safetensors")
+    assert sorted(minigen.load(tmp_path / "plain.safetensors", map_location="cpu")) == [
+        "bias", "weight"
+    ]  # fmt: skip
+    nested = {"a": {"b": minigen.ones(1)}, "a.b": minigen.zeros(1), "a.b_": minigen.ones(2)}
+    minigen.save(nested, tmp_path / "clash.pt")
+    again = minigen.load(tmp_path / "clash.pt")
+    assert again["a"]["b"].tolist() == [1.0]
+    assert again["a.b"].tolist() == [0.0]
+    assert again["a.b_"].tolist() == [1.0, 1.0]
+    for value in (minigen.ones(2), 3, [minigen.zeros(1), "x"], {"$tensor": minigen.ones(1)}, {}):
+        minigen.save(value, tmp_path / "value.pt")
+        assert str(minigen.load(tmp_path / "value.pt")) == str(value)
+
+
+def test_nothing_is_pickled(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    with pytest.raises(TypeError, match="save its state_dict"):
+        minigen.save(minigen.nn.Linear(1, 1), path)
+    with pytest.raises(TypeError, match="cannot hold f, a function"):
+        minigen.save({"f": test_nothing_is_pickled}, path)
+    with pytest.raises(TypeError, match="path of a file, got BytesIO"):
+        minigen.save({}, io.BytesIO())  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="path of a file, got BytesIO"):
+        minigen.load(io.BytesIO())  # type: ignore[arg-type]
+    assert not path.exists()
+    for content in ({"w": torch.ones(1)}, torch.ones(1)):
+        for legacy in (False, True):
+            torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+            with pytest.raises(ValueError, match="is a pickle"):
+                minigen.load(path)
+    minigen.save({"w": minigen.ones(1)}, path)
+    with pytest.raises(TypeError, match="weights_only=False"):
+        minigen.load(path, weights_only=False)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match="not a complete safetensors file"):
+        minigen.load(path)
+    with pytest.raises(FileNotFoundError):
+        minigen.load(tmp_path / "absent.pt")

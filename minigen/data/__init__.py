@@ -5,7 +5,16 @@ batches of either, or of any `Dataset`.
 """
 
 from minigen.data.collate import default_collate
-from minigen.data.dataset import ConcatDataset, Dataset, Subset, TensorDataset, random_split
+from minigen.data.dataset import (
+    ChainDataset,
+    ConcatDataset,
+    Dataset,
+    IterableDataset,
+    Subset,
+    TensorDataset,
+    get_worker_info,
+    random_split,
+)
 from minigen.data.download import FetchError
 from minigen.data.embedded import (
     Electrocardiogram,
@@ -21,6 +30,7 @@ from minigen.data.loader import DataLoader
 from minigen.data.ngram import NGram
 from minigen.data.remote import fetch_fashion_mnist, fetch_mnist, fetch_tinyshakespeare, read_idx
 from minigen.data.sampler import (
+    BatchSampler,
     RandomSampler,
     Sampler,
     SequentialSampler,

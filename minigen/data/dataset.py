@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any, Generic, TypeVar
 
@@ -105,6 +105,56 @@ class ConcatDataset(Dataset[Any]):
 
     def __len__(self) -> int:
         return self.cumulative_sizes[-1]
+
+
+class IterableDataset(Dataset[T_co]):
+    """A base class for data that comes as a stream: define `__iter__`; there are no indices.
+
+    A `DataLoader` takes its items in the order in which they come.  `first + second` is the
+    `ChainDataset` of both.
+
+    >>> class Countdown(IterableDataset[int]):
+    ...     def __iter__(self):
+    ...         yield from (3, 2, 1)
+    >>> list(Countdown() + Countdown())
+    [3, 2, 1, 3, 2, 1]
+    """
+
+    def __iter__(self) -> Iterator[T_co]:
+        raise NotImplementedError(f"{type(self).__name__} must define __iter__")
+
+    def __add__(self, other: Dataset[Any]) -> Any:
+        return ChainDataset([self, other])
+
+
+class ChainDataset(IterableDataset[Any]):
+    """Streams one after the other; its length is the sum of theirs, where they have one.
+
+    Raises TypeError, when it is gone through, for what is no `IterableDataset`.
+    """
+
+    def __init__(self, datasets: Iterable[Any]) -> None:
+        self.datasets = datasets
+
+    def __iter__(self) -> Iterator[Any]:
+        for dataset in self.datasets:
+            yield from _stream(dataset)
+
+    def __len__(self) -> int:
+        return sum(len(_stream(dataset)) for dataset in self.datasets)
+
+
+def _stream(dataset: Any) -> Any:
+    if not isinstance(dataset, IterableDataset):
+        raise TypeError(
+            f"ChainDataset: takes IterableDatasets, not {type(dataset).__name__}; ConcatDataset "
+            "joins datasets with indices"
+        )
+    return dataset
+
+
+def get_worker_info() -> None:
+    """None, as in PyTorch's main process: minigen's loaders have no workers."""
 
 
 class Subset(Dataset[T_co]):

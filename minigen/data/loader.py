@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from minigen.data.collate import default_collate
-from minigen.data.dataset import Subset, TensorDataset
+from minigen.data.dataset import IterableDataset, Subset, TensorDataset
 from minigen.data.sampler import (
     RandomSampler,
     SeededSampler,
@@ -20,7 +21,6 @@ from minigen.random import Generator
 # What PyTorch's DataLoader has besides, with the value that asks for nothing. Batches are made in
 # this process and with one fancy index where possible, so these would have nothing to do.
 _NOT_OFFERED: dict[str, Any] = {
-    "batch_sampler": None,
     "num_workers": 0,
     "pin_memory": False,
     "timeout": 0,
@@ -36,19 +36,21 @@ _NOT_OFFERED: dict[str, Any] = {
 class DataLoader:
     """Iterate over a dataset in batches; every `for` is one epoch.
 
-    dataset: anything with `len(dataset)` and `dataset[i]`. batch_size: items in a batch; the last
-    one is smaller if need be, or left out with `drop_last`. shuffle: a new random order for every
-    epoch. sampler: the indices of an epoch, instead of shuffle. collate_fn: makes a batch of a list
-    of items, `default_collate` if None. generator: where the random order comes from, minigen's
-    default one if None.
+    dataset: anything with `len(dataset)` and `dataset[i]`, or an `IterableDataset`, whose items are
+    taken as they come. batch_size: items in a batch; the last one is smaller if need be, or left
+    out with `drop_last`. shuffle: a new random order for every epoch. sampler: the indices of an
+    epoch, instead of shuffle. batch_sampler: the lists of indices of its batches, instead of all
+    of these. collate_fn: makes a batch of a list of items, `default_collate` if None. generator:
+    where the random order comes from, minigen's default one if None.
 
     `state_dict()` at any moment, also in the middle of an epoch, and `load_state_dict` on a loader
-    made alike continue with the very batches that would have come next.
+    made alike continue with the very batches that would have come next. (A stream is gone through
+    from its start for it, and what came before is thrown away.)
 
-    Raises ValueError for a batch size that is no positive integer, or for shuffle together with a
-    sampler; TypeError for a dataset without a length, a generator of another kind, or an argument
-    of PyTorch's that minigen does not offer (`num_workers=4`, say: batches are made in this
-    process).
+    Raises ValueError for a batch size that is no positive integer, for shuffle together with a
+    sampler, for either with a stream, and for any of these with a batch_sampler; TypeError for a
+    dataset without a length, a generator of another kind, or an argument of PyTorch's that minigen
+    does not offer (`num_workers=4`, say: batches are made in this process).
 
     >>> import minigen
     >>> dataset = TensorDataset(minigen.arange(5), minigen.arange(5) * 10)
@@ -65,6 +67,7 @@ class DataLoader:
         batch_size: int = 1,
         shuffle: bool | None = False,
         sampler: Any = None,
+        batch_sampler: Any = None,
         *,
         drop_last: bool = False,
         collate_fn: Callable[[list], Any] | None = None,
@@ -72,7 +75,20 @@ class DataLoader:
         **not_offered: Any,
     ) -> None:
         _refuse(not_offered)
-        if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+        stream = isinstance(dataset, IterableDataset)
+        if stream and (shuffle or sampler is not None or batch_sampler is not None):
+            raise ValueError(
+                "DataLoader: the items of an IterableDataset come in its own order, so shuffle, "
+                "sampler and batch_sampler must be left out"
+            )
+        if batch_sampler is not None and (batch_size != 1 or shuffle or sampler or drop_last):
+            raise ValueError(
+                "DataLoader: a batch_sampler decides everything, so batch_size, shuffle, sampler "
+                "and drop_last must be left out"
+            )
+        if stream:
+            pass
+        elif not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
             raise TypeError(
                 "DataLoader: the dataset must have a length and items, len(dataset) and dataset[i];"
                 f" {type(dataset).__name__} has not"
@@ -90,29 +106,38 @@ class DataLoader:
         self.generator = checked_generator("DataLoader", generator)
         if shuffle:
             sampler = RandomSampler(dataset, generator=generator)
-        elif sampler is None:
+        elif sampler is None and not stream:
             sampler = SequentialSampler(dataset)
         self.dataset = dataset
-        self.batch_size = batch_size
-        self.sampler = sampler
+        self.batch_size = None if batch_sampler is not None else batch_size
+        self.sampler, self.batch_sampler = sampler, batch_sampler
         self.drop_last = bool(drop_last)
         self.collate_fn = collate_fn or default_collate
         self.epoch = 0  # how many have been gone through to the end
-        self._current: _Epoch | None = None
+        self._current: _Epoch | _Stream | None = None
         self._resumed = False
 
     def __len__(self) -> int:
-        """How many batches an epoch has."""
-        return _batches(len(self.sampler), self.batch_size, self.drop_last)
+        """How many batches an epoch has.  Raises TypeError for a stream without a length."""
+        if self.batch_sampler is not None:
+            return len(self.batch_sampler)
+        items = self.dataset if self.sampler is None else self.sampler
+        return _batches(len(items), self.batch_size, self.drop_last)
 
     def __iter__(self) -> Iterator[Any]:
         """Begin an epoch; after `load_state_dict`, go on with the one that was saved."""
         if self._resumed and self._current is not None:
             self._resumed = False
             return self._current
-        seed = self.sampler.draw_seed() if isinstance(self.sampler, SeededSampler) else None
-        self._current = _Epoch(self, seed, None)
+        seeded = self.batch_sampler is None and isinstance(self.sampler, SeededSampler)
+        self._current = self._begin(self.sampler.draw_seed() if seeded else None, None, 0)
         return self._current
+
+    def _begin(self, seed: int | None, indices: list | None, position: int) -> _Epoch | _Stream:
+        """An epoch of this order, from that batch on."""
+        if self.batch_sampler is None and self.sampler is None:
+            return _Stream(self, position)
+        return _Epoch(self, seed, indices, position)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loader stands, as numbers, lists and strings only (JSON-friendly).
@@ -124,7 +149,7 @@ class DataLoader:
         With several iterators at a time, the one begun last is meant.
         """
         begun = self._current if self._current and not self._current.is_over else None
-        generator = getattr(self.sampler, "generator", None)
+        generator = self._generator()
         return {
             "epoch": self.epoch,
             "position": begun.position if begun else 0,
@@ -146,7 +171,7 @@ class DataLoader:
                     f"DataLoader.load_state_dict: {name} is {here} here and was {state[name]} when"
                     " the state was saved, so the batches would not be the same"
                 )
-        generator = getattr(self.sampler, "generator", None)
+        generator = self._generator()
         if isinstance(generator, Generator) != (state["generator"] is not None):
             raise ValueError(
                 "DataLoader.load_state_dict: a generator of its own is given to this loader or was"
@@ -160,12 +185,18 @@ class DataLoader:
         )
         self._current = None
         if self._resumed:
-            self._current = _Epoch(self, state["seed"], state["indices"], state["position"])
+            self._current = self._begin(state["seed"], state["indices"], state["position"])
+
+    def _generator(self) -> Any:
+        """Where the order comes from, if it is random."""
+        inner = getattr(self.batch_sampler, "sampler", None)
+        return getattr(self.sampler if self.batch_sampler is None else inner, "generator", None)
 
     def _shape(self) -> dict[str, Any]:
+        order = self.batch_sampler if self.batch_sampler is not None else self.sampler
         return {
-            "order": type(self.sampler).__name__,
-            "samples": len(self.sampler),
+            "order": type(self.dataset if order is None else order).__name__,
+            "samples": None if order is None else len(order),
             "batch_size": self.batch_size,
             "drop_last": self.drop_last,
         }
@@ -182,16 +213,21 @@ class _Epoch:
     """One walk over the dataset: its order, and how many batches have been handed out.
 
     The order is 0, 1, 2, ..., or follows from `seed`, or is the list `indices` of a sampler that
-    minigen knows nothing about.
+    minigen knows nothing about; for a batch sampler, a list of lists.
     """
 
     def __init__(
-        self, loader: DataLoader, seed: int | None, indices: list[int] | None, position: int = 0
+        self, loader: DataLoader, seed: int | None, indices: list | None, position: int = 0
     ) -> None:
         self.seed, self.indices, self.position = seed, indices, position
         self._loader, sampler = loader, loader.sampler
-        self._order: Sequence[int]
-        if isinstance(sampler, SeededSampler):
+        self._order: Sequence[Any]
+        if loader.batch_sampler is not None:
+            if indices is None:
+                self.indices = [[int(i) for i in batch] for batch in loader.batch_sampler]
+            assert self.indices is not None
+            self._order = self.indices
+        elif isinstance(sampler, SeededSampler):
             assert seed is not None
             self._order = sampler.order(seed).tolist()
         elif type(sampler) is SequentialSampler:
@@ -217,15 +253,53 @@ class _Epoch:
         if self.is_over:
             raise StopIteration
         size = self._loader.batch_size
-        start = self.position * size
-        batch = self._loader._batch(self._order[start : start + size])
+        if size is None:
+            indices = self._order[self.position]
+        else:
+            indices = self._order[self.position * size : (self.position + 1) * size]
+        batch = self._loader._batch(indices)
         self.position += 1  # only now: what failed is not handed out
         if self.is_over:
             self._loader.epoch += 1
         return batch
 
 
-def _batches(samples: int, batch_size: int, drop_last: bool) -> int:
+class _Stream:
+    """One walk over an `IterableDataset`; what comes before batch `position` is thrown away."""
+
+    seed = indices = None
+
+    def __init__(self, loader: DataLoader, position: int) -> None:
+        assert loader.batch_size is not None
+        self._loader, self._size, self.position = loader, loader.batch_size, position
+        self._items = iter(loader.dataset)
+        self.is_over = False
+        skipped = sum(1 for _ in islice(self._items, position * self._size))
+        if skipped < position * self._size:
+            self._end()
+
+    def __iter__(self) -> _Stream:
+        return self
+
+    def __next__(self) -> Any:
+        items = [] if self.is_over else list(islice(self._items, self._size))
+        if len(items) < self._size:
+            self._end()
+        if not items or (self.is_over and self._loader.drop_last):
+            raise StopIteration
+        batch = self._loader.collate_fn(items)
+        self.position += 1
+        return batch
+
+    def _end(self) -> None:
+        if not self.is_over:
+            self.is_over = True
+            self._loader.epoch += 1
+
+
+def _batches(samples: int, batch_size: int | None, drop_last: bool) -> int:
+    if batch_size is None:  # the samples are batches
+        return samples
     return samples // batch_size if drop_last else -(-samples // batch_size)
 
 

@@ -7,6 +7,7 @@ from the seed alone. So a few numbers say where a training run stands, however l
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Sized
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -163,6 +164,35 @@ class WeightedRandomSampler(SeededSampler):
 
     def __len__(self) -> int:
         return self.num_samples
+
+
+class BatchSampler(Sampler):
+    """The indices of `sampler`, in lists of `batch_size`; the last one may be shorter.
+
+    drop_last: leave a shorter last one out.  Raises ValueError if `batch_size` is no positive
+    integer or `drop_last` is neither True nor False.
+
+    >>> list(BatchSampler(SequentialSampler(range(5)), batch_size=2, drop_last=False))
+    [[0, 1], [2, 3], [4]]
+    """
+
+    def __init__(self, sampler: Any, batch_size: int, drop_last: bool) -> None:
+        if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size <= 0:
+            raise ValueError(
+                f"BatchSampler: batch_size must be a positive integer, not {batch_size!r}"
+            )
+        self.sampler, self.batch_size = sampler, batch_size
+        self.drop_last = _flag(self, "drop_last", drop_last)
+
+    def __iter__(self) -> Iterator[list[int]]:  # type: ignore[override]
+        indices = iter(self.sampler)
+        while batch := list(islice(indices, self.batch_size)):
+            if len(batch) == self.batch_size or not self.drop_last:
+                yield batch
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self.sampler), self.batch_size)
+        return whole + (rest > 0 and not self.drop_last)
 
 
 def checked_generator(where: str, generator: Generator | None) -> Generator | None:

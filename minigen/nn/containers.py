@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from minigen.nn.module import Module, indent
 from minigen.nn.parameter import Parameter
 from minigen.tensor import Tensor
 
-__all__ = ["ModuleDict", "ModuleList", "ParameterList", "Sequential"]
+__all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
 
 
 class _Row(Module):
@@ -273,6 +274,139 @@ class ParameterList(Module):
 
     def extra_repr(self) -> str:
         return "\n".join(f"  ({number}): {p._description()}" for number, p in enumerate(self))
+
+
+class ParameterDict(Module):
+    """Parameters by name; tensors in it become parameters, other values stay what they are.
+
+    A plain dictionary is taken in the order of its sorted keys, as in PyTorch; pairs, and another
+    ParameterDict, in theirs.
+
+    >>> import minigen
+    >>> scales = ParameterDict({"b": minigen.zeros(2), "a": minigen.ones(1)})
+    >>> [name for name, _ in scales.named_parameters()]
+    ['a', 'b']
+    """
+
+    def __init__(self, parameters: Any = None) -> None:
+        super().__init__()
+        self._keys: dict[str, None] = {}
+        if parameters is not None:
+            self.update(parameters)
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self._keys:
+            raise KeyError(key)
+        return getattr(self, key)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if not isinstance(key, str):
+            raise TypeError(f"the keys of a ParameterDict are strings, got {key!r}")
+        if key not in self._keys and hasattr(self, key):
+            raise KeyError(f"attribute {key!r} of ParameterDict already exists; choose another key")
+        setattr(self, key, _parameter(value))
+        self._keys[key] = None
+
+    def __delitem__(self, key: str) -> None:
+        del self._keys[key]
+        delattr(self, key)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._keys)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys
+
+    def keys(self) -> Any:
+        return self._keys.keys()
+
+    def values(self) -> Any:
+        return (self[key] for key in self._keys)
+
+    def items(self) -> Any:
+        return ((key, self[key]) for key in self._keys)
+
+    def copy(self) -> ParameterDict:
+        """Another dictionary of the same parameters."""
+        return ParameterDict(self.items())
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self[key] if key in self._keys else default
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """The value of `key`, which is `default` from now on if there was none."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def pop(self, key: str) -> Any:
+        """Take a value out, and return it."""
+        value = self[key]
+        del self[key]
+        return value
+
+    def popitem(self) -> tuple[str, Any]:
+        """Take the last pair out, and return it.  Raises KeyError if there is none."""
+        if not self._keys:
+            raise KeyError("popitem(): the ParameterDict is empty")
+        key = next(reversed(self._keys))
+        return key, self.pop(key)
+
+    def clear(self) -> None:
+        for key in list(self._keys):
+            del self[key]
+
+    def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
+        """A new dictionary of these keys, all with the same value."""
+        return ParameterDict((key, default) for key in keys)
+
+    def update(self, parameters: Any) -> None:
+        """Add the entries of a dictionary, or (key, value) pairs."""
+        if not isinstance(parameters, Iterable):
+            raise TypeError(
+                "ParameterDict.update takes a dictionary or (key, value) pairs, not "
+                f"{type(parameters).__name__}"
+            )
+        if isinstance(parameters, ParameterDict | OrderedDict):
+            pairs = list(parameters.items())
+        else:
+            pairs = sorted(parameters.items()) if isinstance(parameters, Mapping) else parameters  # type: ignore[assignment]
+        for pair in pairs:
+            if len(pair) != 2:
+                raise ValueError(f"ParameterDict.update: expected (key, value), got {pair!r}")
+            self[pair[0]] = pair[1]
+
+    def __or__(self, other: Any) -> ParameterDict:
+        result = self.copy()
+        result.update(other)
+        return result
+
+    def __ror__(self, other: Any) -> Any:
+        """A dictionary of the kind of `other`."""
+        result = other.copy()
+        result.update(self)
+        return result
+
+    def __ior__(self, other: Any) -> ParameterDict:
+        self.update(other)
+        return self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("a ParameterDict computes nothing and cannot be called")
+
+    def extra_repr(self) -> str:
+        return "\n".join(
+            f"  ({key}): {value._description()}"
+            if isinstance(value, Parameter)
+            else f"  ({key}): Object of type: {type(value).__name__}"
+            for key, value in self.items()
+        )
 
 
 def _parameter(value: Any) -> Any:

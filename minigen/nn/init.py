@@ -23,12 +23,14 @@ from minigen.tensor import Tensor
 __all__ = [
     "calculate_gain",
     "constant_",
+    "dirac_",
     "eye_",
     "kaiming_normal_",
     "kaiming_uniform_",
     "normal_",
     "ones_",
     "orthogonal_",
+    "sparse_",
     "trunc_normal_",
     "uniform_",
     "xavier_normal_",
@@ -142,6 +144,58 @@ def eye_(tensor: Tensor) -> Tensor:
     if tensor.ndim != 2:
         raise ShapeError(f"eye_: only matrices have a diagonal, got shape {tuple(tensor.shape)}")
     return _write(tensor, np.eye(*tensor.shape))
+
+
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """A convolution that hands as many channels on as it can, in each of its `groups`.
+
+    tensor: (out, in / groups, *receptive field) of 3 to 5 dimensions.  Raises ValueError for others
+    and if `groups` does not divide the number of output channels.
+
+    >>> import minigen
+    >>> dirac_(minigen.empty(2, 2, 3))
+    tensor([[[0., 1., 0.],
+             [0., 0., 0.]],
+    <BLANKLINE>
+            [[0., 0., 0.],
+             [0., 1., 0.]]])
+    """
+    if tensor.ndim not in (3, 4, 5):
+        raise ShapeError(
+            f"dirac_: needs a convolution's weight of 3 to 5 dimensions, got {tuple(tensor.shape)}"
+        )
+    out, inputs, *field = tensor.shape
+    if out % groups:
+        raise ShapeError(f"dirac_: {groups} groups do not divide {out} output channels")
+    values = np.zeros(tensor.shape)
+    middle = tuple(size // 2 for size in field)
+    for channel in range(min(out // groups, inputs)):
+        for group in range(groups):
+            values[(group * (out // groups) + channel, channel, *middle)] = 1
+    return _write(tensor, values)
+
+
+def sparse_(
+    tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None
+) -> Tensor:
+    """N(0, std²), with a fraction `sparsity` of each column, rounded up, set to 0.
+
+    Source: Martens 2010, "Deep learning via Hessian-free optimization", section 5.
+    Raises ValueError unless 2-D.
+
+    >>> import minigen
+    >>> (sparse_(minigen.empty(10, 3), sparsity=0.75) == 0).sum(0)
+    tensor([8, 8, 8])
+    """
+    if tensor.ndim != 2:
+        raise ShapeError(f"sparse_: only matrices have columns, got shape {tuple(tensor.shape)}")
+    rng = backend.stream(generator)
+    values = rng.standard_normal(tensor.shape, dtype=_drawn(tensor))
+    values *= std
+    zeros = math.ceil(sparsity * tensor.shape[0])
+    for column in range(tensor.shape[1]):
+        values[rng.permutation(tensor.shape[0])[:zeros], column] = 0
+    return _write(tensor, values)
 
 
 # --------------------------------------------------------------------- scaled by the fan

@@ -16,6 +16,7 @@ from minigen import backend
 from minigen.autograd import wrap
 from minigen.dtypes import as_dtype, float16, float32, float64
 from minigen.hooks import RemovableHandle
+from minigen.nn.backward_hooks import BackwardHooks
 from minigen.nn.loading import IncompatibleKeys, load
 from minigen.nn.parameter import Parameter, clear_gradient
 from minigen.nn.registry import Registry
@@ -58,7 +59,12 @@ class Module(Registry):
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._forward_hooks or self._forward_pre_hooks:
+        if (
+            self._forward_hooks
+            or self._forward_pre_hooks
+            or self._backward_hooks
+            or self._backward_pre_hooks
+        ):
             return self._call_with_hooks(args, kwargs)
         return self.forward(*args, **kwargs)
 
@@ -75,12 +81,16 @@ class Module(Registry):
                 raise RuntimeError(
                     f"a forward pre-hook with kwargs returns None or (args, kwargs), got {changed}"
                 )
+        backward = None
+        if self._backward_hooks or self._backward_pre_hooks:
+            backward = BackwardHooks(self)
+            args = backward.enter(args)
         output = self.forward(*args, **kwargs)
         for hook, with_kwargs in tuple(self._forward_hooks.values()):
             given = (self, args, kwargs, output) if with_kwargs else (self, args, output)
             changed = hook(*given)
             output = output if changed is None else changed
-        return output
+        return output if backward is None else backward.leave(output)
 
     def register_forward_pre_hook(
         self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
@@ -93,6 +103,31 @@ class Module(Registry):
     ) -> RemovableHandle:
         """Call `hook(module, args, output)` after `forward`; its result replaces the output."""
         return _register(self._forward_hooks, hook, prepend, with_kwargs)
+
+    def register_full_backward_pre_hook(
+        self, hook: Callable, prepend: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(module, grad_output)` when the gradients of the outputs are known.
+
+        It is given a tuple, and may return the gradients to go on with.
+        """
+        return _register(self._backward_pre_hooks, hook, prepend, False)
+
+    def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+        """Call `hook(module, grad_input, grad_output)` when the gradients of the inputs are known.
+
+        Both are tuples.  grad_input has None for what is no tensor and zeros where no gradient
+        arrived; keyword arguments are not among the inputs.  grad_output has None for what is no
+        tensor or has no gradient.  The hook may return the gradients of the inputs to go on with.
+
+        >>> import minigen
+        >>> layer = minigen.nn.Tanh()
+        >>> handle = layer.register_full_backward_hook(lambda module, grad_input, grad_output:
+        ...     print(grad_input, grad_output))
+        >>> layer(minigen.zeros(1, requires_grad=True)).backward(minigen.tensor([3.0]))
+        (tensor([3.]),) (tensor([3.]),)
+        """
+        return _register(self._backward_hooks, hook, prepend, False)
 
     # -------------------------------------------------------------------------- walking
 
@@ -253,6 +288,19 @@ class Module(Registry):
             return array if place is None else backend.to_device(array, place)
 
         return self._convert(change)
+
+    def type(self, dst_type: Any) -> Any:
+        """Cast all parameters and, unlike `to`, all buffers; in place; returns the module itself.
+
+        Raises RuntimeError for a dtype that cannot have gradients while a parameter asks for one.
+        """
+        wanted = as_dtype(dst_type)
+        if not wanted.is_floating_point and any(p.requires_grad for p in self.parameters()):
+            raise RuntimeError(
+                f"Module.type: parameters of {wanted} cannot require grad; requires_grad_(False) "
+                "first"
+            )
+        return self._convert(lambda array: array.astype(wanted.numpy, copy=False))
 
     def float(self) -> Any:
         return self.to(float32)

@@ -28,6 +28,8 @@ class Registry:
             _non_persistent_buffers_set=set(),
             _forward_hooks={},
             _forward_pre_hooks={},
+            _backward_hooks={},
+            _backward_pre_hooks={},
         )
 
     def __getattr__(self, name: str) -> Any:

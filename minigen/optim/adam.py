@@ -8,8 +8,16 @@ from typing import Any
 import numpy as np
 
 from minigen import backend
-from minigen.autograd import wrap
-from minigen.optim.optimizer import Optimizer, at_least, blocks, contiguous
+from minigen.optim.optimizer import (
+    Optimizer,
+    advance,
+    at_least,
+    average,
+    average_square,
+    blocks,
+    check_betas,
+    contiguous,
+)
 from minigen.tensor import Tensor
 
 __all__ = ["Adam", "AdamW"]
@@ -65,20 +73,13 @@ class Adam(Optimizer):
         super().check(group)
         at_least(0.0, "eps", group["eps"])
         at_least(0.0, "weight_decay", group["weight_decay"])
-        for index, beta in enumerate(group["betas"]):
-            if not 0 <= beta < 1:
-                raise ValueError(f"invalid beta at index {index}: {beta}; it must be in [0, 1)")
+        check_betas(group["betas"])
 
     def update(self, p: Tensor, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        names = _AMSGRAD if group["amsgrad"] else _ADAM
-        if len(state) <= len(names):
-            state.setdefault("step", 0)
-            for name in names:
-                state.setdefault(name, wrap(np.zeros_like(p.array, order="C")))
-        state["step"] += 1
         if group["maximize"]:
             grad = -grad
-        arrays = [p.array, grad, *[state[name].array for name in names]]
+        averages = advance(state, p, *(_AMSGRAD if group["amsgrad"] else _ADAM))
+        arrays = [p.array, grad, *averages]
         options = (
             group["lr"], *group["betas"], group["eps"], group["weight_decay"],
             group["decoupled_weight_decay"], state["step"],
@@ -148,13 +149,8 @@ def _adam(
             x *= 1 - lr * weight_decay
         elif weight_decay:
             g = np.add(np.multiply(x, weight_decay, out=b), g, out=b)
-        np.subtract(g, m, out=a)
-        a *= 1 - beta1
-        m += a
-        np.multiply(g, g, out=a)
-        a *= 1 - beta2
-        v *= beta2
-        v += a
+        average(m, g, beta1, a)
+        average_square(v, g, beta2, a)
         if largest:
             v = np.maximum(largest[0], v, out=largest[0])
         np.sqrt(v, out=a)

@@ -101,12 +101,9 @@ class Optimizer:
         with no_grad(), backend.quiet():
             for group in self.param_groups:
                 for p in group["params"]:
-                    gradient = p.grad
-                    if gradient is None:
+                    g = gradient_of(p)
+                    if g is None:
                         continue
-                    g, x = gradient.array, p.array
-                    if g.shape != x.shape or g.dtype != x.dtype or type(g) is not type(x):
-                        raise _misfit(p, gradient)
                     self.update(p, g, self.state[p], group)
                     if p._version is not None:
                         where = where or errors.caller()
@@ -162,11 +159,28 @@ class Optimizer:
             for p, number in zip(group["params"], other["params"]):
                 if number in state_dict["state"]:
                     entries = state_dict["state"][number].items()
-                    state[p] = {name: _copied(name, value, p) for name, value in entries}
+                    state[p] = {name: self.restored(name, value, p) for name, value in entries}
         self.state = state
         for group, other in zip(groups, saved):
             options = {name: value for name, value in other.items() if name != "params"}
             group.update(copy.deepcopy(options))
+
+    def restored(self, name: str, value: Any, p: Tensor) -> Any:
+        """A copy of one entry of a state, of the dtype and on the device of its parameter.
+
+        Subclasses that keep something else than one tensor for each parameter override it.
+        """
+        if name == "step":  # a tensor in PyTorch
+            return int(value)
+        if not isinstance(value, Tensor):
+            return copy.deepcopy(value)
+        array = value.array
+        if array.shape != p.array.shape:
+            raise ValueError(
+                f"{name} of a parameter of shape {tuple(p.shape)} has shape {tuple(array.shape)} "
+                "in the state; was it made for another model?"
+            )
+        return copied_like(p, array)
 
     def __repr__(self) -> str:
         lines = []
@@ -176,26 +190,23 @@ class Optimizer:
         return f"{type(self).__name__} (\n" + "\n".join(lines) + "\n)"
 
 
-def _copied(name: str, value: Any, p: Tensor) -> Any:
-    """A copy of one entry of the state, of the dtype and on the device of its parameter."""
-    if name == "step":  # a tensor in PyTorch
-        return int(value)
-    if not isinstance(value, Tensor):
-        return copy.deepcopy(value)
-    array = value.array
-    if array.shape != p.array.shape:
-        raise ValueError(
-            f"{name} of a parameter of shape {tuple(p.shape)} has shape {tuple(array.shape)} "
-            "in the state; was it made for another model?"
+def copied_like(p: Tensor, array: Any) -> Tensor:
+    """A copy of the array on the device and, if it is floating-point, in the dtype of `p`."""
+    there = backend.to_device(array, p.device)
+    return wrap(there.astype(p.array.dtype if array.dtype.kind == "f" else array.dtype))
+
+
+def gradient_of(p: Tensor) -> Any:
+    """The array of the gradient of p, or None; ShapeError if it is not like the parameter."""
+    if p.grad is None:
+        return None
+    g, x = p.grad.array, p.array
+    if g.shape != x.shape or g.dtype != x.dtype or type(g) is not type(x):
+        raise ShapeError(
+            f"optimizer: a parameter is {errors.describe(p)} on {p.device}, but its .grad is "
+            f"{errors.describe(p.grad)} on {p.grad.device}; assign one like the parameter"
         )
-    return wrap(backend.to_device(array, p.device).astype(p.array.dtype))
-
-
-def _misfit(p: Tensor, gradient: Tensor) -> Exception:
-    return ShapeError(
-        f"optimizer: a parameter is {errors.describe(p)} on {p.device}, but its .grad is "
-        f"{errors.describe(gradient)} on {gradient.device}; assign one like the parameter"
-    )
+    return g
 
 
 def at_least(bound: float, what: str, value: Any) -> None:
@@ -204,6 +215,52 @@ def at_least(bound: float, what: str, value: Any) -> None:
         raise TypeError(f"the {what} must be a Python number, not a tensor; use .item()")
     if not bound <= value:
         raise ValueError(f"invalid {what}: {value}; it must be at least {bound:g}")
+
+
+def check_betas(betas: Any) -> None:
+    """Raise ValueError unless all decay rates of running averages are in [0, 1)."""
+    for index, beta in enumerate(betas):
+        if not 0 <= beta < 1:
+            raise ValueError(f"invalid beta at index {index}: {beta}; it must be in [0, 1)")
+
+
+def advance(state: dict[str, Any], p: Tensor, *names: str) -> list[Any]:
+    """Count a step in `state["step"]`; the arrays by these names, shaped as `p`, zero at first."""
+    state["step"] = state.get("step", 0) + 1
+    for name in names:
+        if name not in state:
+            state[name] = wrap(np.zeros_like(p.array, order="C"))
+    return [state[name].array for name in names]
+
+
+def followed(x: Any, g: Any, group: dict[str, Any], out: Any, scratch: Any) -> Any:
+    """What a step follows: ±g + λ x, written to `out`, or `g` itself where nothing is added.
+
+    With decoupled weight decay x itself shrinks, in place, by the factor 1 - γ λ.
+    """
+    decay = group["weight_decay"]
+    if group["maximize"]:
+        g = np.negative(g, out=out)
+    if decay and group.get("decoupled_weight_decay"):
+        x *= 1 - group["lr"] * decay
+    elif decay:
+        g = np.add(g, np.multiply(x, decay, out=scratch), out=out)
+    return g
+
+
+def average(kept: Any, value: Any, beta: float, scratch: Any) -> None:
+    """kept <- β kept + (1 - β) value, in place."""
+    np.subtract(value, kept, out=scratch)
+    scratch *= 1 - beta
+    kept += scratch
+
+
+def average_square(kept: Any, value: Any, beta: float, scratch: Any) -> None:
+    """kept <- β kept + (1 - β) value², in place."""
+    np.multiply(value, value, out=scratch)
+    scratch *= 1 - beta
+    kept *= beta
+    kept += scratch
 
 
 BLOCK = 16384  # elements that are worked on at a time, so that they stay in the cache

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigen.autograd import wrap
-from minigen.optim.optimizer import Optimizer, at_least, blocks
+from minigen.optim.optimizer import Optimizer, at_least, blocks, followed
 from minigen.tensor import Tensor
 
 __all__ = ["SGD"]
@@ -62,7 +62,7 @@ class SGD(Optimizer):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
 
     def update(self, p: Tensor, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        momentum, decay, first = group["momentum"], group["weight_decay"], False
+        momentum, first = group["momentum"], False
         arrays = [p.array, grad]
         if momentum:
             first = "momentum_buffer" not in state
@@ -70,10 +70,7 @@ class SGD(Optimizer):
                 state["momentum_buffer"] = wrap(np.empty_like(p.array))
             arrays.append(state["momentum_buffer"].array)
         for x, g, *buffer, a, product in blocks(2, *arrays):
-            if group["maximize"]:
-                g = np.negative(g, out=a)
-            if decay:
-                g = np.add(g, np.multiply(x, decay, out=product), out=a)
+            g = followed(x, g, group, a, product)
             if momentum:
                 b = buffer[0]
                 if first:

@@ -20,10 +20,10 @@ import numpy as np
 
 from minigen import Generator, backend, default_generator, manual_seed
 from minigen.data import DataLoader
+from minigen.nested import join, split
 from minigen.training.job import Job, Settings
 from minigen.training.progress import Progress, Silent
 from minigen.training.run import Checkpoint, Run, RunError, write_file
-from minigen.training.state import join, split
 
 SAMPLE_SEED = 12345  # samples of all steps come from the same noise, so that they can be compared
 BUILD = Callable[[Settings], Job]

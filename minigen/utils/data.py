@@ -1,9 +1,19 @@
 """The names of `torch.utils.data`; they live in `minigen.data`."""
 
 from minigen.data.collate import default_collate
-from minigen.data.dataset import ConcatDataset, Dataset, Subset, TensorDataset, random_split
+from minigen.data.dataset import (
+    ChainDataset,
+    ConcatDataset,
+    Dataset,
+    IterableDataset,
+    Subset,
+    TensorDataset,
+    get_worker_info,
+    random_split,
+)
 from minigen.data.loader import DataLoader
 from minigen.data.sampler import (
+    BatchSampler,
     RandomSampler,
     Sampler,
     SequentialSampler,
@@ -12,9 +22,12 @@ from minigen.data.sampler import (
 )
 
 __all__ = [
+    "BatchSampler",
+    "ChainDataset",
     "ConcatDataset",
     "DataLoader",
     "Dataset",
+    "IterableDataset",
     "RandomSampler",
     "Sampler",
     "SequentialSampler",
@@ -23,5 +36,6 @@ __all__ = [
     "TensorDataset",
     "WeightedRandomSampler",
     "default_collate",
+    "get_worker_info",
     "random_split",
 ]

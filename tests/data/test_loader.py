@@ -340,7 +340,7 @@ def test_more_that_is_refused():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("num_workers", 4), ("pin_memory", True), ("batch_sampler", [[0]]), ("timeout", 1.0)],
+    [("num_workers", 4), ("pin_memory", True), ("timeout", 1.0)],
 )
 def test_what_is_not_offered_is_an_error_that_says_so(name, value):
     with pytest.raises(TypeError, match=f"{name}=.* is not offered"):

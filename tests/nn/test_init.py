@@ -207,3 +207,39 @@ def test_running_statistics_can_be_reset() -> None:
 def test_layers_without_features_can_be_made() -> None:
     assert nn.Linear(0, 3)(minigen.zeros(2, 0)).shape == (2, 3)
     assert nn.Linear(3, 0)(minigen.zeros(2, 3)).shape == (2, 0)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3])
+@pytest.mark.parametrize("shape", [(6, 2, 3), (6, 4, 3, 4), (6, 1, 1, 2, 3), (6, 9, 5)])
+def test_dirac_is_that_of_torch(shape: tuple, groups: int) -> None:
+    ours = init.dirac_(minigen.ones(*shape, dtype=minigen.float64), groups)
+    theirs = torch.nn.init.dirac_(torch.ones(*shape, dtype=torch.float64), groups)
+    np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+def test_dirac_hands_channels_on() -> None:
+    layer = minigen.nn.Conv2d(2, 3, 3, padding=1, bias=False)
+    init.dirac_(layer.weight)
+    x = minigen.randn(1, 2, 4, 4)
+    y = layer(x).detach().numpy()
+    np.testing.assert_allclose(y[:, :2], x.numpy(), rtol=1e-6)
+    assert (y[:, 2] == 0).all()
+    with pytest.raises(ValueError, match="3 to 5 dimensions"):
+        init.dirac_(minigen.ones(2, 2))
+    with pytest.raises(ValueError, match="2 groups do not divide 3"):
+        init.dirac_(minigen.ones(3, 2, 1), 2)
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.11, 0.5, 1.0])
+def test_sparse(sparsity: float) -> None:
+    w = init.sparse_(minigen.ones(200, 50), sparsity, std=0.5).numpy()
+    assert ((w == 0).sum(0) == math.ceil(sparsity * 200)).all()
+    kept = w[w != 0]
+    if kept.size:
+        assert abs(kept.std() - 0.5) < 0.03
+        assert len({tuple(np.flatnonzero(w[:, i])) for i in range(50)}) == (50 if sparsity else 1)
+    again = [init.sparse_(minigen.empty(9, 3), 0.5, generator=g).tolist() for g in (
+        minigen.Generator().manual_seed(1), minigen.Generator().manual_seed(1))]  # fmt: skip
+    assert again[0] == again[1]
+    with pytest.raises(ValueError, match="only matrices"):
+        init.sparse_(minigen.ones(2, 2, 2), 0.5)

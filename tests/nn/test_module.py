@@ -399,3 +399,14 @@ def test_a_parameter_is_a_leaf_that_requires_grad() -> None:
     with pytest.raises(TypeError, match=r"minigen.tensor\(data\)"):
         nn.Parameter([1.0])
     assert nn.Parameter().numel() == 0
+
+
+def test_type_casts_buffers_as_well() -> None:
+    for module, library in ((minigen, nn), (torch, torch.nn)):
+        layer = library.BatchNorm1d(2).type(module.float64)
+        assert layer.weight.dtype == layer.running_mean.dtype == module.float64
+        assert layer.num_batches_tracked.dtype == module.float64
+        assert layer.weight.requires_grad
+        with pytest.raises(RuntimeError, match="require"):
+            layer.type(module.int64)
+    assert nn.Linear(1, 1).requires_grad_(False).type(minigen.int32).weight.dtype == minigen.int32

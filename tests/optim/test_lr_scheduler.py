@@ -24,17 +24,20 @@ def optimizer_of(library: Any) -> Any:
         tensors = [minigen.zeros(1, requires_grad=True) for _ in range(2)]
     else:
         tensors = [torch.zeros(1, requires_grad=True) for _ in range(2)]
-    return library.SGD([{"params": tensors[:1]}, {"params": tensors[1:], "lr": 0.3}], lr=2.0)
+    return library.SGD(
+        [{"params": tensors[:1]}, {"params": tensors[1:], "lr": 0.3}], lr=2.0, momentum=0.9
+    )
 
 
 def rates(build: Callable, library: Any, steps: int = STEPS) -> np.ndarray:
-    """What the groups' rates are in each step."""
+    """What the groups' rates, and after them their momenta, are in each step."""
     optimizer = optimizer_of(library)
     schedulers = build(library.lr_scheduler, optimizer)
     schedulers = schedulers if isinstance(schedulers, list) else [schedulers]
     found = []
     for _ in range(steps):
-        found.append([group["lr"] for group in optimizer.param_groups])
+        momenta = [group["momentum"] for group in optimizer.param_groups]
+        found.append([group["lr"] for group in optimizer.param_groups] + momenta)
         optimizer.step()
         for scheduler in schedulers:
             scheduler.step()
@@ -72,6 +75,42 @@ CASES: dict[str, Callable] = {
          s.LinearLR(o, 0.5, total_iters=4)],
         [8],
     ),
+    "multiplicative": lambda s, o: s.MultiplicativeLR(o, lambda t: 0.9 if t % 2 else 1.05),
+    "multiplicatives": lambda s, o: s.MultiplicativeLR(o, [lambda t: 0.9, lambda t: 1 / t]),
+    "polynomial": lambda s, o: s.PolynomialLR(o, total_iters=9, power=1.7),
+    "polynomial of one": lambda s, o: s.PolynomialLR(o, 1),
+    "warm restarts": lambda s, o: s.CosineAnnealingWarmRestarts(o, 4, eta_min=0.02),
+    "warm restarts, longer": lambda s, o: s.CosineAnnealingWarmRestarts(o, 3, T_mult=2),
+    "cyclic": lambda s, o: s.CyclicLR(o, 0.1, 0.9, 3, 5),
+    "cyclic, halved": lambda s, o: s.CyclicLR(o, [0.1, 0.2], [0.9, 1.0], 4, mode="triangular2"),
+    "cyclic, decaying": lambda s, o: s.CyclicLR(o, 0.1, 0.9, 4, mode="exp_range", gamma=0.9),
+    "cyclic, own": lambda s, o: s.CyclicLR(
+        o, 0.1, 0.9, 4, scale_fn=lambda x: 1 / x if x else 1.0, scale_mode="iterations"
+    ),
+    "cyclic, own of the cycle": lambda s, o: s.CyclicLR(
+        o, 0.1, 0.9, 3, scale_fn=lambda c: 1 / c, cycle_momentum=False
+    ),
+    "one cycle": lambda s, o: s.OneCycleLR(o, 0.5, total_steps=STEPS),
+    "one cycle, linear": lambda s, o: s.OneCycleLR(
+        o, [0.5, 0.7], epochs=5, steps_per_epoch=6, anneal_strategy="linear", pct_start=0.6,
+        base_momentum=[0.1, 0.2], max_momentum=0.7, div_factor=3.0, final_div_factor=10.0,
+    ),
+    "one cycle of three": lambda s, o: s.OneCycleLR(o, 0.5, STEPS, three_phase=True),
+    "one cycle, momentum kept": lambda s, o: s.OneCycleLR(o, 0.5, STEPS, cycle_momentum=False),
+    "all at once": lambda s, o: s.ChainedScheduler(
+        [s.ConstantLR(o, 0.1, 3), s.ExponentialLR(o, 0.9), s.PolynomialLR(o, 12)]
+    ),
+    "all at once, then another": lambda s, o: s.SequentialLR(
+        o, [s.ChainedScheduler([s.ConstantLR(o, 0.1, 3), s.StepLR(o, 2, 0.9)]),
+            s.CosineAnnealingWarmRestarts(o, 3)], [6]
+    ),
+    "sequence with restarts": lambda s, o: s.SequentialLR(
+        o, [s.PolynomialLR(o, 7), s.CosineAnnealingWarmRestarts(o, 3, 2), s.PolynomialLR(o, 9)],
+        [5, 12],
+    ),
+    "sequence that goes on": lambda s, o: s.SequentialLR(
+        o, [s.ExponentialLR(o, 0.8), s.MultiplicativeLR(o, lambda t: 0.7)], [5]
+    ),
 }  # fmt: skip
 
 
@@ -99,23 +138,43 @@ def test_going_on_from_a_state_is_going_on(case: str) -> None:
     again.load_state_dict(state)
     found = []
     for _ in range(6):
-        found.append([group["lr"] for group in resumed.param_groups])
+        momenta = [group["momentum"] for group in resumed.param_groups]
+        found.append([group["lr"] for group in resumed.param_groups] + momenta)
         resumed.step()
         again.step()
     np.testing.assert_array_equal(np.array(found), whole[6:])
 
 
-@pytest.mark.parametrize("case", ["exponential", "cosine", "linear", "lambda", "multistep"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "exponential",
+        "cosine",
+        "linear",
+        "lambda",
+        "multistep",
+        "polynomial",
+        "multiplicative",
+        "restarts",
+        "cyclic",
+        "one cycle",
+    ],
+)
 def test_starting_in_the_middle(case: str) -> None:
     """With last_epoch, as torch resumes when the optimizer's state is loaded first."""
 
     def build(s: Any, o: Any) -> Any:
         for group in o.param_groups:
             group["initial_lr"] = group["lr"] * 3
-        kind = type(CASES[case](s, optimizer_of(optim if s is lr_scheduler else torch.optim)))
+            group["max_lr"], group["min_lr"] = 0.7, 0.1
+            group["base_momentum"], group["max_momentum"] = 0.4, 0.6
+        name = "warm restarts" if case == "restarts" else case
+        kind = type(CASES[name](s, optimizer_of(optim if s is lr_scheduler else torch.optim)))
         options = {
             "exponential": (0.8,), "cosine": (8, 0.05), "linear": (0.1, 0.8, 7),
             "lambda": (lambda t: 0.9**t,), "multistep": ([9, 3, 3, 15], 0.5),
+            "polynomial": (12, 2.0), "multiplicative": (lambda t: 0.9,), "restarts": (6,),
+            "cyclic": (0.1, 0.9, 3, 5), "one cycle": (0.5, 40),
         }  # fmt: skip
         return kind(o, *options[case], last_epoch=4)
 
@@ -177,3 +236,134 @@ def test_bad_arguments() -> None:
         lr_scheduler.SequentialLR(optimizer_of(optim), [one], [])
     with pytest.raises(NotImplementedError):
         lr_scheduler.LRScheduler(optimizer)
+
+
+METRICS = [5.0, 4.0, 3.9995, 3.9999, 4.1, 4.0, 3.0, 3.2, float("nan"), 3.0, 3.1, 3.2, 2.99, 3, 3, 3]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"patience": 1}, {"patience": 0, "factor": 0.3, "cooldown": 2},
+        {"mode": "max", "patience": 1}, {"patience": 2, "threshold": 0.1},
+        {"patience": 1, "threshold_mode": "abs", "threshold": 0.2},
+        {"mode": "max", "threshold_mode": "abs", "threshold": 0.05, "patience": 1},
+        {"patience": 0, "min_lr": [0.5, 0.25]}, {"patience": 0, "min_lr": 0.1, "eps": 0.5},
+    ],
+)  # fmt: skip
+def test_plateaus(options: dict) -> None:
+    def run(library: Any, resume_at: int) -> list:
+        optimizer, found = optimizer_of(library), []
+        scheduler = library.lr_scheduler.ReduceLROnPlateau(optimizer, **options)
+        for number, metric in enumerate(METRICS):
+            if number == resume_at:
+                state = json.loads(json.dumps(scheduler.state_dict()))
+                scheduler = library.lr_scheduler.ReduceLROnPlateau(optimizer)
+                scheduler.load_state_dict(state)
+            optimizer.step()
+            scheduler.step(minigen.tensor(metric) if library is optim else metric)
+            found.append([*scheduler.get_last_lr(), scheduler.num_bad_epochs, scheduler.best])
+        return found
+
+    expected = run(torch.optim, -1)
+    np.testing.assert_allclose(run(optim, -1), expected, rtol=1e-6)
+    np.testing.assert_allclose(run(optim, 7), expected, rtol=1e-6)
+    assert len({row[0] for row in expected}) > 1, "the case reduces a rate"
+
+
+def test_plateaus_with_a_group_that_came_later() -> None:
+    optimizer = optimizer_of(optim)
+    shared = lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, min_lr=0.1)
+    each = lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, min_lr=[0.1, 0.2])
+    optimizer.add_param_group({"params": [minigen.zeros(1)], "lr": 1.0})
+    for metric in (1.0, 1.0):
+        shared.step(metric)
+    assert optimizer.param_groups[2]["lr"] == pytest.approx(0.1)
+    each.step(1.0)
+    with pytest.raises(RuntimeError, match="3 parameter groups by now, but min_lr has 2"):
+        each.step(1.0)
+
+
+@pytest.mark.parametrize("multiple", [1, 2])
+def test_restarts_at_fractions_of_epochs(multiple: int) -> None:
+    found = []
+    for library in (optim, torch.optim):
+        optimizer = optimizer_of(library)
+        s = library.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 3, T_mult=multiple)
+        rows = []
+        for epoch in (0.0, 0.4, 2.5, 3.0, 7.7, None, None, 20.0, 1.5, None):
+            optimizer.step()
+            s.step() if epoch is None else s.step(epoch)
+            rows.append([*s.get_last_lr(), s.last_epoch, s.T_cur, s.T_i])
+        found.append(rows)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-12)
+    with pytest.raises(ValueError, match="epoch >= 0"):
+        lr_scheduler.CosineAnnealingWarmRestarts(optimizer_of(optim), 3).step(-1)
+
+
+@pytest.mark.parametrize("name", ["CyclicLR", "OneCycleLR"])
+def test_the_first_beta_is_a_momentum(name: str) -> None:
+    found = []
+    for library, module in ((optim, minigen), (torch.optim, torch)):
+        optimizer = library.Adam([module.zeros(1)], betas=(0.5, 0.7))
+        options = (0.1, 0.9, 3) if name == "CyclicLR" else (0.9, 20)
+        scheduler = getattr(library.lr_scheduler, name)(optimizer, *options)
+        for _ in range(9):
+            optimizer.step()
+            scheduler.step()
+            found.append(optimizer.param_groups[0]["betas"])
+    np.testing.assert_allclose(found[:9], found[9:], rtol=1e-12)
+    assert {second for _, second in found} == {0.7}
+    adagrad = optim.Adagrad([minigen.zeros(1)])
+    with pytest.raises(ValueError, match="Adagrad has neither"):
+        getattr(lr_scheduler, name)(adagrad, *options)
+    getattr(lr_scheduler, name)(adagrad, *options, cycle_momentum=False)
+
+
+def test_what_the_newer_schedules_reject() -> None:
+    s, o = lr_scheduler, optimizer_of(optim)
+    step = s.StepLR(o, 2)
+    plateau = s.ReduceLROnPlateau(o)
+    for build, text in (
+        (lambda: s.CosineAnnealingWarmRestarts(o, 0), "T_0"),
+        (lambda: s.CosineAnnealingWarmRestarts(o, 2.0), "T_0"),
+        (lambda: s.CosineAnnealingWarmRestarts(o, 2, 0), "T_mult"),
+        (lambda: s.CosineAnnealingWarmRestarts(o, 2, eta_min="0"), "eta_min"),
+        (lambda: s.MultiplicativeLR(o, [lambda t: 1.0]), "expected 2 lr_lambdas"),
+        (lambda: s.CyclicLR(o, 0.1, 1.0, mode="sawtooth"), "'sawtooth' is unknown"),
+        (lambda: s.CyclicLR(o, 0.1, 1.0, scale_mode="epochs"), "scale_mode"),
+        (lambda: s.CyclicLR(o, [0.1], 1.0), "base_lr must have the same length"),
+        (lambda: s.OneCycleLR(o, 0.1), "total_steps, or both"),
+        (lambda: s.OneCycleLR(o, 0.1, epochs=3), "total_steps, or both"),
+        (lambda: s.OneCycleLR(o, 0.1, 0), "positive integer as total_steps"),
+        (lambda: s.OneCycleLR(o, 0.1, epochs=2, steps_per_epoch=1.5), "as steps_per_epoch"),
+        (lambda: s.OneCycleLR(o, 0.1, 9, pct_start=1), "float between 0 and 1"),
+        (lambda: s.OneCycleLR(o, 0.1, 9, pct_start=1.5), "float between 0 and 1"),
+        (lambda: s.OneCycleLR(o, 0.1, 9, anneal_strategy="exp"), "'cos' or 'linear'"),
+        (lambda: s.OneCycleLR(o, [0.1], 9), "max_lr must have the same length"),
+        (lambda: s.ReduceLROnPlateau(o, factor=1.0), "less than 1"),
+        (lambda: s.ReduceLROnPlateau(o, "least"), "'least' is unknown"),
+        (lambda: s.ReduceLROnPlateau(o, threshold_mode="half"), "'half' is unknown"),
+        (lambda: s.ReduceLROnPlateau(o, min_lr=[0.1]), "min_lr must have the same length"),
+        (lambda: s.ChainedScheduler([]), "at least one"),
+        (lambda: s.ChainedScheduler([step, plateau]), "needs a metric"),
+        (lambda: s.SequentialLR(o, [step, plateau], [3]), "needs a metric"),
+        (lambda: s.ChainedScheduler([step], optimizer_of(optim)), "same optimizer"),
+        (lambda: s.SequentialLR(o, [step, s.ChainedScheduler([step])], [3]), "come first"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            build()
+    for build in (
+        lambda: s.ChainedScheduler([3]),
+        lambda: s.ReduceLROnPlateau(3),
+        lambda: s.CyclicLR(3, 0.1, 1.0),
+        lambda: s.OneCycleLR(3, 0.1, 9),
+        lambda: s.MultiplicativeLR(o, [1.0, 2.0]),
+    ):
+        with pytest.raises(TypeError):
+            build()
+    once = s.OneCycleLR(o, 0.1, 1)
+    o.step()
+    once.step()
+    with pytest.raises(ValueError, match="step 2 of 1"):
+        once.step()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,49 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("AdamW", {}),
     ("AdamW", {"lr": 0.05, "weight_decay": 0.3, "betas": (0.8, 0.95)}),
     ("AdamW", {"lr": 0.05, "amsgrad": True, "maximize": True}),
+    ("Adagrad", {}),
+    ("Adagrad", {"lr": 0.1, "lr_decay": 0.3, "weight_decay": 0.1, "eps": 1e-3}),
+    ("Adagrad", {"lr": 0.1, "initial_accumulator_value": 0.7, "maximize": True}),
+    ("Adadelta", {}),
+    ("Adadelta", {"lr": 0.5, "rho": 0.6, "eps": 1e-2, "weight_decay": 0.1}),
+    ("Adadelta", {"maximize": True, "weight_decay": 0.1}),
+    ("RMSprop", {}),
+    ("RMSprop", {"lr": 0.05, "alpha": 0.7, "eps": 1e-3, "weight_decay": 0.1}),
+    ("RMSprop", {"lr": 0.05, "momentum": 0.8}),
+    ("RMSprop", {"lr": 0.05, "centered": True, "alpha": 0.6}),
+    ("RMSprop", {"momentum": 0.5, "centered": True, "weight_decay": 0.1, "maximize": True}),
+    ("Adamax", {}),
+    ("Adamax", {"lr": 0.05, "betas": (0.5, 0.7), "eps": 0.3, "weight_decay": 0.1}),
+    ("Adamax", {"maximize": True}),
+    ("NAdam", {}),
+    ("NAdam", {"lr": 0.05, "betas": (0.5, 0.7), "eps": 1e-3, "momentum_decay": 0.3}),
+    ("NAdam", {"lr": 0.05, "weight_decay": 0.1, "maximize": True}),
+    ("NAdam", {"lr": 0.05, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("RAdam", {}),  # the 6th step is the first to be rectified
+    ("RAdam", {"lr": 0.05, "betas": (0.5, 0.9), "eps": 1e-2, "weight_decay": 0.1}),
+    ("RAdam", {"lr": 0.05, "betas": (0.5, 0.5), "maximize": True}),
+    ("RAdam", {"lr": 0.05, "weight_decay": 0.1, "decoupled_weight_decay": True}),
 ]
+
+GROUPED = {
+    "SGD": {"momentum": 0.9},
+    "Adam": {"betas": (0.7, 0.9)},
+    "AdamW": {"betas": (0.7, 0.9)},
+    "Adagrad": {"lr_decay": 0.1},
+    "Adadelta": {"rho": 0.7},
+    "RMSprop": {"momentum": 0.5, "centered": True},
+    "Adamax": {"betas": (0.7, 0.9)},
+    "NAdam": {"momentum_decay": 0.1},
+    "RAdam": {"betas": (0.7, 0.9)},
+}
+
+
+@pytest.fixture(autouse=True)
+def exact_counters() -> Iterator[None]:
+    """torch keeps the counters, and a product of NAdam, in the default dtype."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 def leaves(module: Any, dtype: Any = np.float64) -> list:
@@ -76,8 +119,8 @@ def test_ten_steps(name: str, options: dict[str, Any], rung: str) -> None:
     for p, q in zip(ours, theirs):
         assert sorted(a.state[p]) == sorted(k for k, v in b.state[q].items() if v is not None)
         for key, value in a.state[p].items():
-            if key == "step":
-                assert value == b.state[q][key].item()
+            if key in ("step", "mu_product"):
+                assert value == pytest.approx(b.state[q][key].item(), rel=1e-14)
             else:
                 close(value, b.state[q][key], 1e-9, key)
 
@@ -89,6 +132,12 @@ def test_ten_steps(name: str, options: dict[str, Any], rung: str) -> None:
         ("Adam", {"amsgrad": True, "eps": 1e-3}),
         ("Adam", {"weight_decay": 0.1, "eps": 1e-3}),
         ("AdamW", {"eps": 1e-3}),  # 1e-8 is 0 in half precision
+        ("Adagrad", {}),
+        ("Adadelta", {"eps": 1e-3}),
+        ("RMSprop", {"momentum": 0.5, "centered": True, "alpha": 0.5, "eps": 1e-1}),
+        ("Adamax", {"eps": 1e-3}),
+        ("NAdam", {"eps": 1e-3}),
+        ("RAdam", {"eps": 1e-3}),
     ],
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
@@ -104,14 +153,14 @@ def test_precision_is_kept(name: str, options: dict, dtype: Any) -> None:
     assert_equal_parameters(ours, theirs, tolerance, "three steps")
     for state in a.state.values():
         for key, value in state.items():
-            assert key == "step" or value.array.dtype == dtype
+            assert key in ("step", "mu_product") or value.array.dtype == dtype
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+@pytest.mark.parametrize("name", GROUPED)
 def test_parameter_groups_and_rates_that_change(name: str) -> None:
     def build(module: Any, library: Any) -> tuple:
         p = leaves(module)
-        options = {"momentum": 0.9} if name == "SGD" else {"betas": (0.7, 0.9)}
+        options = GROUPED[name]
         groups = [{"params": p[:2], "lr": 0.1}, {"params": p[2], "weight_decay": 0.5}]
         optimizer = getattr(library, name)(groups, lr=0.01, **options)
         optimizer.add_param_group({"params": p[3:], "maximize": True})
@@ -133,8 +182,11 @@ def test_parameter_groups_and_rates_that_change(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("SGD", {"momentum": 0.9}), ("Adam", {"amsgrad": True}), ("AdamW", {"lr": 0.02})],
-)
+    [
+        ("SGD", {"momentum": 0.9}), ("Adam", {"amsgrad": True}), ("AdamW", {"lr": 0.02}),
+        *[(name, options) for name, options in GROUPED.items() if name not in ("SGD", "Adam")],
+    ],
+)  # fmt: skip
 def test_going_on_from_a_state_is_going_on(name: str, options: dict[str, Any]) -> None:
     whole, part = leaves(minigen), leaves(minigen)
     a, b = getattr(optim, name)(whole, **options), getattr(optim, name)(part, **options)
@@ -157,12 +209,12 @@ def test_going_on_from_a_state_is_going_on(name: str, options: dict[str, Any]) -
         np.testing.assert_array_equal(p.detach().numpy(), q.detach().numpy())
     mine, loaded = c.state[resumed[0]], state["state"][0]
     for key, value in loaded.items():
-        assert key == "step" or not np.shares_memory(mine[key].array, value.array)
+        assert key in ("step", "mu_product") or not np.shares_memory(mine[key].array, value.array)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam"])
+@pytest.mark.parametrize("name", GROUPED)
 def test_a_state_of_torch_can_be_taken_over(name: str) -> None:
-    options = {"momentum": 0.9} if name == "SGD" else {}
+    options = GROUPED[name]
     ours, theirs = leaves(minigen), leaves(torch)
     b = getattr(torch.optim, name)(theirs, lr=0.1, **options)
     for step in range(3):
@@ -255,7 +307,7 @@ def test_memory_stays_where_it_is() -> None:
 
 
 def test_parameters_with_gaps_in_memory() -> None:
-    for name, options in (("SGD", {"momentum": 0.9}), ("Adam", {}), ("AdamW", {"amsgrad": True})):
+    for name, options in [*GROUPED.items(), ("Adam", {}), ("AdamW", {"amsgrad": True})]:
         base, gradient = np.random.default_rng(0).standard_normal((2, 6, 8))
         ours = minigen.from_numpy(base.copy())[::2, ::3].detach().requires_grad_()
         theirs = torch.from_numpy(base.copy()[::2, ::3].copy()).requires_grad_()
@@ -298,6 +350,15 @@ def test_a_kernel_of_ones_own_is_used() -> None:
         ("Adam", {"lr": -1}), ("Adam", {"eps": -1}), ("Adam", {"betas": (1.0, 0.9)}),
         ("Adam", {"betas": (0.9, -0.1)}), ("AdamW", {"weight_decay": -1}),
         ("Adam", {"lr": float("nan")}),
+        ("Adagrad", {"lr_decay": -1}), ("Adagrad", {"initial_accumulator_value": -1}),
+        ("Adagrad", {"eps": -1}), ("Adagrad", {"weight_decay": -1}), ("Adagrad", {"lr": -1}),
+        ("Adadelta", {"rho": 1.1}), ("Adadelta", {"rho": -0.1}), ("Adadelta", {"eps": -1}),
+        ("Adadelta", {"weight_decay": -1}), ("RMSprop", {"alpha": -1}), ("RMSprop", {"eps": -1}),
+        ("RMSprop", {"momentum": -1}), ("RMSprop", {"weight_decay": -1}), ("Adamax", {"eps": -1}),
+        ("Adamax", {"betas": (0.9, 1.0)}), ("Adamax", {"weight_decay": -1}),
+        ("NAdam", {"momentum_decay": -1}), ("NAdam", {"betas": (1.0, 0.9)}), ("NAdam", {"eps": -1}),
+        ("NAdam", {"weight_decay": -1}), ("RAdam", {"betas": (1.0, 0.9)}), ("RAdam", {"eps": -1}),
+        ("RAdam", {"weight_decay": -1}),
     ],
 )  # fmt: skip
 def test_bad_options(name: str, options: dict[str, Any]) -> None:

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigen
+from minigen.nested import join, split
 from minigen.training import Run, RunError, Settings
 from minigen.training import run as run_module
 from minigen.training.run import free_path, write_file
-from minigen.training.state import join, split
 from tests.training.recipes_for_tests import small
 
 

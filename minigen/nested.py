@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from minigen import Tensor
+from minigen.tensor import Tensor
 
 
 def split(tree: Any, name: str, tensors: dict[str, Tensor]) -> Any:
@@ -23,6 +23,8 @@ def split(tree: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     ['adam.state.0']
     """
     if isinstance(tree, Tensor):
+        while name in tensors:  # {"a": {"b": ...}, "a.b": ...}
+            name += "_"
         tensors[name] = tree.detach()
         return {"$tensor": name}
     if isinstance(tree, Mapping):
