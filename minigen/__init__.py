@@ -7,7 +7,9 @@
 tensor([2., 4.])
 """
 
-from minigen import autograd
+import sys
+
+from minigen import autograd, function
 from minigen.devices import device
 from minigen.dtypes import (
     bool_ as bool,
@@ -62,6 +64,10 @@ from minigen.printing import set_printoptions
 from minigen.random import Generator, default_generator, initial_seed, manual_seed
 from minigen.tensor import Size, Tensor
 from minigen.version import __version__
+
+# PyTorch's place for what is built on the engine
+autograd.function, autograd.Function = function, function.Function  # type: ignore[attr-defined]
+sys.modules["minigen.autograd.function"] = function
 
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64

@@ -31,6 +31,8 @@ LAYERS = [
     ["nn"],
     ["serialization"],
     ["transforms"],
+    ["function"],
+    ["recording"],
     ["ops"],
     ["tensor"],
     ["hooks", "methods", "printing", "size"],
