@@ -23,7 +23,7 @@ LAYERS = [
     ["models", "training"],  # a recipe builds its model; a model never trains itself
     ["metrics"],
     ["viz"],
-    ["utils"],
+    ["func", "utils"],
     ["data"],
     ["testing"],
     ["optim"],

@@ -107,7 +107,7 @@ def _bottoms(values: Sequence) -> set:
 
 
 def value_and_grad(func: Callable, argnums: Any = 0, has_aux: bool = False) -> Callable:
-    """A function that returns (func(*args), the gradient): of a loss, and with respect to `argnums`.
+    """A function that returns (func(*args), its gradient with respect to `argnums`).
 
     func:    returns a single number, a 0-d tensor; with has_aux (loss, aux).
     argnums: the position of an argument, or several; each a tensor or a structure of tensors.
@@ -130,7 +130,7 @@ def value_and_grad(func: Callable, argnums: Any = 0, has_aux: bool = False) -> C
         with enable_grad():
             value = func(*given, **kwargs)
         value, aux = with_aux("grad", value) if has_aux else (value, None)
-        if not isinstance(value, type(None)) and tensor_output("grad", value).array.ndim:
+        if tensor_output("grad", value).array.ndim:
             raise RuntimeError(
                 f"grad: the function has to return a single number, a 0-d tensor, got "
                 f"{describe(value)}; reduce it to a loss, or use vjp or jacrev"

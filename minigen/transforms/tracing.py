@@ -99,7 +99,7 @@ class Traced(Tensor):
     def refresh(self) -> Any:
         return dispatch
 
-    @property
+    @property  # type: ignore[misc]
     def requires_grad(self) -> bool:
         return any(requires_grad(each) for each in self.components)
 
@@ -124,7 +124,7 @@ class Traced(Tensor):
             f"requires_grad_() inside {self.trace.what}: use minigen.func.grad or vjp there"
         )
 
-    @property
+    @property  # type: ignore[misc]
     def data(self) -> Any:
         return self.detach()
 
