@@ -211,7 +211,6 @@ def joined(trace: Any, function: Any, args: tuple) -> Any:
 # ------------------------------------------------------------------------------------ the tables
 
 _BROADCASTING = """
-    autograd: identity
     activation: gelu logsigmoid mish silu softplus elu
     casting: clone to_copy to_whole to_device
     combining: lerp addcmul addcdiv logaddexp hypot atan2 xlogy
@@ -225,9 +224,9 @@ _BROADCASTING = """
     functions: atan sinh cosh tanh asinh acosh atanh
     losses: huber times_log
     masking: fill_where
-    rectifiers: hardsigmoid hardswish relu threshold between leaky_slope leaky_relu clipped prelu
-    rounding: no_slope floor ceil trunc round frac nan_to_num
-    special: erfc lgamma digamma polygamma
+    rectifiers: hardsigmoid hardswish relu threshold leaky_slope leaky_relu clipped prelu
+    rounding: floor ceil trunc round frac nan_to_num
+    special: erfc lgamma digamma
 """
 _ALONG = """
     adaptive_pooling: adaptive_mean adaptive_argmax

@@ -180,8 +180,8 @@ def pooled(trace: Any, function: Any, args: tuple) -> Any:
 
 def loss(trace: Any, function: Any, args: tuple) -> Any:
     """(input, target, reduction): element by element, then reduced."""
-    input, target, reduction = args
-    return reduced(broadcasting(trace, function, (input, target, "none")), reduction)
+    pair = (trace.lift(each) for each in args[:2])
+    return reduced(broadcasting(trace, function, (*pair, "none")), args[2])
 
 
 def _class_counts(target: Any, weight: Any, ignore_index: int, like: Any) -> tuple:
@@ -209,6 +209,11 @@ def uniform_counts(trace: Any, function: Any, args: tuple) -> Any:
     _, ignored, counts = _class_counts(target, weight, ignore_index, losses)
     ones = where(ignored, zeros_like(counts), ones_like(counts))
     return ones / sum(counts) if reduction == "mean" else ones
+
+
+def scale_and_shift(trace: Any, function: Any, args: tuple) -> Any:
+    input, scale, shift = args
+    return input * scale + shift
 
 
 def batch_norm(trace: Any, function: Any, args: tuple) -> Any:
@@ -243,6 +248,7 @@ RULES.update(
         "losses.mse_loss": loss,
         "masking.put": put,
         "normalization.batch_norm": batch_norm,
+        "normalization.scale_and_shift": scale_and_shift,
         "pooling.line_argmax": pooled,
         "pooling.line_max": pooled,
         "pooling.line_mean": pooled,

@@ -213,7 +213,7 @@ def vmap(
     func:       takes single examples, and returns tensors or a structure of them.
     in_dims:    the dimension of each argument along which the examples are; None for an argument
                 that is the same for all.  One for all arguments, or a tuple, nested as they are.
-                Keyword arguments have theirs along dimension 0.
+                Keyword arguments are the same for all.
     out_dims:   where to put the examples in each output, in the same way.
     randomness: "error": drawing random numbers raises; "same": all examples see the same ones.
     chunk_size: how many examples to do at a time, to save memory.
@@ -236,12 +236,12 @@ def vmap(
 
     @functools.wraps(func)
     def call(*args: Any, **kwargs: Any) -> Any:
-        leaves, structure = flatten((args, kwargs))
-        count = structure.children[0].size
-        dims = _spread("in_dims", in_dims, structure.children[0]) + [0] * (len(leaves) - count)
+        leaves, structure = flatten(args)
+        dims = _spread("in_dims", in_dims, structure)
         dims = [_checked(dim, leaf) for dim, leaf in zip(dims, leaves)]
         size = _batch_size(dims, leaves)
         step = chunk_size or size or 1
+        run = functools.partial(func, **kwargs) if kwargs else func
         parts = []
         for first in range(0, max(size, 1), step):
             rows = min(step, size - first)
@@ -249,7 +249,7 @@ def vmap(
                 leaf if dim is None else _examples(leaf, dim, first, rows, size)
                 for dim, leaf in zip(dims, leaves)
             ]
-            parts.append(_run(func, chunk, dims, structure, rows, out_dims, randomness))
+            parts.append(_run(run, chunk, dims, structure, rows, out_dims, randomness))
         return _joined(parts, out_dims)
 
     return call
@@ -315,11 +315,11 @@ def _run(
     with BatchTrace(size, randomness) as trace:
         random.watch.told = _forbid_randomness
         try:
-            args, kwargs = unflatten(
+            args = unflatten(
                 [leaf if d is None else trace.wrap(leaf) for d, leaf in zip(dims, leaves)],
                 structure,
             )
-            output = func(*args, **kwargs)
+            output = func(*args)
         finally:
             random.watch.told = told
         found, form = flatten(output)

@@ -6,8 +6,8 @@ inputs" is a tensor or a tuple accordingly.  Three options are the same everywhe
     create_graph: the results can be differentiated in turn, with respect to the inputs too.
     strict:       raise RuntimeError where an output does not depend on an input, whose derivative
                   is otherwise zeros.
-    vectorize:    PyTorch's choice between one row after the other and all at once; here reverse mode
-                  goes by rows, forward mode does all columns at once.
+    vectorize:    PyTorch's choice between one row after the other and all at once; here reverse
+                  mode goes by rows, forward mode does all columns at once.
 """
 
 from __future__ import annotations
