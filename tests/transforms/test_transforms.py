@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import minigen
 from minigen import func, nn, transforms
+from minigen.transforms.batching import BatchTrace
 from minigen.transforms.structure import flatten, unflatten
 from tests.oracle import close
 
@@ -218,6 +219,18 @@ def test_a_jacobian_is_vmap_of_vjp_and_of_jvp() -> None:
     np.testing.assert_allclose(func.vmap(pull)(minigen.eye(6).double())[0].numpy(), jacobian)
     columns = func.vmap(lambda v: func.jvp(f, (x,), (v,))[1], out_dims=1)(minigen.eye(3).double())
     np.testing.assert_allclose(columns.numpy(), jacobian)
+
+
+def test_columns_are_computed_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not one after the other, which would be as right, but slow."""
+
+    def refuse(*args: Any) -> Any:
+        raise AssertionError("one example at a time")
+
+    monkeypatch.setattr(BatchTrace, "example", refuse)
+    w = minigen.from_numpy(normal(2, 3))
+    jacobian = func.jacfwd(lambda x: w @ x)(minigen.from_numpy(normal(3)))
+    np.testing.assert_allclose(jacobian.numpy(), w.numpy())
 
 
 def test_third_derivatives_in_every_nesting() -> None:

@@ -35,8 +35,8 @@ m.div(x, y, rounding_mode="trunc") | m.lerp(x, y, 0.3) | m.lerp(x, z, y)
 m.addcmul(x, y, z, value=2) | m.addcdiv(x, z, y.abs() + 1) | m.logaddexp(x, y) | m.hypot(x, z)
 m.atan2(x, y) | m.xlogy(x, y.abs()) | x == y | x != s | x < y | x <= z | x > y | x >= y
 m.where(b, x, z) | m.where(x > 0, s, y) | b & b[0] | ~b | b.logical_and(x) | b.logical_or(b[1])
-b.logical_xor(b[:1]) | b.logical_not() | b ^ b[0] | b.bitwise_or(b[0]) | ~n | n & 1 | n << 1 | n >> n
-x.isnan() | x.asinh()
+b.logical_xor(b[:1]) | b.logical_not() | b ^ b[0] | b.bitwise_or(b[0]) | ~n | n & 1 | n << 1
+n >> n | x.isnan()
 x.isinf() | x.isfinite() | m.isclose(x, y) | x.floor() | x.ceil() | x.trunc() | x.round()
 x.frac() | x.nan_to_num() | x.masked_fill(b, s) | x.masked_fill(b, 2.0) | x + n | n * s | n / 2
 x.to(m.int64) | n + x[0, 0] | x.int() | F.gelu(x) | F.logsigmoid(x) | F.mish(x) | F.silu(x)
