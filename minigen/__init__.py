@@ -7,9 +7,10 @@
 tensor([2., 4.])
 """
 
+import sys
 from math import e, inf, nan, pi
 
-from minigen import autograd, cuda
+from minigen import autograd, cuda, function
 from minigen.determinism import are_deterministic_algorithms_enabled, use_deterministic_algorithms
 from minigen.devices import device
 from minigen.dtypes import (
@@ -68,11 +69,18 @@ from minigen.printing import set_printoptions
 from minigen.random import Generator, default_generator, initial_seed, manual_seed
 from minigen.tensor import Size, Tensor
 from minigen.threads import get_num_threads, set_num_threads
+from minigen.transforms import functional, vmap
 from minigen.version import __version__
+
+# PyTorch's place for what is built on the engine
+autograd.function, autograd.Function = function, function.Function  # type: ignore[attr-defined]
+autograd.functional = functional  # type: ignore[attr-defined]
+sys.modules["minigen.autograd.function"] = function
+sys.modules["minigen.autograd.functional"] = functional
 
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
 
-from minigen import distributions, nn, optim, utils  # noqa: E402
+from minigen import distributions, func, nn, optim, utils  # noqa: E402
 from minigen.ops.inplace import *  # noqa: E402  (it makes in-place methods of all of the above)
 from minigen.serialization import load, load_file, save, save_file  # noqa: E402

@@ -86,8 +86,8 @@ class Variable:
             self._version.count += 1
             self._version.where = where or errors.caller()
 
-    def refresh(self) -> None:
-        """Bring a view up to date with a base whose history was rewritten in place."""
+    def refresh(self) -> Any:
+        """Bring a view up to date with its base.  (`minigen.transforms`: what to do instead.)"""
         view = self._view
         if view is not None:
             view.base.refresh()
@@ -156,7 +156,7 @@ class Node:
 
     @property
     def name(self) -> str:
-        return "".join(part.capitalize() for part in self.operation.name.split("_")) + "Backward0"
+        return self.operation.backward_name
 
     @property
     def next_functions(self) -> tuple:
@@ -307,8 +307,8 @@ def _general(operation: Operation, compute: Callable) -> Callable:
         for value in args:
             if isinstance(value, Variable):
                 tensors = True
-                if value._view is not None:
-                    value.refresh()
+                if value._view is not None and (transformed := value.refresh()):
+                    return transformed(apply, args)
                 if value._requires_grad:
                     tracked |= bit
                 value = value.array
@@ -352,8 +352,8 @@ def _binary(operation: Operation, compute: Callable) -> Callable:
     def apply(input: Any, other: Any) -> Any:
         a, b, tracked = input, other, 0
         if isinstance(a, Variable):
-            if a._view is not None:
-                a.refresh()
+            if a._view is not None and (transformed := a.refresh()):
+                return transformed(apply, (a, b))
             if a._requires_grad:
                 tracked = 1
             a = a.array
@@ -363,8 +363,8 @@ def _binary(operation: Operation, compute: Callable) -> Callable:
         if b.__class__ is float:
             known = numbers.get(a.dtype.num, {}).get(b)
         elif isinstance(b, Variable):
-            if b._view is not None:
-                b.refresh()
+            if b._view is not None and (transformed := b.refresh()):
+                return transformed(apply, (input, b))
             if b._requires_grad:
                 tracked += 2
             b = b.array
@@ -529,11 +529,11 @@ class _Walk:
 
     def collect(self, node: Any, g: Any) -> None:
         """Note the cotangent of one of several outputs at their common node, in a list."""
-        common = node.edges[0][1]
+        common, index = node.edges[0][1], node.index
         if common not in self.pending:
-            self.pending[common] = [None] * len(common.shape)
             heappush(self.queue, (common.age, common))
-        self.pending[common][node.index] = g
+        known = self.pending.setdefault(common, [None] * len(common.shape))
+        known[index] = g if known[index] is None else known[index] + g
 
     def finish(self) -> None:
         """What is still pending belongs to the leaves."""

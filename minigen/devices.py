@@ -68,11 +68,17 @@ def array_module(array: Any) -> ModuleType:
     """`numpy` or `cupy`, whichever this array (or `device`) belongs to."""
     if isinstance(array, device):
         return np if array.type == "cpu" else cupy()
-    return np if isinstance(array, np.ndarray | np.generic) else cupy()
+    if isinstance(array, np.ndarray | np.generic):
+        return np
+    return array_module(array.stands_for) if hasattr(array, "stands_for") else cupy()
 
 
 def device_of(array: Any) -> device:
-    return CPU if isinstance(array, np.ndarray) else device("cuda", array.device.id)
+    if isinstance(array, np.ndarray):
+        return CPU
+    if hasattr(array, "stands_for"):  # the shape of an example, in minigen.transforms
+        return device_of(array.stands_for)
+    return device("cuda", array.device.id)
 
 
 def to_device(array: Any, where: device) -> Any:

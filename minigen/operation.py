@@ -85,6 +85,11 @@ class Operation:
         self.plans: dict[int, list] = {}  # what `plan` found, by `tracked`
         self.formula: Callable | None = None
 
+    @property
+    def backward_name(self) -> str:
+        """What a `grad_fn` is called, as in PyTorch: `MulBackward0`."""
+        return "".join(part.capitalize() for part in self.name.split("_")) + "Backward0"
+
     def gradients(self, **rules: Callable) -> None:
         """Give the gradient rule of each argument that can have one.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+
 import numpy as np
 
 
@@ -54,5 +57,16 @@ def initial_seed() -> int:
     return default_generator.initial_seed()
 
 
+class _Watch(threading.local):
+    """Somebody who wants to hear of every drawing of random numbers in this thread."""
+
+    told: Callable[[], None] | None = None
+
+
+watch = _Watch()
+
+
 def stream(generator: Generator | None) -> np.random.Generator:
+    if watch.told is not None:
+        watch.told()
     return (generator or default_generator).stream

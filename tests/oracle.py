@@ -79,6 +79,7 @@ def check(
     *inputs: Any,
     order: int = 2,
     numeric: bool = True,
+    forward: bool = True,
     seed: int = 0,
 ) -> None:
     """Assert that `function` (minigen) equals `reference` (torch) in value and derivatives.
@@ -86,6 +87,7 @@ def check(
     inputs:  float64 arrays are differentiated; other arrays, lists of arrays, options pass on.
     order:   0 values only, 1 first derivatives, 2 second derivatives as well.
     numeric: also compare the directional derivative with a central difference.
+    forward: also compare it with that of forward mode; not for changes in place, which have none.
     """
     rng = np.random.default_rng(seed)
     ours, theirs = _tensors(inputs, minigen), _tensors(inputs, torch)
@@ -114,6 +116,8 @@ def check(
             close(c, b, GRADIENT, f"gradient {i} under create_graph")
     for i, (t, old) in enumerate(zip(x, before)):
         np.testing.assert_array_equal(t.detach().numpy(), old, err_msg=f"input {i} was changed")
+    if forward:
+        _check_forward_mode(function, ours, cotangents, plain, rng)
     if numeric:
         _check_numerically(function, inputs, cotangents, dy, rng)
     if order == 1:
@@ -131,6 +135,38 @@ def _second(total: Any, leaves: Sequence, module: Any) -> Sequence:
     if not getattr(total, "requires_grad", False):
         return [None] * len(leaves)
     return module.autograd.grad(total, leaves, allow_unused=True)
+
+
+def _check_forward_mode(
+    function: Callable, inputs: list, cotangents: Sequence, gradients: Sequence, rng: Any
+) -> None:
+    """<cotangent, J v> = <Jᵀ cotangent, v>: forward mode against the gradient, checked by now."""
+    leaves = tuple(t.detach() for t in _leaves(inputs))
+    directions = tuple(minigen.from_numpy(np.asarray(rng.standard_normal(t.shape))) for t in leaves)
+
+    def moved(*values: Any) -> tuple:
+        given = iter(values)
+
+        def put(value: Any) -> Any:
+            if isinstance(value, list):
+                return [put(each) for each in value]
+            return next(given) if getattr(value, "requires_grad", False) else value
+
+        return tuple(y for y in _flat(function(*map(put, inputs))) if y is not None)
+
+    if not leaves:
+        return
+    _, derivatives = minigen.func.jvp(moved, leaves, directions)
+    forward = sum(
+        float((d.numpy() * c).sum())
+        for d, c in zip(derivatives, cotangents)
+        if d.dtype.is_floating_point
+    )
+    pairs = [(g.numpy(), v.numpy()) for g, v in zip(gradients, directions) if g is not None]
+    backward = sum(float((g * v).sum()) for g, v in pairs)
+    scale = sum((float(np.abs(g * v).sum()) for g, v in pairs), 1.0)
+    if np.isfinite(backward):  # the tolerance is wide enough for a cast to float32 on the way
+        assert abs(forward - backward) < 1e-6 * scale, f"forward mode {forward}, {backward}"
 
 
 def _check_numerically(

@@ -23,7 +23,7 @@ LAYERS = [
     ["models", "training"],  # a recipe builds its model; a model never trains itself
     ["metrics"],
     ["viz"],
-    ["utils"],
+    ["func", "utils"],
     ["data"],
     ["testing"],
     ["optim"],
@@ -32,6 +32,8 @@ LAYERS = [
     ["serialization"],
     ["nested"],
     ["transforms"],
+    ["function"],
+    ["recording"],
     ["ops"],
     ["tensor"],
     ["hooks", "methods", "printing", "size"],

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigen import autograd
 from minigen.distributions.distribution import Distribution
 from minigen.distributions.utils import sum_rightmost
 from minigen.modes import enable_grad
+from minigen.ops.creation import ones_like
 from minigen.tensor import Tensor
+from minigen.transforms import vjp
 
 
 class ExponentialFamily(Distribution):
@@ -49,11 +50,6 @@ def mean_statistics(family: ExponentialFamily) -> tuple[Any, list, list]:
     """F(θ), θ and the mean of t, which is ∇F(θ), as functions of the family's parameters."""
     with enable_grad():
         natural = list(family._natural_params)
-        wanted = any(p.requires_grad for p in natural)
-        # without a graph so far: leaves, just for this gradient
-        leaves = [p if p.requires_grad else p.detach().requires_grad_() for p in natural]
-        normalizer = family._log_normalizer(*leaves)
-        means = list(autograd.grad(normalizer.sum(), leaves, create_graph=wanted))
-    if not wanted:
-        normalizer = normalizer.detach()
+        normalizer, pull_back = vjp(family._log_normalizer, *natural)
+        means = list(pull_back(ones_like(normalizer)))
     return normalizer, natural, means

@@ -1,13 +1,6 @@
-"""Changing a tensor in place: `x[i] = v`, `x += y`, `x.zero_()`, ... and what it does to the graph.
+"""Changing a tensor in place: `x[i] = v`, `x += y`, `x.zero_()`, ...
 
-A change in place is a new value at an old address.  For the graph, `x` before and `x` after are two
-tensors; so the operation is recorded as if it had made a new tensor, and `x` takes over the
-history of the result.  Three things follow, all as in PyTorch:
-
-* whoever saved the old value for a gradient must hear of it: the version counter moves on;
-* if `x` is a view, its base changed too: the base's new history is "the old base, overwritten in
-  that region", and every other view of the base is brought up to date when next used;
-* a leaf that requires grad has no history to rewrite, so it can be changed under `no_grad` only.
+What that does to the graph is in `minigen.ops.history`.
 """
 
 from __future__ import annotations
@@ -16,86 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 from minigen import backend
-from minigen.autograd import Variable, View, differentiable, identity, wrap
+from minigen.autograd import Variable, identity
 from minigen.errors import ShapeError, describe
 from minigen.modes import GRAD, mode
+from minigen.ops.history import adopt, alias, check_writable, overwrite
 from minigen.ops.indexing import Region
 from minigen.tensor import Tensor, method
 
 __all__: list[str] = []
-
-
-# ------------------------------------------------------------------------- regions of a tensor
-
-
-class _Viewed:
-    """The region that a view shows of its base."""
-
-    def __init__(self, view: View) -> None:
-        self.operation, self.args = view.operation, view.args
-
-    def read(self, value: Any) -> Any:
-        return self.operation(value, *self.args)
-
-    def write(self, array: Any, value: Any) -> None:
-        self.operation(array, *self.args)[...] = value
-
-
-@differentiable
-def _overwrite(input: Any, value: Any, region: Any) -> Any:
-    """`input` after `value` was written into a region of it; the memory already holds it."""
-    return input
-
-
-@differentiable
-def _cleared(input: Any, region: Any) -> Any:
-    """A copy with zeros in the region: a projection, so it is its own adjoint."""
-    output = input.copy()
-    region.write(output, 0)
-    return output
-
-
-_overwrite.gradients(
-    input=lambda g, region: _cleared(g, region),
-    value=lambda g, region: region.read(g),
-)
-_cleared.gradients(input=lambda g, region: _cleared(g, region))
-
-
-# ------------------------------------------------------------------------------ the history
-
-
-def _check_writable(tensor: Variable) -> None:
-    """Raise RuntimeError if a leaf that requires grad would lose its value unnoticed."""
-    root: Variable = tensor
-    while root._view is not None:
-        root = root._view.base
-    if mode.flags & GRAD and root.node is None and root._requires_grad:
-        what = "a leaf" if root is tensor else "a view of a leaf"
-        raise RuntimeError(
-            f"{what} that requires grad cannot be changed in place while operations are recorded; "
-            "do it inside no_grad(), or make a new tensor"
-        )
-
-
-def _alias(tensor: Variable) -> Any:
-    """The tensor as it stands in the graph now, over the same memory."""
-    alias = wrap(tensor.array)
-    alias.node, alias._requires_grad = tensor.node, tensor._requires_grad
-    return alias
-
-
-def _adopt(tensor: Variable, result: Variable) -> None:
-    """Give `tensor`, whose memory holds the new value already, the history of `result`."""
-    if not result._requires_grad:
-        return
-    view = tensor._view
-    if view is None:
-        tensor.node, tensor._requires_grad = result.node, True
-    else:
-        view.base.refresh()
-        _adopt(view.base, _overwrite(_alias(view.base), result, _Viewed(view)))
-        tensor.refresh()
 
 
 def _changed(tensor: Variable) -> None:
@@ -117,7 +38,7 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     tensor([0., 1., 2.])
     """
     input.refresh()
-    _check_writable(input)
+    check_writable(input)
     region = Region(index, input.array)
     try:
         region.write(input.array, value.array if isinstance(value, Variable) else value)
@@ -127,7 +48,7 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     shape = region.read(input.array).shape
     if isinstance(value, Variable) and value.array.ndim > len(shape):
         value = identity(value).reshape(shape)  # (1, 3) may be written where (3,) is
-    _adopt(input, _overwrite(_alias(input), value, region))
+    adopt(input, overwrite(alias(input), value, region))
 
 
 def in_place(operation: Callable) -> Callable:
@@ -135,8 +56,8 @@ def in_place(operation: Callable) -> Callable:
 
     def change(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         self.refresh()
-        _check_writable(self)
-        before = _alias(self)
+        check_writable(self)
+        before = alias(self)
         if before._requires_grad and mode.flags & GRAD:
             before.array = self.array.copy()  # the operation may save it
         result = operation(before, *args, **kwargs)
@@ -151,7 +72,7 @@ def in_place(operation: Callable) -> Callable:
             )
         self.array[...] = result.array
         self.changed_in_place()
-        _adopt(self, result)
+        adopt(self, result)
         return self
 
     change.__name__ = operation.__name__ + "_"

@@ -246,8 +246,19 @@ def binary_cross_entropy_with_logits(
     return reduced(losses if weight is None else losses * weight, reduction)
 
 
+def _check_probability(what: str, values: Any) -> None:
+    if values.size and not (values.min() >= 0 and values.max() <= 1):
+        name = "binary_cross_entropy"
+        raise ShapeError(
+            f"{name}: all elements of {what} must be between 0 and 1, got {values.min()} to "
+            f"{values.max()}; use sigmoid, or {name}_with_logits"
+        )
+
+
 @differentiable(promote=_floats)
 def _bce(input: Any, target: Any, reduction: str = "mean") -> Any:
+    _check_probability("input", input)
+    _check_probability("target", target)
     with quiet():
         of_one = np.maximum(np.log(input), -100)
         of_one *= target
@@ -293,13 +304,6 @@ def binary_cross_entropy(
         )
     if target.dtype != input.dtype:
         raise TypeError(f"{name}: target is {target.dtype}, but input is {input.dtype}")
-    for given, tensor in (("input", input), ("target", target)):
-        values = tensor.array
-        if values.size and not (values.min() >= 0 and values.max() <= 1):
-            raise ShapeError(
-                f"{name}: all elements of {given} must be between 0 and 1, got {values.min()} to "
-                f"{values.max()}; use sigmoid, or {name}_with_logits"
-            )
     if weight is None:
         return _bce(input, target, reduction)
     return reduced(_bce(input, target, "none") * expand(weight, tuple(input.shape)), reduction)

@@ -32,9 +32,15 @@ def _euclidean(input: Any, dim: Any, keepdim: Any) -> Any:
         return np.sqrt(np.add.reduce(np.square(input), dims, keepdims=keepdim))
 
 
+def _unless_zero(g: Any, divisor: Any, output: Any) -> Any:
+    """g / divisor, and 0 where the norm is 0: without a 0/0 on the way, which forward mode sees."""
+    zero = output == 0
+    return fill_where(g, zero, 0) / fill_where(divisor, zero, 1)
+
+
 def _euclidean_gradient(g: Any, input: Any, output: Any, dim: Any, keepdim: Any) -> Any:
     """x / |x|, and 0 at x = 0, where the cone has no slope (PyTorch's choice of subgradient)."""
-    scaled = fill_where(g / output, output == 0, 0)
+    scaled = _unless_zero(g, output, output)
     return spread(scaled, tuple(input.shape), dim, keepdim) * input
 
 
@@ -52,7 +58,7 @@ def _p_norm(input: Any, p: float, dim: Any, keepdim: Any) -> Any:
 
 def _p_norm_gradient(g: Any, input: Any, output: Any, p: float, dim: Any, keepdim: Any) -> Any:
     """sign(x) |x|^(p-1) / |x|_p^(p-1), and 0 where that is 0/0."""
-    scaled = fill_where(g / pow(output, p - 1), output == 0, 0)
+    scaled = _unless_zero(g, pow(output, p - 1), output)
     slopes = sign(input) * pow(abs(input), p - 1)
     if p < 1:
         slopes = fill_where(slopes, input == 0, 0)

@@ -53,9 +53,9 @@ def _var_gradient(g: Any, input: Any, dim: Any, correction: float, keepdim: Any)
 
 def _std_gradient(g: Any, input: Any, output: Any, dim: Any, correction: Any, keepdim: Any) -> Any:
     """As of the variance, over 2 std; 0 where all elements are equal, as PyTorch defines it."""
-    return _var_gradient(
-        fill_where(g / (2 * output), output == 0, 0), input, dim, correction, keepdim
-    )
+    zero = output == 0
+    scaled = fill_where(g, zero, 0) / fill_where(2 * output, zero, 1)  # no 0/0 in forward mode
+    return _var_gradient(scaled, input, dim, correction, keepdim)
 
 
 _var.gradients(input=_var_gradient)

@@ -1,5 +1,5 @@
-"""PyTorch's place for data sets and loaders: `minigen.utils.data`."""
+"""PyTorch's places: `minigen.utils.data` for data sets and loaders, `minigen.utils.checkpoint`."""
 
-from minigen.utils import data
+from minigen.utils import checkpoint, data
 
-__all__ = ["data"]
+__all__ = ["checkpoint", "data"]

@@ -28,12 +28,8 @@ def joined(outputs: Any) -> Any:
 
 def call(layer: Any, parameters: dict[str, Any], args: tuple, options: dict) -> Any:
     """The layer with these tensors in place of its parameters."""
-    if isinstance(layer, torch.nn.Module):
-        return torch.func.functional_call(layer, parameters, args, options)
-    for path, tensor in parameters.items():
-        owner, _, name = path.rpartition(".")
-        layer.get_submodule(owner)._parameters[name] = tensor
-    return layer(*args, **options)
+    module: Any = torch if isinstance(layer, torch.nn.Module) else minigen
+    return module.func.functional_call(layer, parameters, args, options)
 
 
 def check_layer(

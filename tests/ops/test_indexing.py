@@ -263,6 +263,7 @@ def test_in_place_forms():
             normal(3, 3)[:2] if "scatter" in expression else normal(3, 3),
             index,
             normal(2, 3),
+            forward=False,
         )
 
 
