@@ -9,6 +9,7 @@ tensor([2., 4.])
 
 import sys
 from math import e, inf, nan, pi
+from typing import TYPE_CHECKING
 
 from minigen import autograd, cuda, function
 from minigen.determinism import are_deterministic_algorithms_enabled, use_deterministic_algorithms
@@ -29,6 +30,7 @@ from minigen.dtypes import (
     set_default_dtype,
     uint8,
 )
+from minigen.lazy import lazily
 from minigen.limits import finfo, iinfo
 from minigen.modes import (
     enable_grad,
@@ -81,6 +83,11 @@ sys.modules["minigen.autograd.functional"] = functional
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
 
-from minigen import distributions, func, nn, optim, utils  # noqa: E402
+from minigen import nn  # noqa: E402
 from minigen.ops.inplace import *  # noqa: E402  (it makes in-place methods of all of the above)
 from minigen.serialization import load, load_file, save, save_file  # noqa: E402
+
+if TYPE_CHECKING:
+    from minigen import distributions, func, optim, utils
+else:
+    __getattr__ = lazily(__name__, "distributions", "func", "optim", "utils")

@@ -75,6 +75,9 @@ class Variable:
     _view: View | None
     _hooks: list | None
 
+    def __new__(cls, data: Any, requires_grad: bool = False) -> Any:  # as in older scripts
+        return wrap(data.array).requires_grad_(requires_grad)
+
     def version(self) -> Version:
         if self._version is None:
             self._version = Version()

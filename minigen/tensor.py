@@ -51,7 +51,7 @@ class Tensor(Methods, Variable):
         self = wrap(array)
         return self if cls is Tensor else cls._of(self)
 
-    def __init__(self, *data: Any) -> None:
+    def __init__(self, *data: Any, **options: Any) -> None:
         """Nothing is left to do: `__new__` has filled the slots."""
 
     @classmethod

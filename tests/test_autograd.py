@@ -596,3 +596,15 @@ def test_backward_of_several_tensors() -> None:
     x = leaf(1.0, 2.0)
     backward([x.sum(), x * x], [None, mg.tensor([1.0, 10.0], dtype=mg.float64)])
     assert x.grad.tolist() == [3.0, 41.0]
+
+
+def test_variable_is_a_tensor_as_in_older_scripts() -> None:
+    x = mg.autograd.Variable(mg.ones(3), requires_grad=True)
+    assert isinstance(x, mg.Tensor)
+    assert isinstance(x, mg.autograd.Variable)
+    (x * 2).sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0, 2.0]
+    source = mg.zeros(2)
+    mg.autograd.Variable(source)[0] = 5
+    assert source.tolist() == [5.0, 0.0]
+    assert not mg.autograd.Variable(source).requires_grad

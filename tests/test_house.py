@@ -45,7 +45,7 @@ LAYERS = [
     ["cuda", "limits"],
     ["devices", "dtypes", "random", "threads"],
     ["kernels"],
-    ["version"],
+    ["lazy", "version"],
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 

@@ -104,7 +104,8 @@ class TensorSubject(Subject):
         self.fn = getattr(fn, "apply", fn) if inspect.isclass(fn) else fn
         self.title = getattr(fn, "__name__", type(fn).__name__)
         self.inputs = tuple(inputs)
-        labels = _labels(fn.forward if isinstance(fn, Module) else self.fn, len(inputs), names)
+        signed = fn.forward if isinstance(fn, Module) or inspect.isclass(fn) else self.fn
+        labels = _labels(signed, len(inputs), names)
         found = [pair for n, value in zip(labels, inputs) for pair in _walk(value, n)]
         self.leaves = [value for _, value in found]
         self.checked = [
@@ -292,7 +293,7 @@ def _labels(fn: Callable, count: int, names: Sequence[str] | None) -> list[str]:
             raise ValueError(f"gradcheck: {len(names)} names for {count} inputs")
         return list(names)
     try:
-        parameters = list(inspect.signature(fn).parameters.values())
+        parameters = [p for p in inspect.signature(fn).parameters.values() if p.name != "ctx"]
     except (TypeError, ValueError):
         parameters = []
     labels: list[str] = []

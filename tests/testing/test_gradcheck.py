@@ -45,6 +45,44 @@ def test_functions_of_tensors_in_any_structure() -> None:
     assert report.findings[0].argument == "d['b'][0]"
 
 
+class Cube(minigen.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, scale):
+        ctx.save_for_backward(x)
+        ctx.scale = scale
+        return scale * x**3
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return 3 * ctx.scale * g * x**2, None
+
+
+class WrongCube(Cube):
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return 3 * ctx.scale * g * x, None
+
+
+class OnceCube(Cube):
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return 3 * ctx.scale * g * x.detach() ** 2, None
+
+
+def test_functions_of_a_users_own() -> None:
+    assert gradgradcheck(Cube, (normal(3), 2.0))
+    assert gradgradcheck(Cube.apply, (normal(3), 2.0))
+    report = check_gradients(WrongCube, (normal(3), 2.0))
+    assert kinds(report)[0] == "factor"
+    assert report.title == "WrongCube"
+    assert report.findings[0].text == "a factor x is missing"
+    assert gradcheck(OnceCube, (normal(3), 2.0))
+    assert kinds(check_gradients(OnceCube, (normal(3), 2.0), order=2))[0] == "cut"
+
+
 def test_several_outputs_of_which_some_are_integers() -> None:
     assert gradcheck(lambda x: minigen.sort(x, -1), (normal(3, 4),))
     assert gradcheck(lambda x: {"mean": x.mean(), "rest": [x.sum(0), x.argmax()]}, (normal(3, 4),))
