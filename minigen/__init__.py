@@ -39,6 +39,7 @@ from minigen.ops.comparison import *
 from minigen.ops.conversion import *
 from minigen.ops.creation import *
 from minigen.ops.cumulative import *
+from minigen.ops.determinants import *
 from minigen.ops.division import *
 from minigen.ops.einsum import *
 from minigen.ops.elementwise import *
@@ -48,6 +49,8 @@ from minigen.ops.joining import *
 from minigen.ops.linalg import *
 from minigen.ops.masking import *
 from minigen.ops.norms import *
+from minigen.ops.older_linalg import *
+from minigen.ops.pseudoinverse import pinverse
 from minigen.ops.random import *
 from minigen.ops.ranges import *
 from minigen.ops.rearrange import *
@@ -66,6 +69,6 @@ from minigen.version import __version__
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
 
-from minigen import distributions, nn, optim, utils  # noqa: E402
+from minigen import distributions, linalg, nn, optim, utils  # noqa: E402
 from minigen.ops.inplace import *  # noqa: E402  (it makes in-place methods of all of the above)
 from minigen.serialization import load_file, save_file  # noqa: E402

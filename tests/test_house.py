@@ -31,6 +31,7 @@ LAYERS = [
     ["nn"],
     ["serialization"],
     ["transforms"],
+    ["linalg"],
     ["ops"],
     ["tensor"],
     ["hooks", "methods", "printing", "size"],
