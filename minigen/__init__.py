@@ -40,12 +40,26 @@ from minigen.modes import (
     no_grad,
     set_grad_enabled,
 )
+from minigen.ops.activation import (
+    celu,
+    hardshrink,
+    log_softmax,
+    prelu,
+    relu,
+    rrelu,
+    selu,
+    softmax,
+    threshold,
+)
+from minigen.ops.adaptive_pooling import adaptive_avg_pool1d
 from minigen.ops.casting import *
 from minigen.ops.combining import *
 from minigen.ops.comparison import *
 from minigen.ops.conversion import *
+from minigen.ops.convolution import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from minigen.ops.creation import *
 from minigen.ops.cumulative import *
+from minigen.ops.determinants import *
 from minigen.ops.division import *
 from minigen.ops.einsum import *
 from minigen.ops.elementwise import *
@@ -53,12 +67,19 @@ from minigen.ops.functions import *
 from minigen.ops.indexing import *
 from minigen.ops.joining import *
 from minigen.ops.linalg import *
+from minigen.ops.losses import cosine_similarity, pairwise_distance
 from minigen.ops.masking import *
+from minigen.ops.metadata import *
+from minigen.ops.normalization import group_norm, layer_norm, rms_norm
 from minigen.ops.norms import *
+from minigen.ops.older_linalg import *
+from minigen.ops.pooling import avg_pool1d, max_pool1d, max_pool2d
+from minigen.ops.pseudoinverse import pinverse
 from minigen.ops.random import *
 from minigen.ops.ranges import *
 from minigen.ops.rearrange import *
 from minigen.ops.reduction import *
+from minigen.ops.resizing import pixel_shuffle, pixel_unshuffle
 from minigen.ops.rng_state import *
 from minigen.ops.rounding import *
 from minigen.ops.scatter import *
@@ -66,6 +87,7 @@ from minigen.ops.shape import *
 from minigen.ops.sorting import *
 from minigen.ops.special import *
 from minigen.ops.statistics import *
+from minigen.ops.strided import *
 from minigen.ops.typed import *
 from minigen.printing import set_printoptions
 from minigen.random import Generator, default_generator, initial_seed, manual_seed
@@ -83,8 +105,9 @@ sys.modules["minigen.autograd.functional"] = functional
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
 
-from minigen import nn  # noqa: E402
+from minigen import linalg, nn  # noqa: E402
 from minigen.ops.inplace import *  # noqa: E402  (it makes in-place methods of all of the above)
+from minigen.ops.inplace_shape import *  # noqa: E402
 from minigen.serialization import load, load_file, save, save_file  # noqa: E402
 
 if TYPE_CHECKING:

@@ -17,6 +17,10 @@ class ShapeError(RuntimeError, ValueError):
     """Values or shapes that an operation cannot take."""
 
 
+class LinAlgError(ShapeError):
+    """A matrix for which the result does not exist: singular, or not positive definite."""
+
+
 def caller() -> str:
     """`file:line: source` of the innermost frame outside minigen: the user's own line."""
     frame = sys._getframe(1)

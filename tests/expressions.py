@@ -40,14 +40,16 @@ def _squares(outputs: Any) -> Any:
     return [y * y for y in flat if y.dtype.is_floating_point]
 
 
-def same(expression: str, *inputs: Any, order: int = 2, forward: bool = True) -> None:
+def same(
+    expression: str, *inputs: Any, order: int = 2, numeric: bool = True, forward: bool = True
+) -> None:
     """Assert equal values and derivatives up to `order`, of the expression and of its square.
 
     The square makes the cotangent depend on the inputs: only so does the second derivative of a
     linear operation test that its gradient rule is recorded rightly.
     """
     ours, theirs = function(expression, minigen), function(expression, torch)
-    check(ours, theirs, *inputs, order=order, forward=forward)
+    check(ours, theirs, *inputs, order=order, numeric=numeric, forward=forward)
     if order == 2:
         check(
             lambda *a: _squares(ours(*a)),

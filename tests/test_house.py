@@ -32,7 +32,7 @@ LAYERS = [
     ["serialization"],
     ["nested"],
     ["transforms"],
-    ["function"],
+    ["function", "linalg"],
     ["recording"],
     ["ops"],
     ["tensor"],

@@ -5,11 +5,14 @@ from minigen.nn.activation import *
 from minigen.nn.cells import *
 from minigen.nn.containers import *
 from minigen.nn.convolution import *
+from minigen.nn.distance import *
+from minigen.nn.folding import *
 from minigen.nn.layers import *
 from minigen.nn.loss import *
 from minigen.nn.module import Module
 from minigen.nn.multihead import *
 from minigen.nn.normalization import *
+from minigen.nn.padding import *
 from minigen.nn.parameter import Parameter
 from minigen.nn.pooling import *
 from minigen.nn.recurrent import *

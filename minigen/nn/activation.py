@@ -24,9 +24,10 @@ from minigen.nn.parameter import Parameter, factory
 from minigen.ops.creation import empty
 
 __all__ = [
-    "CELU", "ELU", "GELU", "GLU", "SELU", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyReLU",
-    "LogSigmoid", "LogSoftmax", "Mish", "PReLU", "ReLU", "ReLU6", "SiLU", "Sigmoid", "Softmax",
-    "Softmax2d", "Softmin", "Softplus", "Softsign", "Tanh", "Tanhshrink", "Threshold",
+    "CELU", "ELU", "GELU", "GLU", "SELU", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh",
+    "LeakyReLU", "LogSigmoid", "LogSoftmax", "Mish", "PReLU", "RReLU", "ReLU", "ReLU6", "SiLU",
+    "Sigmoid", "Softmax", "Softmax2d", "Softmin", "Softplus", "Softshrink", "Softsign", "Tanh",
+    "Tanhshrink", "Threshold",
 ]  # fmt: skip
 
 
@@ -187,6 +188,44 @@ class Threshold(_Activation):
 
     def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
         self._set(inplace, threshold=threshold, value=value)
+
+
+class _Shrink(_Activation):
+    options = ("lambd",)
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        self._set(lambd=lambd)
+
+    def extra_repr(self) -> str:
+        return f"{self.lambd}"
+
+
+class Hardshrink(_Shrink):
+    """x where |x| > lambd, else 0."""
+
+    function = staticmethod(F.hardshrink)
+
+
+class Softshrink(_Shrink):
+    """x moved towards 0 by lambd, as far as 0."""
+
+    function = staticmethod(F.softshrink)
+
+
+class RReLU(_Activation):
+    """x where x > 0, else a x; in training a is drawn from U(lower, upper) for each element.
+
+    In evaluation a is their mean.  Source: Xu et al. 2015, arXiv:1505.00853.
+    """
+
+    function = staticmethod(F.rrelu)
+    options = ("lower", "upper", "training")
+
+    def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, inplace: bool = False) -> None:
+        self._set(inplace, lower=lower, upper=upper)
+
+    def extra_repr(self) -> str:
+        return f"lower={self.lower}, upper={self.upper}" + ", inplace=True" * self.inplace
 
 
 class Sigmoid(_Activation):

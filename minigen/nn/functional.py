@@ -18,7 +18,7 @@ from minigen.ops.convolution import *
 from minigen.ops.dropout import *
 from minigen.ops.embedding import *
 from minigen.ops.functions import sigmoid, tanh
-from minigen.ops.linalg import linear
+from minigen.ops.linalg import bilinear, linear
 from minigen.ops.losses import *
 from minigen.ops.masking import one_hot
 from minigen.ops.multihead import *
@@ -26,27 +26,30 @@ from minigen.ops.normalization import *
 from minigen.ops.padding import *
 from minigen.ops.pooling import *
 from minigen.ops.resizing import *
+from minigen.ops.sampling import *
 from minigen.ops.unfolding import *
 
 __all__ = [
     # layers
-    "alpha_dropout", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "dropout",
-    "dropout1d", "dropout2d", "embedding", "linear", "multi_head_attention_forward", "one_hot",
+    "alpha_dropout", "bilinear", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d",
+    "dropout", "dropout1d", "dropout2d", "embedding", "linear", "multi_head_attention_forward",
+    "one_hot",
     "scaled_dot_product_attention",
     # pooling and shapes of images
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool1d", "adaptive_max_pool2d",
-    "avg_pool1d", "avg_pool2d", "fold", "interpolate", "max_pool1d", "max_pool2d", "pad",
-    "pixel_shuffle", "pixel_unshuffle", "unfold",
+    "affine_grid", "avg_pool1d", "avg_pool2d", "fold", "grid_sample", "interpolate", "max_pool1d",
+    "max_pool2d", "pad", "pixel_shuffle", "pixel_unshuffle", "unfold", "upsample",
     # activations
-    "celu", "elu", "gelu", "glu", "gumbel_softmax", "hardsigmoid", "hardswish", "hardtanh",
-    "leaky_relu", "log_softmax", "logsigmoid", "mish", "prelu", "relu", "relu6", "selu", "sigmoid",
-    "silu", "softmax", "softmin", "softplus", "softsign", "tanh", "tanhshrink", "threshold",
+    "celu", "elu", "gelu", "glu", "gumbel_softmax", "hardshrink", "hardsigmoid", "hardswish",
+    "hardtanh", "leaky_relu", "log_softmax", "logsigmoid", "mish", "prelu", "relu", "relu6",
+    "rrelu", "selu", "sigmoid", "silu", "softmax", "softmin", "softplus", "softshrink", "softsign",
+    "tanh", "tanhshrink", "threshold",
     # normalization
     "batch_norm", "group_norm", "instance_norm", "layer_norm", "normalize", "rms_norm",
     # losses and distances
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss",
     "cosine_similarity", "cross_entropy", "gaussian_nll_loss", "hinge_embedding_loss", "huber_loss",
-    "kl_div", "l1_loss", "margin_ranking_loss", "mse_loss", "nll_loss", "pairwise_distance",
-    "poisson_nll_loss",
-    "smooth_l1_loss", "triplet_margin_loss",
+    "kl_div", "l1_loss", "margin_ranking_loss", "mse_loss", "multi_margin_loss",
+    "multilabel_soft_margin_loss", "nll_loss", "pairwise_distance", "poisson_nll_loss",
+    "smooth_l1_loss", "soft_margin_loss", "triplet_margin_loss",
 ]  # fmt: skip

@@ -19,6 +19,8 @@ from minigen.ops.creation import empty
 from minigen.tensor import Tensor
 
 __all__ = [
+    "AlphaDropout",
+    "Bilinear",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
@@ -81,6 +83,53 @@ class Linear(Module):
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, "
             f"bias={self.bias is not None}"
+        )
+
+
+class Bilinear(Module):
+    """y_k = x1ᵀ W_k x2 + b_k.  (..., in1_features), (..., in2_features) -> (..., out_features)
+
+    weight (out_features, in1_features, in2_features) and bias (out_features) start from U(-b, b)
+    with b = 1 / √in1_features.
+
+    >>> import minigen
+    >>> Bilinear(3, 4, 2)(minigen.zeros(5, 3), minigen.zeros(5, 4)).shape
+    minigen.Size([5, 2])
+    """
+
+    def __init__(
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        if in1_features <= 0:
+            raise ValueError(f"Bilinear: in1_features must be positive, got {in1_features}")
+        kind = factory(device, dtype)
+        self.in1_features, self.in2_features = in1_features, in2_features
+        self.out_features = out_features
+        self.weight = Parameter(empty(out_features, in1_features, in2_features, **kind))
+        self.register_parameter("bias", Parameter(empty(out_features, **kind)) if bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new initial values."""
+        bound = 1 / math.sqrt(self.in1_features)
+        init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, input1: Any, input2: Any) -> Any:
+        return F.bilinear(input1, input2, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return (
+            f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
+            f"out_features={self.out_features}, bias={self.bias is not None}"
         )
 
 
@@ -230,3 +279,10 @@ class Dropout2d(_Dropout):
 
     def forward(self, input: Any) -> Any:
         return self._drop(F.dropout2d, input)
+
+
+class AlphaDropout(_Dropout):
+    """Dropout for networks with SELU, which keeps mean 0 and variance 1 (arXiv:1706.02515)."""
+
+    def forward(self, input: Any) -> Any:
+        return self._drop(F.alpha_dropout, input)

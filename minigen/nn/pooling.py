@@ -1,4 +1,4 @@
-"""Layers that change the resolution: pooling, upsampling, padding."""
+"""Layers that change the resolution: pooling and upsampling."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = [
     "MaxPool2d",
     "PixelShuffle",
     "PixelUnshuffle",
-    "ReflectionPad2d",
     "Upsample",
-    "ZeroPad2d",
+    "UpsamplingBilinear2d",
+    "UpsamplingNearest2d",
 ]
 
 
@@ -202,6 +202,7 @@ class Upsample(Module):
         scale_factor: Any = None,
         mode: str = "nearest",
         align_corners: bool | None = None,
+        recompute_scale_factor: bool | None = None,
     ) -> None:
         super().__init__()
         several = isinstance(scale_factor, tuple | list)
@@ -211,14 +212,32 @@ class Upsample(Module):
             scale_factor = float(scale_factor)
         self.size, self.scale_factor = size, scale_factor
         self.mode, self.align_corners = mode, align_corners
+        self.recompute_scale_factor = recompute_scale_factor
 
     def forward(self, input: Any) -> Any:
-        return F.interpolate(input, self.size, self.scale_factor, self.mode, self.align_corners)
+        return F.interpolate(
+            input, self.size, self.scale_factor, self.mode, self.align_corners,
+            self.recompute_scale_factor,
+        )  # fmt: skip
 
     def extra_repr(self) -> str:
         by_size = self.scale_factor is None
         how = f"size={self.size}" if by_size else f"scale_factor={self.scale_factor}"
         return f"{how}, mode={self.mode!r}"
+
+
+class UpsamplingNearest2d(Upsample):
+    """`Upsample` of images to the nearest pixel, by its older name."""
+
+    def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
+        super().__init__(size, scale_factor, mode="nearest")
+
+
+class UpsamplingBilinear2d(Upsample):
+    """`Upsample` of images, bilinear with aligned corners, by its older name."""
+
+    def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
+        super().__init__(size, scale_factor, mode="bilinear", align_corners=True)
 
 
 class PixelShuffle(Module):
@@ -247,34 +266,3 @@ class PixelUnshuffle(Module):
 
     def extra_repr(self) -> str:
         return f"downscale_factor={self.downscale_factor}"
-
-
-class _Pad2d(Module):
-    mode: str
-
-    def __init__(self, padding: Any) -> None:
-        super().__init__()
-        self.padding = tuple(padding) if isinstance(padding, tuple | list) else (padding,) * 4
-
-    def forward(self, input: Any) -> Any:
-        return F.pad(input, self.padding, self.mode)
-
-    def extra_repr(self) -> str:
-        return f"{self.padding}"
-
-
-class ZeroPad2d(_Pad2d):
-    """Zeros around (N, C, H, W): one number, or (left, right, top, bottom).
-
-    >>> import minigen
-    >>> ZeroPad2d((1, 0, 0, 0))(minigen.ones(1, 1, 1, 2))
-    tensor([[[[0., 1., 1.]]]])
-    """
-
-    mode = "constant"
-
-
-class ReflectionPad2d(_Pad2d):
-    """The image mirrored at its outermost pixels: one number, or (left, right, top, bottom)."""
-
-    mode = "reflect"

@@ -15,6 +15,7 @@ from minigen.ops.elementwise import clamp
 from minigen.ops.functions import erf, exp, sigmoid, tanh
 from minigen.ops.joining import chunk
 from minigen.ops.rectifiers import (
+    hardshrink,
     hardsigmoid,
     hardswish,
     hardtanh,
@@ -22,14 +23,17 @@ from minigen.ops.rectifiers import (
     prelu,
     relu,
     relu6,
+    rrelu,
+    softshrink,
     threshold,
 )
 from minigen.ops.softmax import floating, gumbel_softmax, log_softmax, softmax, softmin
 
 __all__ = [
-    "celu", "elu", "gelu", "glu", "gumbel_softmax", "hardsigmoid", "hardswish", "hardtanh",
-    "leaky_relu", "log_softmax", "logsigmoid", "mish", "prelu", "relu", "relu6", "selu", "silu",
-    "softmax", "softmin", "softplus", "softsign", "tanhshrink", "threshold",
+    "celu", "elu", "gelu", "glu", "gumbel_softmax", "hardshrink", "hardsigmoid", "hardswish",
+    "hardtanh", "leaky_relu", "log_softmax", "logsigmoid", "mish", "prelu", "relu", "relu6",
+    "rrelu", "selu", "silu", "softmax", "softmin", "softplus", "softshrink", "softsign",
+    "tanhshrink", "threshold",
 ]  # fmt: skip
 
 

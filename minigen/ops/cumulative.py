@@ -59,7 +59,8 @@ def cumsum(input: Any, dim: int, dtype: Any = None) -> Any:
 # ------------------------------------------------------------------------------------ cumprod
 
 
-def _eye(like: Any, n: int) -> Any:
+def diagonal_mask(like: Any, n: int) -> Any:
+    """True on the diagonal of an n x n matrix, on the device of a tensor or array."""
     array = getattr(like, "array", like)
     return backend.array_module(array).eye(n, dtype=bool)
 
@@ -68,7 +69,7 @@ def _without_one(input: Any) -> Any:
     """M[..., i, j] = x[..., j], but 1 where i = j."""
     n = input.shape[-1]
     rows = expand(unsqueeze(input, -2), (*input.shape[:-1], n, n))
-    return fill_where(rows, _eye(input, n), 1)
+    return fill_where(rows, diagonal_mask(input, n), 1)
 
 
 @differentiable
@@ -126,7 +127,7 @@ def _prod(input: Any) -> Any:
 
 
 @differentiable
-def _product_of_others(input: Any) -> Any:
+def product_of_others(input: Any) -> Any:
     """y_i = Π_{j != i} x_j along the last dimension: what is before times what is behind."""
     ahead, behind = np.ones_like(input), np.ones_like(input)
     np.cumprod(input[..., :-1], -1, out=ahead[..., 1:])
@@ -136,19 +137,19 @@ def _product_of_others(input: Any) -> Any:
 
 def _others_gradient(g: Any, input: Any) -> Any:
     """dL/dx_k = Σ_{i != k} g_i Π_{j != i, k} x_j."""
-    pairs = _product_of_others(_without_one(input))  # [i, k]
-    pairs = fill_where(pairs, _eye(input, input.shape[-1]), 0)
+    pairs = product_of_others(_without_one(input))  # [i, k]
+    pairs = fill_where(pairs, diagonal_mask(input, input.shape[-1]), 0)
     return sum(unsqueeze(g, -1) * pairs, -2)
 
 
 def _prod_gradient(g: Any, input: Any, output: Any) -> Any:
     if _any_zero(input):
-        return unsqueeze(g, -1) * _product_of_others(input)
+        return unsqueeze(g, -1) * product_of_others(input)
     return spread(g * output, tuple(input.shape), -1, False) / input
 
 
 _prod.gradients(input=_prod_gradient)
-_product_of_others.gradients(input=_others_gradient)
+product_of_others.gradients(input=_others_gradient)
 
 
 @method("prod")

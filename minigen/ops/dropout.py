@@ -94,7 +94,8 @@ def _drop_channels(
         raise ShapeError(f"{name}: input must have {ndims[0]} dimensions, got shape {shape}")
     if not training or p == 0:
         return input
-    return _drop(input, p, (*shape[:2], *(1,) * (len(shape) - 2)))
+    spatial = ndims[0] - 2
+    return _drop(input, p, (*shape[: len(shape) - spatial], *(1,) * spatial))
 
 
 def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
@@ -103,13 +104,13 @@ def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
     Neighbours in a feature map are alike, so that dropping single elements drops no information
     (Tompson et al. 2015, arXiv:1411.4280, section 3.2).
 
-    input: (batch, channels, length), floating point.
+    input: (batch, channels, length), or without batch, floating point.
 
     >>> import minigen
     >>> dropout1d(minigen.ones(1, 1, 4), 1.0)
     tensor([[[0., 0., 0., 0.]]])
     """
-    return _drop_channels("dropout1d", (3,), input, p, training, inplace)
+    return _drop_channels("dropout1d", (3, 2), input, p, training, inplace)
 
 
 def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:

@@ -73,7 +73,7 @@ def check_writable(tensor: Variable) -> None:
         )
 
 
-def alias(tensor: Variable) -> Any:
+def stands_for(tensor: Variable) -> Any:
     """The tensor as it stands in the graph now, over the same memory."""
     same = wrap(tensor.array)
     same.node, same._requires_grad = tensor.node, tensor._requires_grad
@@ -89,5 +89,5 @@ def adopt(tensor: Variable, result: Variable) -> None:
         tensor.node, tensor._requires_grad = result.node, True
     else:
         view.base.refresh()
-        adopt(view.base, overwrite(alias(view.base), result, _Viewed(view)))
+        adopt(view.base, overwrite(stands_for(view.base), result, _Viewed(view)))
         tensor.refresh()

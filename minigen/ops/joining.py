@@ -22,10 +22,12 @@ __all__ = [
     "atleast_3d",
     "cat",
     "chunk",
+    "column_stack",
     "concat",
     "concatenate",
     "dstack",
     "hstack",
+    "row_stack",
     "split",
     "stack",
     "unbind",
@@ -152,6 +154,20 @@ def hstack(tensors: Any) -> Any:
 def vstack(tensors: Any) -> Any:
     """Put below each other: along the first dimension, vectors as rows."""
     return cat([atleast(each, 2) for each in tensors], 0)
+
+
+row_stack = vstack
+
+
+def column_stack(tensors: Any) -> Any:
+    """Side by side as columns: numbers and vectors become columns, matrices stay as they are.
+
+    >>> import minigen
+    >>> column_stack((minigen.tensor([1, 2]), minigen.tensor([3, 4])))
+    tensor([[1, 3],
+            [2, 4]])
+    """
+    return cat([reshape(t, (-1, 1)) if t.ndim <= 1 else t for t in tensors], 1)
 
 
 def dstack(tensors: Any) -> Any:

@@ -18,6 +18,7 @@ __all__ = [
     "addmm",
     "addmv",
     "baddbmm",
+    "bilinear",
     "bmm",
     "dot",
     "inner",
@@ -244,6 +245,32 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: float = 1, alpha: float = 1) 
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """beta input + alpha (A B) for a batch of matrices, the input broadcast to (b, m, n)."""
     return _combined(input, bmm(batch1, batch2), beta, alpha)
+
+
+def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
+    """y_k = x1ᵀ W_k x2 + b_k: (..., n), (..., m), weight (k, n, m), bias (k) -> (..., k).
+
+    The leading dimensions of both inputs must be the same.
+
+    >>> import minigen
+    >>> x, y = minigen.tensor([[1.0, 2.0]]), minigen.tensor([[3.0]])
+    >>> bilinear(x, y, minigen.ones(1, 2, 1))
+    tensor([[9.]])
+    """
+    shapes = [tuple(each.shape) for each in (input1, input2, weight)]
+    wanted = (*shapes[0][-1:], *shapes[1][-1:])
+    if shapes[0][:-1] != shapes[1][:-1] or len(shapes[2]) != 3 or shapes[2][1:] != wanted:
+        raise ShapeError(
+            "bilinear: expects inputs (..., n) and (..., m) with the same leading dimensions and "
+            f"weight (k, n, m), got {shapes[0]}, {shapes[1]} and {shapes[2]}"
+        )
+    if bias is not None and tuple(bias.shape) != shapes[2][:1]:
+        raise ShapeError(
+            f"bilinear: bias must be ({shapes[2][0]},) for weight {shapes[2]}, got {describe(bias)}"
+        )
+    mixed = tensordot(input1, weight, ([-1], [1]))  # (..., k, m)
+    output = sum(mixed * unsqueeze(input2, -2), -1)
+    return output if bias is None else output + bias
 
 
 # ------------------------------------------------------------------------------ contractions

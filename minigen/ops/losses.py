@@ -1,6 +1,6 @@
 """Losses: what a model is to make small.
 
-Those of classification stand in `cross_entropy`, those of distances in `distances`.
+Those of classification stand in `cross_entropy` and `margins`, those of distances in `distances`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from minigen.ops.distances import (
 from minigen.ops.elementwise import clamp
 from minigen.ops.functions import exp, log
 from minigen.ops.loss_reduction import chosen, compare_shapes, reduced, share, total
+from minigen.ops.margins import multi_margin_loss, multilabel_soft_margin_loss, soft_margin_loss
 from minigen.ops.reduction import sum
 from minigen.ops.shape import expand, unsqueeze
 from minigen.ops.softmax import floating
@@ -37,8 +38,9 @@ from minigen.ops.softmax import floating
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss",
     "cosine_similarity", "cross_entropy", "gaussian_nll_loss", "hinge_embedding_loss", "huber_loss",
-    "kl_div", "l1_loss", "margin_ranking_loss", "mse_loss", "nll_loss", "pairwise_distance",
-    "poisson_nll_loss", "smooth_l1_loss", "triplet_margin_loss",
+    "kl_div", "l1_loss", "margin_ranking_loss", "mse_loss", "multi_margin_loss",
+    "multilabel_soft_margin_loss", "nll_loss", "pairwise_distance", "poisson_nll_loss",
+    "smooth_l1_loss", "soft_margin_loss", "triplet_margin_loss",
 ]  # fmt: skip
 
 

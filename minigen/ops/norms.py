@@ -14,7 +14,7 @@ from minigen.errors import ShapeError, describe
 from minigen.ops.dims import numpy_names
 from minigen.ops.elementwise import abs, pow, sign
 from minigen.ops.masking import fill_where
-from minigen.ops.reduction import amax, amin, axes, spread, sum
+from minigen.ops.reduction import amax, amin, axes, count, spread, sum
 from minigen.ops.shape import unsqueeze
 from minigen.tensor import method
 
@@ -78,6 +78,13 @@ _count_norm.gradients(
 )
 
 
+def _check_not_empty(shape: tuple, p: float, dim: Any) -> None:
+    if count(shape, dim) == 0:
+        raise ShapeError(
+            f"norm: the {p} norm of no elements is not defined (shape {shape}, dim {dim})"
+        )
+
+
 @method("norm")
 @numpy_names
 def norm(
@@ -100,6 +107,8 @@ def norm(
         input = input.to(as_dtype(dtype))
     if input.array.dtype.kind != "f":
         raise TypeError(f"norm: expects a floating-point tensor, got {describe(input)}")
+    if p < 0 or math.isinf(p):
+        _check_not_empty(tuple(input.shape), p, dim)
     if p == 2:
         return _euclidean(input, dim, keepdim)
     if p == 1:

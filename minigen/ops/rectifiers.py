@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from minigen.autograd import differentiable
+from minigen import backend
+from minigen.autograd import differentiable, wrap
 from minigen.errors import ShapeError
 from minigen.ops.shape import reshape
 from minigen.ops.softmax import floating
 from minigen.tensor import method
 
 __all__ = [
-    "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "prelu", "relu", "relu6", "threshold",
+    "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "prelu", "relu", "relu6",
+    "rrelu", "softshrink", "threshold",
 ]  # fmt: skip
 
 
@@ -208,3 +210,78 @@ def threshold(input: Any, threshold: float, value: float) -> Any:
 
 
 threshold.gradients(input=lambda g, input, threshold: g * _between(input, threshold, math.inf))
+
+
+# ------------------------------------------------------------------------------ to zero, at random
+
+
+@differentiable
+def _outside(input: Any, lambd: float) -> Any:
+    """0 where -lambd <= x <= lambd, else 1."""
+    return (~((input >= -lambd) & (input <= lambd))).astype(input.dtype)
+
+
+_outside.gradients(input=lambda g: g * 0)
+
+
+@method("hardshrink")
+@differentiable(promote=floating)
+def hardshrink(input: Any, lambd: float = 0.5) -> Any:
+    """x where |x| > lambd, else 0.
+
+    >>> import minigen
+    >>> hardshrink(minigen.tensor([-1.0, 0.25, 0.75]))
+    tensor([-1.0000,  0.0000,  0.7500])
+    """
+    return np.where((input >= -lambd) & (input <= lambd), input.dtype.type(0), input)
+
+
+@differentiable(promote=floating)
+def _softshrink(input: Any, lambd: float) -> Any:
+    return np.sign(input) * np.maximum(np.abs(input) - lambd, 0)
+
+
+hardshrink.gradients(input=lambda g, input, lambd: g * _outside(input, lambd))
+_softshrink.gradients(input=lambda g, input, lambd: g * _outside(input, lambd))
+
+
+def softshrink(input: Any, lambd: float = 0.5) -> Any:
+    """x - lambd above lambd, x + lambd below -lambd, 0 between: the proximal map of lambd |x|.
+
+    Raises ShapeError for a negative lambd.
+
+    >>> import minigen
+    >>> softshrink(minigen.tensor([-1.0, 0.25, 0.75]))
+    tensor([-0.5000,  0.0000,  0.2500])
+    """
+    if lambd < 0:
+        raise ShapeError(f"softshrink: lambd must not be negative, got {lambd}")
+    return _softshrink(input, lambd)
+
+
+def rrelu(
+    input: Any,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    training: bool = False,
+    inplace: bool = False,
+) -> Any:
+    """x where x > 0, else a x, with a drawn from U(lower, upper) for each element in training.
+
+    Otherwise a = (lower + upper) / 2.  Source: Xu et al. 2015, arXiv:1505.00853, section 2.4.
+    Raises ShapeError for lower > upper and for inplace=True.
+
+    >>> import minigen
+    >>> rrelu(minigen.tensor([-1.0, 2.0]), 0.25, 0.75)
+    tensor([-0.5000,  2.0000])
+    """
+    if inplace:
+        raise ShapeError("rrelu: inplace=True is not offered; use x = rrelu(x)")
+    if lower > upper:
+        raise ShapeError(f"rrelu: lower {lower} must not be greater than upper {upper}")
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2)
+    if input.array.dtype.kind != "f":
+        raise TypeError(f"rrelu: needs a floating-point input, not {input.dtype}; use x.float()")
+    drawn = backend.cast(backend.stream(None).uniform(lower, upper, input.shape), input.array.dtype)
+    return _prelu(input, wrap(backend.to_device(drawn, input.device)))

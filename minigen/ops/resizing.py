@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from minigen.ops.indexing import take
 from minigen.ops.shape import permute, reshape
 from minigen.ops.windows import per_dimension, require
 
-__all__ = ["interpolate", "pixel_shuffle", "pixel_unshuffle"]
+__all__ = ["interpolate", "pixel_shuffle", "pixel_unshuffle", "upsample"]
 
 
 def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
@@ -66,32 +67,69 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
     return reshape(moved, (*lead, channels * r * r, height // r, width // r))
 
 
-def _nearest(input: Any, dim: int, size: int, step: float) -> Any:
-    """out[i] = input[floor(i · step)]; the product is taken in float32, as PyTorch takes it."""
-    extent = input.shape[dim]
-    places = np.floor(np.arange(size, dtype=np.float32) * np.float32(step)).astype(np.int64)
-    return take(input, dim, np.minimum(places, extent - 1))
+def _nearest(input: Any, dim: int, size: int, step: float, shift: float) -> Any:
+    """out[i] = input[floor((i + shift) · step)]; computed in float32, as PyTorch computes it."""
+    points = (np.arange(size, dtype=np.float32) + np.float32(shift)) * np.float32(step)
+    return take(input, dim, np.minimum(np.floor(points).astype(np.int64), input.shape[dim] - 1))
 
 
-def _linear(input: Any, dim: int, size: int, step: float, align_corners: bool) -> Any:
-    """out[i] = (1 - t) input[j] + t input[j + 1] at the point j + t of the input that i stands for.
+def _points(extent: int, size: int, step: float, align_corners: bool) -> Any:
+    """Where in the input each element of the output lies.
 
     Pixels are points with corners aligned to corners, or squares of area 1 whose borders are.
     """
-    extent = input.shape[dim]
     if align_corners:
-        points = np.arange(size) * ((extent - 1) / (size - 1) if size > 1 else 0.0)
-    else:
-        points = ((np.arange(size) + 0.5) * step - 0.5).clip(0, None)
-    left = np.minimum(points.astype(np.int64), extent - 1)
-    right = np.minimum(left + 1, extent - 1)
-    weight = points - left
+        return np.arange(size) * ((extent - 1) / (size - 1) if size > 1 else 0.0)
+    return (np.arange(size) + 0.5) * step - 0.5
+
+
+def _mixed(input: Any, dim: int, first: Any, weights: list) -> Any:
+    """out[i] = Σ_k weights[k][i] input[first[i] + k], places beyond the borders taken at them."""
     dtype = getattr(input, "array", input).dtype
-    weight = weight.astype(dtype).reshape((-1,) + (1,) * (len(input.shape) - dim - 1))
-    return take(input, dim, left) * (1 - weight) + take(input, dim, right) * weight
+    total: Any = 0.0
+    for k, weight in enumerate(weights):
+        places = (first + k).clip(0, input.shape[dim] - 1)
+        column = weight.astype(dtype).reshape((-1,) + (1,) * (len(input.shape) - dim - 1))
+        total = total + take(input, dim, places) * column
+    return total
 
 
-def _sizes(shape: tuple, size: Any, scale_factor: Any) -> tuple[tuple, list]:
+def _linear(input: Any, dim: int, size: int, step: float, align_corners: bool) -> Any:
+    """out[i] = (1 - t) input[j] + t input[j + 1] at the point j + t of the input."""
+    points = _points(input.shape[dim], size, step, align_corners).clip(0, None)
+    first = np.floor(points)
+    t = points - first
+    return _mixed(input, dim, first.astype(np.int64), [1 - t, t])
+
+
+def cubic_weights(t: Any) -> list:
+    """The weights of the elements at -1, 0, 1 and 2 for the point t in [0, 1): array or tensor.
+
+    Source: Keys, "Cubic convolution interpolation for digital image processing" (IEEE Trans.
+    Acoustics, Speech, Signal Processing 29, 1981), with his parameter a = -3/4, as PyTorch has it.
+
+    >>> [float(weight) for weight in cubic_weights(0.5)]
+    [-0.09375, 0.59375, 0.59375, -0.09375]
+    """
+    a = -0.75
+
+    def near(x: Any) -> Any:  # |x| <= 1
+        return ((a + 2) * x - (a + 3)) * x * x + 1
+
+    def far(x: Any) -> Any:  # 1 < |x| < 2
+        return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
+
+    return [far(t + 1), near(t), near(1 - t), far(2 - t)]
+
+
+def _cubic(input: Any, dim: int, size: int, step: float, align_corners: bool) -> Any:
+    """The cubic through four neighbours, at the point that each output lies at."""
+    points = _points(input.shape[dim], size, step, align_corners)
+    first = np.floor(points)
+    return _mixed(input, dim, first.astype(np.int64) - 1, cubic_weights(points - first))
+
+
+def _sizes(shape: tuple, size: Any, scale_factor: Any, recompute: bool) -> tuple[tuple, list]:
     """The extents of the result, and how far apart in the input its neighbours are."""
     extents = shape[2:]
     n = len(extents)
@@ -100,6 +138,7 @@ def _sizes(shape: tuple, size: Any, scale_factor: Any) -> tuple[tuple, list]:
         "interpolate: give either size or scale_factor, not both and not none",
     )
     if size is not None:
+        require(not recompute, "interpolate: recompute_scale_factor needs a scale_factor, no size")
         sizes = per_dimension(size, n, "interpolate: size")
         return sizes, [extent / new for extent, new in zip(extents, sizes)]
     factors = scale_factor if isinstance(scale_factor, tuple | list) else (scale_factor,) * n
@@ -109,7 +148,12 @@ def _sizes(shape: tuple, size: Any, scale_factor: Any) -> tuple[tuple, list]:
     )
     sizes = tuple(math.floor(extent * factor) for extent, factor in zip(extents, factors))
     require(min(sizes) > 0, f"interpolate: scale_factor {scale_factor} leaves nothing of {shape}")
+    if recompute:
+        return sizes, [extent / new for extent, new in zip(extents, sizes)]
     return sizes, [1 / factor for factor in factors]
+
+
+_SMOOTH = {3: ("linear",), 4: ("bilinear", "bicubic")}
 
 
 def interpolate(
@@ -118,17 +162,23 @@ def interpolate(
     scale_factor: Any = None,
     mode: str = "nearest",
     align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
 ) -> Any:
     """Resize to `size`, or by `scale_factor`.
 
     input: (batch, channels, length) or (batch, channels, height, width).
     mode:  "nearest"             the element that lies below
+           "nearest-exact"       the element that lies nearest to the middle of the new pixel
            "linear", "bilinear"  between the two (four) nearest, for one (two) spatial dimensions
+           "bicubic"             cubics through 4 x 4 neighbours, which may overshoot
            "area"                the mean of what falls together, `adaptive_avg_pool`
-    align_corners: of the linear modes: whether the corner elements of input and output coincide
+    align_corners: of the smooth modes: whether the corner elements of input and output coincide
            (True), or the borders of the corner pixels (False, the default).
+    recompute_scale_factor: place the pixels by the ratio of the integer extents, not by the factor.
     Returns (batch, channels, ...); an extent is floor(scale_factor·extent) unless given by `size`.
-    Raises ShapeError for other modes, and where the arguments contradict each other.
+    Raises ShapeError for other modes, for antialias=True, and where the arguments contradict each
+    other.
 
     >>> import minigen
     >>> x = minigen.tensor([[[0.0, 4.0]]])
@@ -143,23 +193,42 @@ def interpolate(
         "interpolate: input must be (batch, channels, length) or (batch, channels, height, width), "
         f"got {shape}",
     )
-    linear = {3: "linear", 4: "bilinear"}[len(shape)]
+    smooth = _SMOOTH[len(shape)]
+    offered = ("nearest", "nearest-exact", "area", *smooth)
     require(
-        mode in ("nearest", "area", linear),
-        f"interpolate: mode {mode!r} is not offered for {len(shape)} dimensions; "
-        f"choose 'nearest', {linear!r} or 'area'",
+        mode in offered,
+        f"interpolate: mode {mode!r} is not offered for {len(shape)} dimensions; choose one of "
+        f"{', '.join(map(repr, offered))}",
     )
     require(
-        align_corners is None or mode == linear,
-        f"interpolate: align_corners is for the linear modes alone, not for {mode!r}",
+        align_corners is None or mode in smooth,
+        f"interpolate: align_corners is for the smooth modes alone, not for {mode!r}",
     )
-    sizes, steps = _sizes(shape, size, scale_factor)
+    require(
+        not antialias,
+        "interpolate: antialias=True is not offered; avg_pool2d, or mode 'area', averages what "
+        "falls together",
+    )
+    sizes, steps = _sizes(shape, size, scale_factor, bool(recompute_scale_factor))
     if mode == "area":
         pool = adaptive_avg_pool1d if len(shape) == 3 else adaptive_avg_pool2d
         return pool(input, sizes)
     for dim, (new, step) in enumerate(zip(sizes, steps), 2):
-        if mode == "nearest":
-            input = _nearest(input, dim, new, step)
+        if mode in smooth:
+            between = _cubic if mode == "bicubic" else _linear
+            input = between(input, dim, new, step, bool(align_corners))
         else:
-            input = _linear(input, dim, new, step, bool(align_corners))
+            input = _nearest(input, dim, new, step, 0.5 if mode == "nearest-exact" else 0.0)
     return input
+
+
+def upsample(
+    input: Any,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+) -> Any:
+    """`interpolate` by its older name, with a warning that it is deprecated."""
+    warnings.warn("upsample is deprecated; use interpolate", stacklevel=2)
+    return interpolate(input, size, scale_factor, mode, align_corners)

@@ -6,13 +6,14 @@ the largest value.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigen import backend
 from minigen.autograd import Variable, differentiable, wrap
-from minigen.errors import ShapeError
+from minigen.backend import quiet
+from minigen.errors import ShapeError, describe
 from minigen.ops.dims import wrap_dim
 from minigen.ops.reduction import Extremes, along, extreme_gradient
 from minigen.ops.scatter import gather
@@ -23,6 +24,7 @@ __all__ = [
     "bincount",
     "bucketize",
     "histc",
+    "histogram",
     "median",
     "searchsorted",
     "sort",
@@ -278,3 +280,70 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
     places = ((inside - low) / (high - low) * bins).astype(np.int64)
     counts = np.bincount(np.minimum(places, bins - 1), minlength=bins)
     return wrap(counts.astype(array.dtype))
+
+
+class Histogram(NamedTuple):
+    """What `histogram` returns."""
+
+    hist: Any
+    bin_edges: Any
+
+
+def _edges(array: Any, bins: Any, range: Any) -> Any:
+    """The borders of the bins: those that are given, or of equal widths over the range."""
+    if isinstance(bins, Variable):
+        if range is not None:
+            raise ShapeError("histogram: give either the edges of the bins, or a range")
+        edges = bins.array
+        if edges.ndim != 1 or edges.size < 2 or (np.diff(edges) < 0).any():
+            raise ShapeError(
+                f"histogram: edges must be ascending, at least 2; got {describe(bins)}"
+            )
+        if edges.dtype != array.dtype:
+            raise TypeError(f"histogram: edges of {edges.dtype} do not fit {array.dtype}")
+        return edges
+    if bins < 1:
+        raise ShapeError(f"histogram: bins must be positive, got {bins}")
+    if range is not None:
+        low, high = map(float, range)
+    else:
+        low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 1.0)
+    if not (np.isfinite([low, high]).all() and low <= high):
+        raise ShapeError(f"histogram: the range [{low}, {high}] is not finite or not ascending")
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    return np.linspace(low, high, bins + 1).astype(array.dtype)
+
+
+@method("histogram")
+def histogram(
+    input: Any, bins: Any = 100, *, range: Any = None, weight: Any = None, density: bool = False
+) -> Histogram:
+    """How many elements fall into each bin, [left, right) but the last, which is closed.
+
+    bins:    how many of equal width, over `range` (low, high), or from the least to the largest
+             element; or a tensor of the n + 1 edges.  Elements outside are not counted.
+    weight:  what each element counts, of the shape of input.
+    density: divide by the sum and by the width of the bin, so that the integral is 1.
+    Returns hist (n) and bin_edges (n + 1).
+
+    >>> import minigen
+    >>> minigen.tensor([1.0, 2.0, 1.0]).histogram(2, range=(1, 3)).hist
+    tensor([2., 1.])
+    """
+    array = input.array.reshape(-1)
+    if array.dtype.kind != "f":
+        raise TypeError(f"histogram: expects a floating-point tensor, got {input.dtype}")
+    if weight is not None and (weight.shape != input.shape or weight.dtype != input.dtype):
+        raise ShapeError(
+            f"histogram: weight {describe(weight)} must have shape and dtype of {describe(input)}"
+        )
+    edges = _edges(array, bins, range)
+    inside = (array >= edges[0]) & (array <= edges[-1])
+    places = np.minimum(np.searchsorted(edges, array[inside], "right"), edges.size - 1) - 1
+    weights = None if weight is None else weight.array.reshape(-1)[inside]
+    hist = np.bincount(places, weights, edges.size - 1).astype(array.dtype)
+    if density:
+        with quiet():
+            hist = hist / (hist.sum() * np.diff(edges))
+    return Histogram(wrap(hist), wrap(edges.copy()))

@@ -12,10 +12,9 @@ import minigen.nn.functional as F
 
 FAMILIES = [
     "activation", "adaptive_pooling", "attention", "convolution", "dropout", "embedding", "losses",
-    "multihead",
-    "normalization", "padding", "pooling", "resizing", "unfolding",
+    "multihead", "normalization", "padding", "pooling", "resizing", "sampling", "unfolding",
 ]  # fmt: skip
-SINGLE = {"linear", "one_hot", "sigmoid", "tanh"}
+SINGLE = {"bilinear", "linear", "one_hot", "sigmoid", "tanh"}
 
 
 def test_every_name_of_every_family():

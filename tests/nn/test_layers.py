@@ -80,8 +80,27 @@ LAYERS = [
     ("Upsample", (), {"size": (5, 7), "mode": "bilinear", "align_corners": True}, x(2, 3, 4, 3)),
     ("PixelShuffle", (2,), {}, x(2, 8, 3, 2)),
     ("PixelUnshuffle", (2,), {}, x(2, 2, 4, 6)),
-    ("ZeroPad2d", (1,), {}, x(2, 3, 4, 3)),
+    ("Upsample", (), {"scale_factor": 1.7, "mode": "bicubic"}, x(2, 3, 4, 3)),
+    (
+        "Upsample",
+        (),
+        {"scale_factor": 1.7, "mode": "bilinear", "recompute_scale_factor": True},
+        x(2, 3, 4, 3),
+    ),
+    ("UpsamplingNearest2d", (), {"scale_factor": 2}, x(2, 3, 4, 3)),
+    ("UpsamplingBilinear2d", (), {"scale_factor": 2.5}, x(2, 3, 4, 3)),
+    ("UpsamplingBilinear2d", ((3, 7),), {}, x(2, 3, 4, 3)),
+    ("Unfold", (2,), {"stride": 2, "padding": 1}, x(2, 3, 4, 3)),
+    ("Unfold", ((2, 1),), {"dilation": 2}, x(3, 4, 3)),
+    ("Fold", ((4, 5), 2), {}, x(2, 12, 12)),
+    ("Fold", (), {"output_size": 4, "kernel_size": 2, "stride": 2, "padding": 1}, x(2, 12, 9)),
     ("ReflectionPad2d", ((1, 0, 2, 1),), {}, x(2, 3, 4, 3)),
+    *(
+        (f"{kind}Pad{n}d", (width,) + (1.5,) * (kind == "Constant"), {}, x(2, 3, *(4, 3, 5)[:n]))
+        for kind in ("Zero", "Constant", "Reflection", "Replication", "Circular")
+        for n in (1, 2, 3)
+        for width in (1, (2, 1, 0, 2, 1, 1)[: 2 * n])
+    ),
     ("PReLU", (), {}, x(2, 3, 4)),
     ("PReLU", (3,), {"init": 0.1}, x(2, 3, 4)),
 ]
@@ -99,7 +118,8 @@ ACTIVATIONS = [
     ("GELU", ()), ("GELU", ("tanh",)), ("Softplus", ()), ("Softplus", (2.0, 1.5)),
     ("Hardtanh", ()), ("Hardtanh", (-0.5, 0.3)), ("Threshold", (0.1, 20)), ("Sigmoid", ()),
     ("Tanh", ()), ("LogSigmoid", ()), ("Softsign", ()), ("Tanhshrink", ()), ("Softmax", (1,)),
-    ("LogSoftmax", (-1,)), ("Softmin", (0,)), ("GLU", ()), ("GLU", (1,)), ("Softmax2d", ()),
+    ("LogSoftmax", (-1,)), ("Hardshrink", ()), ("Hardshrink", (1.5,)), ("Softshrink", (0.7,)),
+    ("Softmin", (0,)), ("GLU", ()), ("GLU", (1,)), ("Softmax2d", ()),
 ]  # fmt: skip
 
 
@@ -251,3 +271,47 @@ def test_a_small_network_of_everything() -> None:
         )  # fmt: skip
 
     assert_same(build(nn), build(torch.nn), x(5, 1, 6, 6))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_bilinear(bias: bool) -> None:
+    a, b = x(2, 5, 3), x(2, 5, 4)
+    assert_same(*both("Bilinear", 3, 4, 2, bias=bias), a, b)
+    layer = nn.Bilinear(100, 3, 50)
+    assert 0.099 < layer.weight.abs().max().item() <= 0.1
+    assert 0.08 < layer.bias.abs().max().item() <= 0.1
+
+
+def test_distances() -> None:
+    a, b = x(4, 3), x(4, 3)
+    assert_same(*both("CosineSimilarity", dim=0), a, b)
+    assert_same(*both("CosineSimilarity"), a, b)
+    assert_same(*both("PairwiseDistance", p=3.0, keepdim=True), a, b)
+
+
+def test_rrelu() -> None:
+    ours, theirs = both("RReLU", 0.2, 0.4, inplace=True)
+    assert repr(ours) == repr(theirs)
+    assert repr(nn.RReLU()) == repr(torch.nn.RReLU())
+    value = x(4, 3)
+    ours.eval()
+    theirs.eval()
+    evaluated = ours(minigen.from_numpy(value.copy())), theirs(torch.from_numpy(value.copy()))
+    np.testing.assert_allclose(*(y.numpy() for y in evaluated))
+    ours.train()
+    slopes = (ours(minigen.zeros(10_000) - 1) * -1).numpy()
+    assert 0.2 <= slopes.min() < 0.201 < 0.399 < slopes.max() <= 0.4
+    assert abs(slopes.mean() - 0.3) < 0.005
+    leaf = minigen.from_numpy(value).requires_grad_()
+    output = nn.RReLU()(leaf)
+    (gradient,) = minigen.autograd.grad(output.sum(), leaf)
+    np.testing.assert_allclose((gradient * leaf).detach().numpy(), output.detach().numpy())
+
+
+def test_alpha_dropout() -> None:
+    layer = nn.AlphaDropout(0.3)
+    assert repr(layer) == repr(torch.nn.AlphaDropout(0.3))
+    y = layer(minigen.randn(100_000))
+    assert abs(y.mean().item()) < 0.02
+    assert abs(y.var().item() - 1) < 0.03
+    assert layer.eval()(y) is y

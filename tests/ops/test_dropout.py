@@ -125,6 +125,9 @@ def test_channel_dropout_shapes():
         ShapeError, match=r"dropout2d: input must have 4 dimensions, got shape \(3, 4\)"
     ):
         F.dropout2d(minigen.ones(3, 4))
+    alone = F.dropout1d(minigen.ones(50, 4), 0.5)
+    assert (alone.amax(1) == alone.amin(1)).all()
+    assert 0 < (alone == 0).sum().item() < 200
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5])

@@ -242,8 +242,12 @@ def test_interpolate_images(options):
     same("interpolate", x, mode="nearest", **options)
     for align_corners in (False, True, None):
         same("interpolate", x, mode="bilinear", align_corners=align_corners, **options)
-    if "size" in options:
-        same("interpolate", x, mode="area", **options)
+        same("interpolate", x, mode="bicubic", align_corners=align_corners, **options)
+    same("interpolate", x, mode="nearest-exact", **options)
+    same("interpolate", x, mode="area", **options)
+    if "scale_factor" in options:
+        for mode in ("nearest", "bilinear", "bicubic", "nearest-exact", "area"):
+            same("interpolate", x, mode=mode, recompute_scale_factor=True, **options)
 
 
 @pytest.mark.parametrize("options", RESIZE)
@@ -252,6 +256,8 @@ def test_interpolate_sequences(options):
     same("interpolate", x, mode="nearest", **options)
     same("interpolate", x, mode="linear", **options)
     same("interpolate", x, mode="linear", align_corners=True, **options)
+    same("interpolate", x, mode="nearest-exact", **options)
+    same("interpolate", x, mode="area", **options)
 
 
 Z = minigen.zeros
@@ -275,8 +281,10 @@ BAD = [
     ("interpolate", Z(1, 3, 5, 5), {}, "either size or scale_factor"),
     ("interpolate", Z(1, 3, 5, 5), {"size": 2, "scale_factor": 2}, "either size or scale_factor"),
     ("interpolate", Z(1, 3, 5, 5), {"size": 2, "mode": "linear"}, "not offered for 4 dimensions"),
-    ("interpolate", Z(1, 3, 5), {"size": 2, "align_corners": True}, "linear modes alone"),
+    ("interpolate", Z(1, 3, 5), {"size": 2, "align_corners": True}, "smooth modes alone"),
     ("interpolate", Z(1, 3, 5), {"scale_factor": 0.1}, "leaves nothing"),
+    ("interpolate", Z(1, 3, 5), {"size": 2, "mode": "bicubic"}, "not offered for 3 dimensions"),
+    ("interpolate", Z(1, 3, 5), {"size": 2, "recompute_scale_factor": True}, "needs a scale"),
 ]  # fmt: skip
 
 
@@ -292,3 +300,14 @@ def test_errors(name, x, options, message):
 def test_mean_of_integers_is_refused():
     with pytest.raises(TypeError, match="floating-point"):
         F.avg_pool2d(minigen.zeros(1, 1, 4, 4).long(), 2)
+
+
+def test_interpolate_refuses_antialias():
+    with pytest.raises(RuntimeError, match="antialias=True is not offered"):
+        F.interpolate(Z(1, 3, 5, 5), 2, mode="bilinear", antialias=True)
+
+
+def test_upsample_warns_of_its_name():
+    with pytest.warns(UserWarning, match="deprecated; use interpolate"):
+        result = F.upsample(Z(1, 3, 5), scale_factor=2)
+    assert result.shape == (1, 3, 10)
