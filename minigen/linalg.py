@@ -14,7 +14,8 @@ from minigen.ops.decompositions import cholesky, eigh, eigvalsh, qr, svd, svdval
 from minigen.ops.determinants import det, slogdet
 from minigen.ops.matrix_norms import matrix_norm, norm, vector_norm
 from minigen.ops.pseudoinverse import matrix_rank, pinv
-from minigen.ops.solving import inv, solve, solve_triangular
+from minigen.ops.solving import inv, solve
+from minigen.ops.triangular import solve_triangular
 
 __all__ = [
     "LinAlgError", "cholesky", "det", "eigh", "eigvalsh", "inv", "matrix_norm", "matrix_rank",

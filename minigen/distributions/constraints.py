@@ -18,7 +18,7 @@ from typing import Any
 
 from minigen.ops.comparison import isclose
 from minigen.ops.creation import full
-from minigen.ops.triangular import is_positive_definite
+from minigen.ops.decompositions import is_positive_definite
 
 __all__ = [
     "Constraint",

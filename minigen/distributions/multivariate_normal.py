@@ -9,8 +9,9 @@ from typing import Any
 from minigen.distributions import constraints
 from minigen.distributions.distribution import Distribution
 from minigen.distributions.utils import broadcast_shapes, lazy_property, standard_normal
+from minigen.ops.decompositions import cholesky
 from minigen.ops.ranges import eye
-from minigen.ops.triangular import cholesky, solve_triangular
+from minigen.ops.triangular import solve_triangular
 from minigen.tensor import Tensor
 
 _MATRICES = ("covariance_matrix", "precision_matrix", "scale_tril")

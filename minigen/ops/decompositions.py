@@ -58,6 +58,24 @@ def _array(x: Any) -> Any:
 
 
 @differentiable
+def is_positive_definite(input: Any) -> Any:
+    """Whether Cholesky's factorisation exists: (..., n, n) -> (...) of bool.
+
+    Only the lower triangle is read.
+    """
+    answers = np.ones_like(input, bool, shape=input.shape[:-2])
+    try:
+        np.linalg.cholesky(input)
+    except np.linalg.LinAlgError:  # at least one of them fails: which?
+        for index in np.ndindex(*answers.shape):
+            try:
+                np.linalg.cholesky(input[index])
+            except np.linalg.LinAlgError:
+                answers[index] = False
+    return answers
+
+
+@differentiable
 def _cholesky(A: Any) -> Any:
     try:
         lower = np.linalg.cholesky(A)

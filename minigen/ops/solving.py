@@ -13,13 +13,10 @@ import numpy as np
 
 from minigen.autograd import differentiable
 from minigen.errors import LinAlgError, ShapeError, describe
-from minigen.ops.cumulative import diagonal_mask
 from minigen.ops.linalg import matmul
-from minigen.ops.masking import fill_where
-from minigen.ops.rearrange import tril, triu
 from minigen.ops.shape import adjoint, unsqueeze
 
-__all__ = ["inv", "solve", "solve_triangular"]
+__all__ = ["inv", "solve"]
 
 
 def check_matrices(name: str, A: Any, square: bool = False) -> None:
@@ -146,26 +143,3 @@ def solve(A: Any, B: Any, *, left: bool = True) -> Any:
         return adjoint(solve_matrices(adjoint(A), adjoint(right)))
     solution = solve_matrices(A, right)
     return solution.squeeze(-1) if vectors else solution
-
-
-def solve_triangular(
-    A: Any, B: Any, *, upper: bool, left: bool = True, unitriangular: bool = False
-) -> Any:
-    """The X of A X = B, or X A = B if not `left`, reading one triangle of A alone.
-
-    upper: which triangle; unitriangular: its diagonal is taken as ones.  (..., n, n) with
-    (..., n, k), or (..., k, n) if not `left`.  Raises LinAlgError for a zero on the diagonal.
-
-    >>> import minigen
-    >>> A = minigen.tensor([[2.0, 99.0], [1.0, 1.0]])
-    >>> solve_triangular(A, minigen.tensor([[2.0], [3.0]]), upper=False)
-    tensor([[1.],
-            [2.]])
-    """
-    _check_factors("linalg.solve_triangular", A, B, left)
-    triangle = triu(A) if upper else tril(A)
-    if unitriangular:
-        triangle = fill_where(triangle, diagonal_mask(A, A.shape[-1]), 1)
-    if left:
-        return solve_matrices(triangle, B)
-    return adjoint(solve_matrices(adjoint(triangle), adjoint(B)))

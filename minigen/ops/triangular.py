@@ -1,4 +1,4 @@
-"""Cholesky's factorisation, and systems of equations with a triangular matrix."""
+"""Systems of equations with a triangular matrix, by substitution."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from minigen.ops.linalg import matmul
 from minigen.ops.rearrange import tril, triu
 from minigen.ops.shape import adjoint
 
-__all__ = ["cholesky", "solve_triangular"]
+__all__ = ["solve_triangular"]
 
 
 def _check_square(name: str, matrix: Any) -> None:
@@ -22,76 +22,6 @@ def _check_square(name: str, matrix: Any) -> None:
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:
         raise ShapeError(f"{name}: expects square matrices (..., n, n), got {describe(matrix)}")
 
-
-# ----------------------------------------------------------------------------------- Cholesky
-
-
-@differentiable
-def is_positive_definite(input: Any) -> Any:
-    """Whether Cholesky's factorisation exists: (..., n, n) -> (...) of bool.
-
-    Only the lower triangle is read.
-    """
-    answers = np.ones_like(input, bool, shape=input.shape[:-2])
-    try:
-        np.linalg.cholesky(input)
-    except np.linalg.LinAlgError:  # at least one of them fails: which?
-        for index in np.ndindex(*answers.shape):
-            try:
-                np.linalg.cholesky(input[index])
-            except np.linalg.LinAlgError:
-                answers[index] = False
-    return answers
-
-
-@differentiable
-def _cholesky(input: Any) -> Any:
-    _check_square("cholesky", input)
-    if not input.size:
-        return input.copy()
-    try:
-        return np.linalg.cholesky(input)
-    except np.linalg.LinAlgError:
-        wrong = np.argwhere(~is_positive_definite(input))[0].tolist()
-        which = f"the matrix at {wrong} of the batch" if wrong else "the matrix"
-        raise ShapeError(
-            f"cholesky: {which} is not positive definite (given {describe(input)}); for a "
-            "covariance that is singular only by rounding, add a small multiple of the identity"
-        ) from None
-
-
-def _cholesky_gradient(g: Any, output: Any) -> Any:
-    """Ā = ½ (P + Pᵀ), P = L⁻ᵀ Φ(Lᵀ L̄) L⁻¹; Φ takes the lower triangle and halves its diagonal.
-
-    Source: Murray, Differentiation of the Cholesky decomposition, arXiv:1602.07527, section 3.3.
-    """
-    product = matmul(adjoint(output), g)
-    half = (tril(product) + tril(product, -1)) * 0.5
-    upper = adjoint(output)
-    left = solve_triangular(upper, half, upper=True)  # L⁻ᵀ Φ
-    both = solve_triangular(output, left, upper=False, left=False)  # ... L⁻¹
-    return (both + adjoint(both)) * 0.5
-
-
-_cholesky.gradients(input=_cholesky_gradient)
-
-
-def cholesky(input: Any, *, upper: bool = False) -> Any:
-    """L, lower triangular with a positive diagonal, such that A = L Lᵀ: (..., n, n) -> (..., n, n).
-
-    upper: Lᵀ instead.  A must be symmetric and positive definite; only its lower triangle (with
-    `upper` its upper) is read, and the gradient is that of a symmetric matrix.  Raises RuntimeError
-    if A is not positive definite.
-
-    >>> import minigen
-    >>> cholesky(minigen.tensor([[4.0, 2.0], [2.0, 5.0]]))
-    tensor([[2., 0.],
-            [1., 2.]])
-    """
-    return adjoint(_cholesky(adjoint(input))) if upper else _cholesky(input)
-
-
-# -------------------------------------------------------------------------- triangular systems
 
 _BLOCK = 32  # rows solved one after the other, between products of whole matrices
 

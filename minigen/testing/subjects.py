@@ -104,7 +104,7 @@ class TensorSubject(Subject):
         self.fn = getattr(fn, "apply", fn) if inspect.isclass(fn) else fn
         self.title = getattr(fn, "__name__", type(fn).__name__)
         self.inputs = tuple(inputs)
-        signed = fn.forward if isinstance(fn, Module) or inspect.isclass(fn) else self.fn
+        signed = getattr(fn, "forward", self.fn)
         labels = _labels(signed, len(inputs), names)
         found = [pair for n, value in zip(labels, inputs) for pair in _walk(value, n)]
         self.leaves = [value for _, value in found]

@@ -12,7 +12,7 @@ import torch
 import minigen
 from minigen import nn
 from minigen.nn.utils import parametrizations, parametrize
-from minigen.nn.utils.orthogonal import _matrix_exp, _solve
+from minigen.nn.utils.orthogonal import _matrix_exp
 from tests.oracle import check, close
 
 LAYERS = {
@@ -227,13 +227,6 @@ def test_default_maps_and_batches() -> None:
 def test_the_matrix_exponential(scale: float) -> None:
     a = scale * np.random.default_rng(0).standard_normal((2, 3, 3))
     check(_matrix_exp, torch.matrix_exp, a - np.swapaxes(a, -1, -2), order=2)
-
-
-def test_linear_systems() -> None:
-    rng = np.random.default_rng(0)
-    check(
-        _solve, torch.linalg.solve, rng.standard_normal((2, 3, 3)), rng.standard_normal((2, 3, 3))
-    )
 
 
 # ------------------------------------------------------------------------- any parametrization

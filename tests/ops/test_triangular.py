@@ -1,8 +1,6 @@
-"""Cholesky's factorisation, triangular systems and erfinv against torch."""
+"""Triangular systems and erfinv against torch; what is positive definite."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigen
+from minigen.ops.decompositions import is_positive_definite
 from minigen.ops.inverse_erf import erfinv
-from minigen.ops.triangular import cholesky, is_positive_definite, solve_triangular
+from minigen.ops.triangular import solve_triangular
 from tests.expressions import normal
 from tests.oracle import check
 
@@ -21,51 +20,10 @@ BATCHES = [(), (1,), (3,), (2, 1), (0,), (2, 3)]
 BOTH = [lambda y: y, lambda y: y * y]
 
 
-def _covariance(x: Any) -> Any:
-    """A symmetric positive definite matrix that depends on all of x."""
-    eye = np.eye(x.shape[-1])
-    module = minigen if isinstance(x, minigen.Tensor) else torch
-    return x @ x.mT + module.from_numpy(eye)
-
-
-@pytest.mark.parametrize("after", BOTH)
-@pytest.mark.parametrize("upper", [False, True])
-@pytest.mark.parametrize("batch", BATCHES)
-@pytest.mark.parametrize("n", [0, 1, 4])
-def test_cholesky(n, batch, upper, after):
-    check(
-        lambda x: after(cholesky(_covariance(x), upper=upper)),
-        lambda x: after(torch.linalg.cholesky(_covariance(x), upper=upper)),
-        normal(*batch, n, n),
-    )
-
-
-@pytest.mark.parametrize("upper", [False, True])
-def test_cholesky_reads_one_triangle_and_has_a_symmetric_gradient(upper):
-    a = np.array([[4.0, 100.0], [2.0, 5.0]])
-    a = a.T.copy() if upper else a
-    check(
-        lambda x: cholesky(x, upper=upper),
-        lambda x: torch.linalg.cholesky(x, upper=upper),
-        a,
-        numeric=False,  # along one triangle the function does not change at all
-    )
-
-
 def test_what_is_not_positive_definite():
     good = np.eye(2)
     batch = minigen.from_numpy(np.stack([good, -good, good, np.ones((2, 2)) - 2 * good]))
     assert is_positive_definite(batch).tolist() == [True, False, True, False]
-    with pytest.raises(RuntimeError, match=r"cholesky: the matrix at \[1\] of the batch is not"):
-        cholesky(batch)
-    with pytest.raises(RuntimeError, match="cholesky: the matrix is not positive definite"):
-        cholesky(batch[1])
-    with pytest.raises(RuntimeError, match=r"square matrices .* float32 \(2, 3\)"):
-        cholesky(minigen.ones(2, 3))
-    with pytest.raises(TypeError, match="float32 or float64 matrices"):
-        cholesky(minigen.ones(2, 2, dtype=minigen.int64))
-    with pytest.raises(TypeError, match="float32 or float64 matrices"):
-        cholesky(minigen.ones(2, 2).half())
 
 
 def _well_conditioned(*shape: int) -> np.ndarray:

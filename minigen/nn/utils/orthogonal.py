@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from minigen.autograd import differentiable, wrap
+from minigen.autograd import wrap
 from minigen.modes import no_grad
 from minigen.nn.module import Module
 from minigen.ops.creation import zeros
 from minigen.ops.joining import cat
 from minigen.ops.random import randn
 from minigen.ops.ranges import eye
+from minigen.ops.solving import solve_matrices
 from minigen.tensor import Tensor
 
 __all__ = ["Orthogonal"]
@@ -54,7 +55,7 @@ class Orthogonal(Module):
                 Q = _matrix_exp(A)
             else:
                 identity = eye(n, dtype=A.dtype, device=A.device)
-                Q = _solve(identity - A / 2, identity + A / 2)
+                Q = solve_matrices(identity - A / 2, identity + A / 2)
             Q = Q[..., :k]
         if "base" in self._buffers:
             Q = self.base @ Q
@@ -141,16 +142,3 @@ def _matrix_exp(A: Any) -> Any:
     for _ in range(squarings):
         result = result @ result
     return result
-
-
-@differentiable
-def _solve(matrix: Any, right: Any) -> Any:
-    """X with matrix X = right, both (..., n, n)."""
-    return np.linalg.solve(matrix, right)
-
-
-@_solve.joint_gradient("matrix", "right")
-def _(g: Any, matrix: Any, output: Any) -> tuple:
-    """dL/dB = A⁻ᵀ G,  dL/dA = -(dL/dB) Xᵀ   (Giles 2008, section 2.3.1)"""
-    of_right = _solve(matrix.mT, g)
-    return -(of_right @ output.mT), of_right
