@@ -122,6 +122,7 @@ def check(
         _check_numerically(function, inputs, cotangents, dy, rng)
     if order == 1:
         return
+    STATEMENT.note_gradients(dy)
     directions = [rng.standard_normal(t.shape) for t in x]
     fy, fz = _contract(dy, directions, minigen), _contract(dz, directions, torch)
     ddy, ddz = _second(fy, x, minigen), _second(fz, w, torch)

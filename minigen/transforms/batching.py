@@ -105,7 +105,7 @@ class Batched(Traced):
         return traced(cls, trace, Example(components[0].array), components)
 
     def detach(self) -> Any:
-        return Batched.of(self.trace, self.components[0].detach())
+        return Batched.of(self._trace, self.components[0].detach())
 
 
 class Info(NamedTuple):
@@ -125,7 +125,7 @@ class BatchTrace(Trace):
         self.size, self.randomness = size, randomness
 
     def holds(self, value: Any) -> bool:
-        return isinstance(value, Batched) and value.trace is self
+        return isinstance(value, Batched) and value._trace is self
 
     def batch(self, value: Any) -> Any:
         """All examples along dimension 0, stretched if they are one and the same."""

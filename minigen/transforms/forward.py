@@ -59,7 +59,7 @@ class ForwardTrace(Trace):
 
     def split(self, value: Any) -> tuple[Any, Any]:
         """(primal, tangent), the latter None for what does not depend on the inputs."""
-        if isinstance(value, Dual) and value.trace is self:
+        if isinstance(value, Dual) and value._trace is self:
             return value.components
         return value, None
 

@@ -87,8 +87,8 @@ _MARK: Any = _Mark()
 class Traced(Tensor):
     """A tensor inside a transform.  Its `array` has the shape and dtype that the function sees."""
 
-    __slots__ = ("components", "trace")
-    trace: Trace
+    __slots__ = ("_trace", "components")
+    _trace: Trace  # `trace` is a method of tensors
     components: tuple
 
     @classmethod
@@ -106,8 +106,8 @@ class Traced(Tensor):
     @property
     def node(self) -> Any:  # type: ignore[override]
         raise RuntimeError(
-            f"inside {self.trace.what} there is no graph of single tensors, so neither backward(), "
-            "autograd.grad nor a change in place can be used; use minigen.func.grad or vjp, and "
+            f"inside {self._trace.what} there is no graph of single tensors, so neither backward() "
+            "nor autograd.grad nor a change in place can be used; use minigen.func.grad or vjp, and "
             "operations that make new tensors"
         )
 
@@ -121,7 +121,7 @@ class Traced(Tensor):
 
     def requires_grad_(self, requires_grad: bool = True) -> Any:
         raise RuntimeError(
-            f"requires_grad_() inside {self.trace.what}: use minigen.func.grad or vjp there"
+            f"requires_grad_() inside {self._trace.what}: use minigen.func.grad or vjp there"
         )
 
     @property  # type: ignore[misc]
@@ -133,13 +133,13 @@ class Traced(Tensor):
 
     def __repr__(self) -> str:
         inside = ", ".join(map(repr, self.components))
-        return f"{type(self).__name__}(level={self.trace.level}, {inside})"
+        return f"{type(self).__name__}(level={self._trace.level}, {inside})"
 
 
 def traced(cls: type, trace: Trace, array: Any, components: tuple) -> Any:
     """A new tensor of a trace, which looks like `array`."""
     self: Any = object.__new__(cls)
-    self.array, self.trace, self.components = array, trace, components
+    self.array, self._trace, self.components = array, trace, components
     self._view, self._requires_grad = _MARK, True  # so that no part of the engine passes it by
     self.grad = self._version = self._hooks = None
     return self
@@ -157,7 +157,7 @@ def dispatch(function: Callable, args: tuple) -> Any:
 
 def latest(values: Iterable) -> Any:
     """The trace that began last, of those that the values belong to; None if there is none."""
-    traces = [each.trace for each in values if isinstance(each, Traced)]
+    traces = [each._trace for each in values if isinstance(each, Traced)]
     return max(traces, key=lambda trace: trace.level) if traces else None
 
 
@@ -172,7 +172,7 @@ def is_floating(value: Any) -> bool:
 def unrecorded(value: Any) -> Any:
     """The value without its graph; what it stands for in other transforms is kept."""
     if isinstance(value, Traced):
-        return value.of(value.trace, *map(unrecorded, value.components))
+        return value.of(value._trace, *map(unrecorded, value.components))
     return value.detach() if requires_grad(value) else value
 
 
@@ -181,7 +181,7 @@ def traces_of(values: Iterable) -> set[Trace]:
     found: set[Trace] = set()
     for value in values:
         if isinstance(value, Traced):
-            found |= {value.trace} | traces_of(value.components)
+            found |= {value._trace} | traces_of(value.components)
     return found
 
 
@@ -189,11 +189,11 @@ def lifted(value: Any, traces: Iterable[Trace]) -> Any:
     """The value, with a copy of its own (by broadcasting) for each example of these batches."""
     rest = sorted(traces, key=lambda trace: trace.level)
     if isinstance(value, Traced):
-        own = value.trace.level
+        own = value._trace.level
         first, *others = value.components
         inner = lifted(first, [trace for trace in rest if trace.level < own])
         if inner is not first:
-            value = value.of(value.trace, inner, *others)
+            value = value.of(value._trace, inner, *others)
         rest = [trace for trace in rest if trace.level > own]
     for trace in rest:
         value = trace.lift(value)
@@ -207,7 +207,7 @@ def fresh(value: Tensor) -> Any:
     """The same values as the start of a graph: a leaf, or a new place in the graph there is."""
     if isinstance(value, Traced):
         first, *rest = value.components
-        return value.of(value.trace, fresh(first), *rest)
+        return value.of(value._trace, fresh(first), *rest)
     if value.requires_grad:
         with enable_grad():
             return identity(value)
