@@ -106,9 +106,9 @@ class Traced(Tensor):
     @property
     def node(self) -> Any:  # type: ignore[override]
         raise RuntimeError(
-            f"inside {self._trace.what} there is no graph of single tensors, so neither backward() "
-            "nor autograd.grad nor a change in place can be used; use minigen.func.grad or vjp, and "
-            "operations that make new tensors"
+            f"inside {self._trace.what} there is no graph of single tensors, so that neither "
+            "backward() nor autograd.grad nor a change in place can be used; use "
+            "minigen.func.grad or vjp, and operations that make new tensors"
         )
 
     @property
