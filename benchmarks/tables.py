@@ -18,7 +18,7 @@ MARKS = (
     "<!-- numbers: written by benchmarks/tables.py from benchmarks/results -->",
     "<!-- end of numbers -->",
 )
-RECORDED = ("overhead", "steps", "quality_vae", "quality_gan", "quality_gpt")
+RECORDED = ("overhead", "steps", "quality_vae", "quality_gan", "quality_gpt", "statement")
 NAMES = {"vae": "VAE", "gan": "GAN", "gpt": "GPT"}
 
 Results = dict[str, dict[str, Any]]
@@ -45,6 +45,7 @@ def page(results: Results) -> str:
         vae(results["quality_vae"]),
         gan(results["quality_gan"]),
         gpt(results["quality_gpt"]),
+        statement(results["statement"]),
         machines(results),
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
@@ -191,6 +192,21 @@ is better.
 Counting alone reaches, on the same split:
 
 {text}
+"""
+
+
+def statement(result: dict[str, Any]) -> str:
+    rows = [(what.replace("  ", "&nbsp; "), number) for what, number in result["table"]]
+    return f"""
+## What the tests check
+
+`python tests/statement.py --record`
+
+The suite's own account: each operation with a gradient rule is compared with torch on random
+inputs, by values, first and second derivatives with random cotangents, and by forward mode. The
+gradient checker of `minigen.testing` is held against three sets of planted mistakes.
+
+{table(("", ""), rows)}
 """
 
 
