@@ -58,8 +58,8 @@ def curves(
     if level is not None:
         axes.axhline(level[1], color=colors["ink"], linestyle=(0, (4, 3)), linewidth=1.2)
         axes.annotate(
-            level[0], (1, level[1]), xycoords=("axes fraction", "data"),
-            xytext=(-4, 4), textcoords="offset points", ha="right", color=colors["ink"],
+            level[0], (0, level[1]), xycoords=("axes fraction", "data"),  # losses fall: free there
+            xytext=(4, -4), textcoords="offset points", va="top", color=colors["ink"],
         )  # fmt: skip
     if limits is not None:
         axes.set_ylim(*limits)

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import tables
 
+from minigen.cli import report
+
 NUMBER = re.compile(r"[+-]?\d+(?:,\d{3})*(?:\.\d+)?")
 
 
@@ -105,3 +107,9 @@ def test_means_and_differences_are_those_of_the_seeds(results: tables.Results) -
 def test_a_missing_result_is_named(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match=r"overhead\.json"):
         tables.load(tmp_path)
+
+
+def test_what_the_report_compares_with_is_recorded(results: tables.Results) -> None:
+    for recipe, frechet in report.FRECHET_TORCH.items():
+        assert frechet == round(results[f"quality_{recipe}"]["mean"]["torch"]["frechet"], 1)
+    assert round(results["quality_vae"]["mean"]["torch"]["test_loss"], 1) == report.VAE_TORCH
