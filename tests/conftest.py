@@ -6,17 +6,31 @@ At its end the suite says what it has checked (`tests/statement.py`).
 from __future__ import annotations
 
 import os
+import zlib
 
 # One thread a process, set before NumPy and torch are imported: the tests run side by side, and
 # thread pools that wait for each other on few cores are many times slower than none.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
+import minigen  # noqa: E402
+from tests import expressions  # noqa: E402
 from tests.statement import STATEMENT  # noqa: E402
 
 GPU_REASON = "needs a GPU"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Random numbers follow from the test's name alone, not from what ran before it."""
+    seed = zlib.crc32(item.nodeid.encode())
+    minigen.manual_seed(seed)
+    for module in (getattr(item, "module", None), expressions):
+        for value in vars(module).values() if module else ():
+            if isinstance(value, np.random.Generator):
+                value.bit_generator.state = type(value.bit_generator)(seed).state
 
 
 def _unexcused(reporter: pytest.TerminalReporter) -> list[str]:
