@@ -121,21 +121,20 @@ def multi_head_attention_forward(
             f"{NAME}: is_causal says that attn_mask is causal, so give attn_mask too; "
             "nn.Transformer.generate_square_subsequent_mask makes it"
         )
-    dtype = query.dtype
     key_padding_mask = added_mask(
-        key_padding_mask, "key_padding_mask", dtype, attn_mask, "attn_mask"
+        key_padding_mask, "key_padding_mask", query.dtype, attn_mask, "attn_mask"
     )
     if is_causal and key_padding_mask is None and not need_weights:
         attn_mask = None
     else:
-        attn_mask = added_mask(attn_mask, "attn_mask", dtype)
+        attn_mask = added_mask(attn_mask, "attn_mask", query.dtype)
         is_causal = False
 
-    if use_separate_proj_weight:
+    if not use_separate_proj_weight and same_value and same_key:
+        q, k, v = chunk(linear(query, in_proj_weight, in_proj_bias), 3, -1)
+    elif use_separate_proj_weight:
         weights = (q_proj_weight, k_proj_weight, v_proj_weight)
         q, k, v = _projected_apart(query, key, value, weights, in_proj_bias)
-    elif same_value and same_key:
-        q, k, v = chunk(linear(query, in_proj_weight, in_proj_bias), 3, -1)
     else:
         weights = chunk(in_proj_weight, 3)
         q, k, v = _projected_apart(query, key, value, weights, in_proj_bias, same_value)
@@ -150,19 +149,26 @@ def multi_head_attention_forward(
         mask = None if mask is None else pad(mask, (0, 1))
 
     dropout_p = dropout_p if training else 0.0
-    if need_weights:
-        output, attention = _weighted(q, k, v, mask, dropout_p)
-        attention = mean(attention, 1) if average_attn_weights else attention
-        attention = squeeze(attention, 0) if single else attention
-    else:
-        if mask is not None and mask.dtype == float32:  # taken with any query, as in PyTorch
-            mask = mask.to(dtype)
-        output = scaled_dot_product_attention(q, k, v, mask, dropout_p, is_causal)
-        attention = None
+    output, attention = _attended(q, k, v, mask, dropout_p, is_causal, need_weights)
     # (N, h, L, d) -> (L, N, h d)
     output = reshape(output.permute(2, 0, 1, 3), tuple(query.shape))
     output = linear(output, out_proj_weight, out_proj_bias)
-    return squeeze(output, 1) if single else output, attention
+    if attention is not None and average_attn_weights:
+        attention = mean(attention, 1)
+    if single:
+        return squeeze(output, 1), None if attention is None else squeeze(attention, 0)
+    return output, attention
+
+
+def _attended(
+    q: Any, k: Any, v: Any, mask: Any, dropout_p: float, is_causal: bool, need_weights: bool
+) -> tuple[Any, Any]:
+    """Heads (N, h, L, d), (N, h, S, d) twice -> output (N, h, L, d), and the weights if needed."""
+    if need_weights:
+        return _weighted(q, k, v, mask, dropout_p)
+    if mask is not None and mask.dtype == float32:  # taken with any query, as in PyTorch
+        mask = mask.to(q.dtype)
+    return scaled_dot_product_attention(q, k, v, mask, dropout_p, is_causal), None
 
 
 # ------------------------------------------------------------------------------------- checks
