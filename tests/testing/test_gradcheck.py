@@ -388,6 +388,14 @@ def test_own_terms_are_used_and_believed_only_if_they_add_up() -> None:
         TERMS.pop("half square")
 
 
+def test_terms_that_cannot_be_told_from_each_other_are_not_blamed() -> None:
+    def terms(g, x):
+        return [{"one use": g * x, "the other": g * x, "the constant": g}]
+
+    pair = (lambda x: x * x + x, lambda g, x: g * x + 2 * g)
+    assert "use]" not in str(check_gradients(pair, [normal(4)], terms=terms))
+
+
 def test_terms_are_found_by_the_gradient_whatever_the_name() -> None:
     def my_own_norm(x, gain, offset):
         h = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
