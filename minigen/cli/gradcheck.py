@@ -35,6 +35,8 @@ def run_gradcheck(
     keywords = dict(map(option, options))
     if isinstance(function, type) and issubclass(function, nn.Module):
         function = built(function)
+    if isinstance(function, nn.Module):
+        function.double()
     if keywords:
         function = bound(function, keywords)
     if not inputs and not isinstance(function, nn.Module):
@@ -49,9 +51,10 @@ def run_gradcheck(
         except Exception as error:
             raise Wrong(f"{target} failed: {type(error).__name__}: {error}") from error
         if not report or seed == seeds - 1:
-            print(f"{report}" if report else f"{report}, order {order}, {seeds} random inputs")
+            print(report)
         if not report:
             return False
+    print(f"to order {order}, at {seeds} random inputs")
     return True
 
 

@@ -180,7 +180,7 @@ class Check:
             return True
         ours, limits = float((g * v).sum()), self.measure.precision
         scale = max(abs(ours), abs(numeric.value), float(np.sqrt((g * g).sum())))
-        if numeric.error > 1e-3 * max(scale, limits.atol) and numeric.error > 1e-6:
+        if numeric.error > 1e-3 * max(scale, limits.atol):
             return True  # beside a kink, or hardly computable: look at it entry by entry
         allowed = limits.rtol * scale + limits.atol + 2 * numeric.error
         return not abs(ours - numeric.value) <= allowed

@@ -25,7 +25,7 @@ Answer = tuple[str, str] | None
 def diagnose(evidence: Evidence) -> list[Finding]:
     """What is wrong with one gradient, most specific first; the worst entry comes last."""
     found = []
-    for pattern in PATTERNS:
+    for pattern in PATTERNS if evidence.entries is None else PATTERNS_OF_A_SAMPLE:
         answer = pattern(evidence)
         if answer is not None:
             found.append(Finding(answer[0], evidence.name, answer[1]))
@@ -38,12 +38,24 @@ def worst_entry(e: Evidence) -> str:
     """Where the two differ most, and how many entries do."""
     gap = np.where(e.wrong, np.abs(e.missing), 0.0)
     gap = np.where(np.isfinite(gap), gap, np.inf)
-    where = tuple(int(i) for i in np.unravel_index(int(np.argmax(gap)), e.shape))
-    place = f"entry {list(where)}" if where else "its only entry"
+    worst = int(np.argmax(gap))
+    place = f"entry {_place(e, worst)}" if e.whole else "its only entry"
+    looked = "entries" if e.entries is None else f"entries that were looked at, of {_total(e)},"
     return (
-        f"worst at {place}: yours {e.got[where]:.6g}, numerically {e.want[where]:.6g}; "
-        f"{int(e.wrong.sum())} of {e.got.size} entries differ"
+        f"worst at {place}: yours {e.got.flat[worst]:.6g}, numerically {e.want.flat[worst]:.6g}; "
+        f"{int(e.wrong.sum())} of {e.got.size} {looked} differ"
     )
+
+
+def _place(e: Evidence, position: int) -> list[int]:
+    """The index, in the whole argument, of the entry at this position."""
+    if e.entries is not None:
+        position = int(e.entries[position])
+    return [int(i) for i in np.unravel_index(position, e.whole)]
+
+
+def _total(e: Evidence) -> str:
+    return f"{int(np.prod(e.whole)):,}"
 
 
 # ---------------------------------------------------------------------------------- wrong shape
@@ -78,10 +90,10 @@ def diagnose_shape(name: str, got: np.ndarray, want: np.ndarray) -> Finding:
 
 
 def _not_finite(e: Evidence) -> Answer:
-    bad = ~np.isfinite(e.got)
+    bad = ~np.isfinite(e.got) & e.wrong
     if not bad.any():
         return None
-    first = [int(i) for i in np.argwhere(bad)[0]]
+    first = _place(e, int(np.flatnonzero(bad)[0]))
     return "nonfinite", (
         f"{int(bad.sum())} of {e.got.size} entries are NaN or infinite, the first at {first}: a "
         "division by 0, log(0), or an exp that overflows?"
@@ -90,10 +102,7 @@ def _not_finite(e: Evidence) -> Answer:
 
 def _zero(e: Evidence) -> Answer:
     if e.untracked:
-        return "cut", (
-            "there is none: no graph leads from the output to it. Was it cut by .detach(), .data, "
-            ".item(), a NumPy function, or no_grad?"
-        )
+        return "cut", e.untracked
     if not (e.got == 0).all():
         return None
     return "zero", (
@@ -157,7 +166,7 @@ def _transposed(e: Evidence) -> Answer:
     if 2 <= e.got.ndim <= 4:
         for order in _orders(e.shape):
             if alike(e.got.transpose(order), e.want):
-                how = "" if e.got.ndim == 2 else f" (axes {order})"
+                how = "" if e.got.ndim == 2 else f": .transpose{order} puts it right"
                 return "transposed", f"it is the right gradient, transposed{how}"
     return None
 
@@ -259,3 +268,6 @@ PATTERNS: list[Callable[[Evidence], Answer]] = [
     products.other_operand,
     _negated_swap,
 ]
+
+# what can be said without seeing all entries
+PATTERNS_OF_A_SAMPLE = [_not_finite, _zero, _sign, _factor]

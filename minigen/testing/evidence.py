@@ -46,7 +46,8 @@ class Evidence:
     wants:      the right gradients of all arguments as far as they are known.
     sizes:      named numbers that a factor may be explained with; given_sizes: those of the user.
     terms:      the named terms whose sum is the right gradient, if there are any.
-    untracked:  no graph leads from the outputs to this argument.
+    untracked:  why there is no gradient at all, if so.
+    entries:    if this is a sample of a large argument: where its numbers stand in the `whole`.
     """
 
     name: str
@@ -64,7 +65,9 @@ class Evidence:
     sizes: Mapping[str, float] = field(default_factory=dict)
     given_sizes: Sequence[str] = ()
     terms: Mapping[str, np.ndarray] = field(default_factory=dict)
-    untracked: bool = False
+    untracked: str = ""
+    entries: np.ndarray | None = None
+    whole: tuple[int, ...] = ()
 
     @cached_property
     def missing(self) -> np.ndarray:

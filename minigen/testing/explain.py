@@ -12,12 +12,14 @@ from minigen.testing.diagnosis import diagnose
 from minigen.testing.evidence import Evidence
 from minigen.testing.measure import Measure, flattened
 from minigen.testing.report import Report
-from minigen.testing.subjects import GradientSubject, Subject
+from minigen.testing.subjects import GradientSubject, NumpySubject, Subject
 from minigen.testing.terms import Terms, add_up
 
 __all__ = ["Round", "explain"]
 
-LARGEST = 4096  # entries of an argument that are looked at one by one
+LARGEST = 4096  # entries of an argument that are looked at one by one, at most
+BUDGET = 2e7  # numbers of output that this may take
+STORED = 4e6  # numbers of a Jacobian that is kept
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,13 @@ class Round:
 
 @dataclass(frozen=True)
 class Difference:
-    """One argument, entry by entry; the Jacobian only if all entries were looked at."""
+    """One argument, entry by entry; or a sample of its entries, in one row."""
 
     got: np.ndarray
     want: np.ndarray
     wrong: np.ndarray
-    jacobian: np.ndarray | None
+    jacobian: np.ndarray | None  # if all entries were looked at, and it is not too large
+    entries: np.ndarray | None  # of a sample: where they stand in the whole argument
 
 
 def explain(
@@ -52,6 +55,7 @@ def explain(
         if found is not None:
             wrong[i] = found
     wants = {subject.names[i]: difference.want for i, difference in wrong.items()}
+    wants = {name: want for name, want in wants.items() if want.shape == _shape(measure, name)}
     for i, gradient in enumerate(of.gradients):
         if i not in wrong and gradient is not None:  # it agreed, so it is right
             wants[subject.names[i]] = gradient.astype(np.float64)
@@ -73,13 +77,21 @@ def explain(
             wants=wants,
             sizes=_all_sizes(sizes, inputs, of.outputs),
             given_sizes=list(sizes),
-            terms=_terms(terms, subject, inputs, i, difference.want, of.cotangents),
-            untracked=of.gradients[i] is None,
+            terms={}
+            if difference.entries is not None
+            else _terms(terms, subject, inputs, i, difference.want, of.cotangents),
+            untracked=_untracked(subject) if of.gradients[i] is None else "",
+            entries=difference.entries,
+            whole=measure.at[i].shape,
         )
         diagnoses.append(diagnose(evidence))
     diagnoses.sort(key=lambda findings: not findings[0].specific)  # a named mistake comes first
     report.findings += [finding for findings in diagnoses for finding in findings]
     return left_out
+
+
+def _shape(measure: Measure, name: str) -> tuple[int, ...]:
+    return measure.at[measure.subject.names.index(name)].shape
 
 
 # ---------------------------------------------------------------------------- entry by entry
@@ -91,20 +103,19 @@ def _compare(
     """Where argument i differs, None if nowhere, and how many of its entries are kinks."""
     gradient, shape = of.gradients[i], measure.at[i].shape
     got = np.zeros(shape) if gradient is None else gradient.astype(np.float64)
+    weights, size = flattened(of.cotangents), measure.here.size
+    most = int(min(LARGEST, max(32, BUDGET // max(size, 1))))
     entries = np.arange(got.size)
-    if got.size > LARGEST:
-        entries = np.sort(rng.choice(got.size, LARGEST, replace=False))
-        name = measure.subject.names[i]
-        report.notes.append(f"{name}: {LARGEST} of its {got.size} entries were looked at")
-    weights = flattened(of.cotangents)
-    jacobian = measure.jacobian(i, entries)
-    measured, given = jacobian @ weights, got.reshape(-1)[entries]
-    scale = float(np.abs(measured).max(initial=0.0))
-    rtol = max(10 * measure.precision.rtol, 1e-5)
-    allowed = rtol * np.maximum(np.abs(measured), 0.01 * scale) + 10 * measure.precision.atol
-    differs = ~(np.abs(given - measured) <= allowed)
-    kinks = [n for n in np.flatnonzero(differs) if measure.is_kink(i, entries[n], weights, scale)]
-    differs[kinks] = False
+    if got.size > most:
+        entries = _suspects(measure, i, got, weights, most, rng)
+    whole = len(entries) == got.size
+    jacobian = measure.jacobian(i, entries) if len(entries) * size <= STORED else None
+    if jacobian is not None:
+        measured = jacobian @ weights
+    else:
+        measured = measure.contracted(i, entries, weights)
+    given = got.reshape(-1)[entries]
+    differs, kinks = _differences(measure, i, entries, given, measured, weights)
     _note_kinks(report, measure, i, entries[kinks])
     if not differs.any():
         if len(kinks) == len(entries):
@@ -115,11 +126,54 @@ def _compare(
                 "kink or a jump there); choose other inputs",
             )
         return None, len(kinks)
-    want, wrong = got.copy(), np.zeros(got.size, bool)
-    want.reshape(-1)[entries] = np.where(np.isin(np.arange(len(entries)), kinks), given, measured)
-    wrong[entries] = differs
-    whole = jacobian if len(entries) == got.size else None
-    return Difference(got, want, wrong.reshape(shape), whole), len(kinks)
+    want: np.ndarray = np.where(np.isin(np.arange(len(entries)), kinks), given, measured)
+    if not whole:
+        return Difference(given, want, differs, None, entries), len(kinks)
+    return (
+        Difference(got, want.reshape(shape), differs.reshape(shape), jacobian, None),
+        len(kinks),
+    )
+
+
+def _differences(
+    measure: Measure, i: int, entries: np.ndarray, given: np.ndarray, measured: np.ndarray,
+    weights: np.ndarray,
+) -> tuple[np.ndarray, list[int]]:  # fmt: skip
+    """Which entries differ, and which have no derivative that could be compared with."""
+    finite = np.abs(measured[np.isfinite(measured)])
+    scale = float(finite.max(initial=0.0))
+    rtol = max(10 * measure.precision.rtol, 1e-5)
+    floor = 10 * measure.precision.atol + measure.noise(i, weights)
+    allowed = rtol * np.maximum(np.abs(measured), 0.01 * scale) + floor
+    with np.errstate(invalid="ignore"):
+        differs = ~(np.abs(given - measured) <= allowed)
+    kinks = [
+        int(n)
+        for n in np.flatnonzero(differs)
+        if measure.excuses(i, entries[n], weights, scale, given[n])
+    ]
+    differs[kinks] = False
+    return differs, kinks
+
+
+def _suspects(
+    measure: Measure, i: int, got: np.ndarray, weights: np.ndarray, most: int,
+    rng: np.random.Generator,
+) -> np.ndarray:  # fmt: skip
+    """Entries of a large argument: half of them from where it is wrong, found by halving, half at
+    random."""
+    low, high = 0, got.size
+    while high - low > most // 2:
+        middle = (low + high) // 2
+        gaps = []
+        for start, stop in ((low, middle), (middle, high)):
+            v = np.zeros(got.size)
+            v[start:stop] = rng.standard_normal(stop - start)
+            along = v.reshape(got.shape)
+            gaps.append(abs(measure.slope(i, along, weights).value - float((got * along).sum())))
+        low, high = (low, middle) if gaps[0] >= gaps[1] else (middle, high)
+    others = rng.choice(got.size, most // 2, replace=False)
+    return np.unique(np.concatenate([np.arange(low, high), others]))
 
 
 def _note_kinks(report: Report, measure: Measure, i: int, entries: np.ndarray) -> None:
@@ -130,12 +184,21 @@ def _note_kinks(report: Report, measure: Measure, i: int, entries: np.ndarray) -
     where = f"{name}{[int(n) for n in first]}" if a.ndim else name
     report.notes.append(
         f"{len(entries)} of {a.size} entries of {name} were left out: the function has no "
-        f"derivative there, as at {where} = {a[first]:.6g} (a kink or a jump, as of relu at 0 "
-        "or of max among equals), so that no gradient can be called wrong"
+        f"derivative there, or not nearby, as at {where} = {a[first]:.6g} (a kink or a jump, as of "
+        "relu at 0 or of max among equals); what was given lies between the slopes to both sides"
     )
 
 
 # ------------------------------------------------------------------------------- the evidence
+
+
+def _untracked(subject: Subject) -> str:
+    if isinstance(subject, NumpySubject):
+        return "backward returned None for it, but the output depends on it"
+    return (
+        "there is none: no graph leads from the output to it. Was it cut by .detach(), .data, "
+        ".item(), a NumPy function, or no_grad?"
+    )
 
 
 def _given(subject: Subject, i: int) -> Callable[[Sequence], np.ndarray | None]:
@@ -155,7 +218,7 @@ def _given(subject: Subject, i: int) -> Callable[[Sequence], np.ndarray | None]:
 def _right_with(measure: Measure, i: int, cotangents: Sequence) -> Callable[[str, Any], Any]:
     def gradient(name: str, array: np.ndarray) -> np.ndarray | None:
         a = measure.at[i]
-        if name not in measure.subject.names or a.size > 400:
+        if name not in measure.subject.names or a.size > 400 or a.size * measure.here.size > 1e6:
             return None
         other = measure.with_argument(name, array)
         return (other.jacobian(i) @ flattened(cotangents)).reshape(a.shape)

@@ -12,7 +12,7 @@ from minigen.tensor import Tensor
 from minigen.testing.check import Check
 from minigen.testing.report import GradcheckError, GradcheckWarning, Report
 from minigen.testing.subjects import GradientSubject, NumpySubject, subject_of
-from minigen.testing.terms import Terms
+from minigen.testing.terms import TERMS, Terms
 
 __all__ = ["assert_gradients", "check_gradients", "gradcheck", "gradgradcheck"]
 
@@ -69,6 +69,8 @@ def check_gradients(
     gradient of w: shape (2, 4), but w has shape (4, 2): it is the right gradient, transposed.
     """
     inputs = inputs if isinstance(inputs, tuple | list) else (inputs,)
+    if isinstance(terms, str) and terms not in TERMS:
+        raise ValueError(f"terms: no {terms!r} is registered; there are {', '.join(TERMS)}")
     subject = subject_of(fn, inputs, names)
     report = Report(subject.title)
     options: dict[str, Any] = {

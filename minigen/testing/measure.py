@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minigen.testing.numeric import Slope, complex_slope, derivative, is_kink, slope
+from minigen.testing.numeric import Slope, complex_slope, derivative, kink, slope
 from minigen.testing.subjects import NumpySubject, Subject
 
 __all__ = ["SINGLE", "Measure", "Precision", "flattened", "precision_for"]
@@ -26,7 +26,7 @@ class Precision:
     atol: float
 
 
-DOUBLE = Precision(np.float64, 2.3e-16, 1e-4, 1e-6, 1e-10)
+DOUBLE = Precision(np.float64, 2.3e-16, 1e-4, 1e-6, 0.0)
 SINGLE_GRADIENT = replace(DOUBLE, rtol=2e-5, atol=1e-6)  # float32, but values in float64
 SINGLE = Precision(np.float32, 1.2e-7, 2e-2, 3e-2, 1e-4)
 
@@ -85,12 +85,25 @@ class Measure:
         rows = np.empty((len(entries), self.here.size))
         for row, entry in zip(rows, entries):
             curve = self._curve(i, self._unit(i, entry))
-            row[:] = derivative(curve, self._step(i), self.precision.atol)
+            row[:] = derivative(curve, self._step(i), 1e-10)
         return rows
 
-    def is_kink(self, i: int, entry: int, weights: np.ndarray, scale: float) -> bool:
-        """Whether there is no derivative as this entry moves."""
-        return is_kink(self._curve(i, self._unit(i, entry)), weights, self._step(i), scale)
+    def contracted(self, i: int, entries: Any, weights: np.ndarray) -> np.ndarray:
+        """`jacobian` times the weights, without storing it."""
+        return np.array([self.jacobian(i, [entry])[0] @ weights for entry in entries])
+
+    def excuses(self, i: int, entry: int, weights: np.ndarray, scale: float, given: float) -> bool:
+        """Whether there is no derivative as this entry moves, and what was given lies between the
+        slopes to both sides."""
+        curve = self._curve(i, self._unit(i, entry))
+        slopes = kink(curve, weights, self._step(i), scale)
+        slack = 1e-3 * scale
+        return slopes is not None and min(slopes) - slack <= given <= max(slopes) + slack
+
+    def noise(self, i: int, weights: np.ndarray) -> float:
+        """What rounding may do to a derivative of <weights, outputs> by argument i."""
+        size = float(np.sqrt(((weights * self.here) ** 2).sum()))
+        return 100 * self.precision.epsilon * size / self._step(i)
 
     def _outputs(self, arrays: Sequence) -> np.ndarray:
         outputs = self.subject.outputs(arrays, self.precision.dtype)

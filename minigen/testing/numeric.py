@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Slope", "complex_slope", "derivative", "is_kink", "slope"]
+__all__ = ["Slope", "complex_slope", "derivative", "kink", "slope"]
 
 Curve = Callable[[float], Any]  # t -> outputs, one flat array
 RATIO = 8.0
@@ -92,19 +92,20 @@ def complex_slope(curve: Callable[[complex], Any], weights: Any) -> Slope:
     return Slope(value, 1e-15 * abs(value))
 
 
-def is_kink(curve: Curve, weights: Any, step: float, scale: float) -> bool:
-    """Whether the curve has no derivative at 0: its slopes to the left and to the right differ.
+def kink(curve: Curve, weights: Any, step: float, scale: float) -> tuple[float, float] | None:
+    """The slopes to the left and to the right of 0 if they differ, so that there is no derivative.
 
     In a smooth curve they differ by h f'', which shrinks with h; at a kink by a constant, and at a
     jump by what grows as 1/h.  scale: the size of a difference that would matter.
     """
     here = curve(0.0)
 
-    def gap(h: float) -> float:
-        right, left = (curve(h) - here) / h, (here - curve(-h)) / h
-        return abs(float((weights * (right - left)).sum()))
+    def slopes(h: float) -> tuple[float, float]:
+        left, right = (here - curve(-h)) / h, (curve(h) - here) / h
+        return float((weights * left).sum()), float((weights * right).sum())
 
-    wide, narrow = gap(step), gap(step / 100)
-    if not np.isfinite(wide + narrow):
-        return True  # defined on one side only, as log and sqrt at 0
-    return narrow > 1e-4 * scale and narrow > 0.3 * wide
+    wide, narrow = slopes(step), slopes(step / 100)
+    gap = abs(narrow[1] - narrow[0])
+    if not np.isfinite([*wide, *narrow]).all():
+        return -np.inf, np.inf  # defined on one side only, as log and sqrt at 0
+    return narrow if gap > 1e-4 * scale and gap > 0.3 * abs(wide[1] - wide[0]) else None

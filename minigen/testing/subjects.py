@@ -353,4 +353,10 @@ def subject_of(
             "gradcheck: nothing to check: no input requires grad, and there is no floating-point "
             "array or parameter among them"
         )
+    for name, array in zip(subject.names, subject.start):
+        if array.itemsize < 4:
+            raise TypeError(
+                f"gradcheck: {name} is {array.dtype}, too coarse to be compared with numerical "
+                "derivatives; pass it in float64"
+            )
     return subject

@@ -45,6 +45,8 @@ def register_terms(name: str, **options: Any) -> Callable[[Terms], Terms]:
     """
 
     def register(terms: Terms) -> Terms:
+        if name in TERMS:
+            raise ValueError(f"register_terms: there are terms of the name {name!r} already")
         TERMS[name] = partial(terms, **options) if options else terms
         return terms
 

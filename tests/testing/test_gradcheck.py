@@ -344,6 +344,75 @@ def test_a_function_that_insists_on_float32() -> None:
 def test_integers_and_half_precision() -> None:
     with pytest.raises(ValueError, match="nothing to check"):
         gradcheck(lambda x: x * 1.0, (np.arange(3),))
+    with pytest.raises(TypeError, match="x is float16, too coarse"):
+        gradcheck(lambda x: x * 1.0, (np.ones(3, np.float16),))
+
+
+# ------------------------------------------------------------------ large, tiny and odd gradients
+
+
+def test_one_wrong_entry_of_many_is_found() -> None:
+    """By halving, not by looking at all; and without storing a Jacobian."""
+    x = normal(200_000)
+
+    def wrong(g, x):
+        gradient = g * np.cos(x)
+        gradient[123_456] *= 1.5
+        return gradient
+
+    report = check_gradients((lambda x: np.sin(x), wrong), [x], seed=3)
+    assert kinds(report) == ["entries"]
+    assert "worst at entry [123456]" in str(report)
+    assert "looked at, of 200,000," in str(report)
+    assert check_gradients((lambda x: np.sin(x), lambda g, x: g * np.cos(x)), [x])
+
+
+def test_a_large_gradient_that_is_wrong_throughout_is_named() -> None:
+    a, b = normal(150, 150), normal(150, 150)
+    pair = (lambda a, b: a @ b, lambda g, a, b: (g @ b.T, 0.5 * a.T @ g))
+    report = check_gradients(pair, [a, b])
+    assert [(f.kind, f.argument) for f in report.findings] == [("factor", "b"), ("entries", "b")]
+
+
+@pytest.mark.parametrize("size", [1e-12, 1e-8, 1e-3, 1e4, 1e10])
+def test_gradients_of_any_size_are_checked(size: float) -> None:
+    x = normal(4)
+    right = (lambda x: size * np.sin(x), lambda g, x: size * g * np.cos(x))
+    assert check_gradients(right, [x])
+    wrong = (right[0], lambda g, x: 1.01 * size * g * np.cos(x))
+    assert kinds(check_gradients(wrong, [x]))[0] == "factor"
+    scaled = (lambda x: np.square(x), lambda g, x: 2.02 * g * x)
+    assert kinds(check_gradients(scaled, [size * x]))[0] == "factor"
+
+
+def test_a_small_gradient_beside_a_large_one() -> None:
+    pair = (
+        lambda x, y: np.sin(x).sum() + 1e-9 * np.sin(y).sum(),
+        lambda g, x, y: (g * np.cos(x), 9e-9 * g * np.cos(y)),
+    )
+    report = check_gradients(pair, [normal(4), normal(4)])
+    assert not report
+    assert report.findings[0].argument == "y"
+
+
+def test_none_from_a_backward_in_numpy() -> None:
+    report = check_gradients((lambda a, b: a * b, lambda g, a, b: (g * b, None)), [normal(2)] * 2)
+    assert "backward returned None for it" in str(report)
+
+
+def test_an_infinite_gradient_leaves_the_others_alone() -> None:
+    pair = (np.sqrt, lambda g, x: g * 0.5 / np.sqrt(x))
+    with np.errstate(all="ignore"):
+        text = str(check_gradients(pair, [np.array([0.0, 1.0, 2.0])]))
+    assert "2 of 3" not in text
+
+
+def test_what_is_given_at_a_kink_has_to_lie_between_the_slopes() -> None:
+    x = np.array([0.0, 1.0, -1.0])
+    pair = (lambda x: np.maximum(x, 0), lambda g, x: g * (x > 0) + 5 * g * (x == 0))
+    report = check_gradients(pair, [x])
+    assert not report
+    assert "entry [0]" in str(report)
 
 
 # ------------------------------------------------------------------------------ second order
