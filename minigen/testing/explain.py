@@ -125,6 +125,12 @@ def _compare(
                 "nothing could be checked: the function has no derivative at any entry (it has a "
                 "kink or a jump there); choose other inputs",
             )
+        elif not whole:
+            report.notes.append(
+                f"{measure.subject.names[i]}: along a random direction its gradient is off, or "
+                f"could not be measured (kinks?), but none of the {len(entries)} entries that were "
+                f"looked at is wrong, of {got.size:,}; check smaller inputs"
+            )
         return None, len(kinks)
     want: np.ndarray = np.where(np.isin(np.arange(len(entries)), kinks), given, measured)
     if not whole:
@@ -162,6 +168,10 @@ def _suspects(
 ) -> np.ndarray:  # fmt: skip
     """Entries of a large argument: half of them from where it is wrong, found by halving, half at
     random."""
+    others = rng.choice(got.size, most // 2, replace=False)
+    endless = np.flatnonzero(~np.isfinite(got))
+    if len(endless):  # no projection can tell where it is wrong
+        return np.unique(np.concatenate([endless[: most // 2], others]))
     low, high = 0, got.size
     while high - low > most // 2:
         middle = (low + high) // 2
@@ -172,7 +182,6 @@ def _suspects(
             along = v.reshape(got.shape)
             gaps.append(abs(measure.slope(i, along, weights).value - float((got * along).sum())))
         low, high = (low, middle) if gaps[0] >= gaps[1] else (middle, high)
-    others = rng.choice(got.size, most // 2, replace=False)
     return np.unique(np.concatenate([np.arange(low, high), others]))
 
 
@@ -184,8 +193,9 @@ def _note_kinks(report: Report, measure: Measure, i: int, entries: np.ndarray) -
     where = f"{name}{[int(n) for n in first]}" if a.ndim else name
     report.notes.append(
         f"{len(entries)} of {a.size} entries of {name} were left out: the function has no "
-        f"derivative there, or not nearby, as at {where} = {a[first]:.6g} (a kink or a jump, as of "
-        "relu at 0 or of max among equals); what was given lies between the slopes to both sides"
+        f"derivative there or right beside it, as at {where} = {a[first]:.6g} (a kink or a jump, "
+        "as of relu at 0 or of max among equals); what was given lies between the slopes to "
+        "both sides"
     )
 
 

@@ -367,6 +367,24 @@ def test_one_wrong_entry_of_many_is_found() -> None:
     assert check_gradients((lambda x: np.sin(x), lambda g, x: g * np.cos(x)), [x])
 
 
+def test_one_nan_among_many_does_not_pass() -> None:
+    def backward(g, x):
+        gradient = g * np.cos(x)
+        gradient[777] = np.nan
+        return gradient
+
+    report = check_gradients((lambda x: np.sin(x), backward), [normal(100_000)])
+    assert kinds(report)[0] == "nonfinite"
+    assert "[777]" in str(report)
+
+
+def test_what_a_sample_cannot_settle_is_said() -> None:
+    """Off by 5e-6 throughout: too much for a projection, too little for a single entry."""
+    pair = (lambda x: np.sin(x), lambda g, x: (1 + 5e-6) * g * np.cos(x))
+    with pytest.warns(GradcheckWarning, match=r"none of the \d+ entries that were looked at"):
+        assert gradcheck(pair, [normal(100_000)])
+
+
 def test_a_large_gradient_that_is_wrong_throughout_is_named() -> None:
     a, b = normal(150, 150), normal(150, 150)
     pair = (lambda a, b: a @ b, lambda g, a, b: (g @ b.T, 0.5 * a.T @ g))
