@@ -10,6 +10,7 @@ import torch.nn.functional as T
 import minigen
 import minigen.nn.functional as F
 from minigen.errors import ShapeError
+from minigen.ops.embedding import _look_up_gradient, _sum_rows
 from tests.oracle import check
 
 rng = np.random.default_rng(3)
@@ -32,6 +33,26 @@ def test_embedding(shape, width, padding_idx, dtype):
     # a cotangent that depends on the table and on something else, for the second derivative
     products = [lambda i, w, z, f=f: f(i, w) * f(i, w) * z for f in functions]
     check(*products, rows, table, normal(*shape, width), numeric=numeric)
+
+
+@pytest.mark.parametrize("padding_idx", [None, 2])
+def test_the_gradient_and_its_adjoint(padding_idx):
+    """The table's gradient as an operation of its own: third derivatives of embeddings need it."""
+    numbers, rows = rng.integers(0, 4, (3, 2)), normal(3, 2, 5)
+
+    def counted(i, r):
+        return r if padding_idx is None else r * (i != padding_idx).unsqueeze(-1)
+
+    def added(i, r):
+        table = torch.zeros(4, 5).double()
+        return table.index_add(0, i.flatten(), counted(i, r).flatten(0, 1)) ** 2
+
+    check(lambda i, r: _sum_rows(i, r, 4, padding_idx) ** 2, added, numbers, rows)
+    check(
+        lambda i, w: _look_up_gradient(i, w, padding_idx) ** 2,
+        lambda i, w: counted(i, w[i]) ** 2,
+        numbers, normal(4, 5),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("shape", [(0,), (2, 0)])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import minigen
 import minigen.nn.functional as F
+from minigen.ops.sampling import _constant_in
 from tests.oracle import check, close
 
 rng = np.random.default_rng(77)
@@ -47,6 +48,15 @@ def test_grid_sample(mode, padding_mode, align_corners):
         )  # fmt: skip
     far = grid(1, 4, 3, reach=9.0)
     check(function, reference, rng.standard_normal((1, 2, 3, 4)), far, order=1)
+
+
+def test_places_that_are_rounded_have_zero_gradients_of_every_order():
+    """What the nearest mode reads its pixels through."""
+    check(
+        lambda values, place: _constant_in(values * values, place),
+        lambda values, place: values * values + 0 * place,
+        rng.standard_normal((2, 3)), rng.standard_normal((2, 3)),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
