@@ -17,6 +17,7 @@
 Importing this package costs a few milliseconds; Numba is imported when one of its rungs first runs.
 """
 
+from . import parallel
 from .checking import KernelError
 from .jit import Compilation, on_compile
 from .ladder import Operation, Rung
@@ -30,6 +31,7 @@ __all__ = [
     "get",
     "on_compile",
     "operations",
+    "parallel",
     "rungs",
     "select",
     "use",

@@ -1,8 +1,7 @@
-"""On how many threads NumPy computes matrix products.
+"""On how many threads NumPy computes matrix products, and minigen its own kernels.
 
-That is all that runs on several threads on the CPU: NumPy's other functions use one, and minigen's
-own kernels do, too.  The products are those of the BLAS library that NumPy was built with; the
-OpenBLAS that comes with NumPy's wheels can be asked and told, others cannot.
+NumPy's other functions use one thread.  The products are those of the BLAS library that NumPy was
+built with; the OpenBLAS that comes with NumPy's wheels can be asked and told, others cannot.
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
+from minigen import backend
 
 __all__ = ["get_num_threads", "set_num_threads"]
 
@@ -43,7 +44,7 @@ def _functions() -> tuple[Callable, Callable]:
 
 
 def get_num_threads() -> int:
-    """On how many threads matrix products on the CPU are computed.
+    """On how many threads matrix products on the CPU are computed, and at most each kernel.
 
     Raises RuntimeError if NumPy has another BLAS library than OpenBLAS.
     """
@@ -51,7 +52,8 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(number: int, /) -> None:
-    """Compute matrix products on the CPU on that many threads; the library may have a maximum.
+    """Compute matrix products and kernels on the CPU on that many threads; the library of the
+    products may have a maximum.
 
     Raises TypeError for anything but a whole number, RuntimeError for one below 1, and if NumPy has
     another BLAS library than OpenBLAS.
@@ -67,3 +69,4 @@ def set_num_threads(number: int, /) -> None:
     if number < 1:
         raise RuntimeError(f"set_num_threads: expects a positive number of threads, got {number}")
     _functions()[1](ctypes.c_int(number))
+    backend.kernels.parallel.set_threads(number)

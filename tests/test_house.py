@@ -39,11 +39,11 @@ LAYERS = [
     ["hooks", "methods", "printing", "size"],
     ["autograd"],
     ["operation"],
-    ["modes", "errors"],
+    ["modes", "errors", "threads"],
     ["backend"],
     ["determinism"],
     ["cuda", "limits"],
-    ["devices", "dtypes", "random", "threads"],
+    ["devices", "dtypes", "random"],
     ["kernels"],
     ["lazy", "version"],
 ]
