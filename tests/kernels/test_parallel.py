@@ -33,7 +33,7 @@ def test_every_part_once(count):
 
 
 def test_several_threads_take_part():
-    """Each part waits until all three are being worked on: one thread could not bring that about."""
+    """Each part waits until all three are being worked on, beyond the power of one thread."""
     together = threading.Barrier(3, timeout=20)
     parallel.each(lambda _: together.wait(), range(3))
 
