@@ -89,7 +89,7 @@ def realism(job: Any) -> dict[str, float]:
     from minigen.data import load_mnist5k
     from minigen.metrics import digit_features, frechet_distance, inception_score
     from minigen.metrics.classifier import digit_probabilities
-    from minigen.training.recipes import real_features
+    from minigen.training.recipes.images import real_features
 
     made = job.images(SAMPLES, Generator().manual_seed(EVALUATION_SEED))
     return {

@@ -1,6 +1,6 @@
 """How long a training step takes, beside torch: `python benchmarks/steps.py`.
 
-    --models vae gan gpt    which; all if left out
+    --models vae gan ...    which; all if left out
     --threads 1 2           on how many threads; each in a process of its own
     --profile               instead: where minigen's time goes, operation by operation
 
@@ -10,11 +10,12 @@ contenders begin with the same weights and cycle through the same batches:
 
     torch          the same calculation in torch
     torch fused    with torch's fused Adam
-    torch usual    the GAN only: as the well-known scripts write it (benchmarks/torch_recipes.py)
+    torch usual    GANs only: as the well-known scripts write them (benchmarks/torch_recipes.py)
     minigen        the recipe of `minigen train`
 
-Before anything is timed, the losses of the first three steps must agree to 1e-4 (float32, the same
-noise, no dropout).  Ratios go to results/steps.json.
+Before anything is timed, the losses of the first three steps must agree to 1e-4, and the weights
+after them to 1e-3 of their norm (float32, the same noise, no dropout).  Ratios go to
+results/steps.json.
 """
 
 from __future__ import annotations
@@ -33,11 +34,26 @@ from typing import Any
 
 import harness
 
-MODELS = ("vae", "gan", "gpt")
-BATCHES, CHECKED, TOLERANCE = 16, 3, 1e-4
+MODELS = ("vae", "gan", "gpt", "lstm", "conv_vae", "dcgan", "wgan_gp", "nanogpt")
+BATCHES, CHECKED = 16, 3
+TOLERANCE, WEIGHTS = 1e-4, 1e-3  # relative: of a loss, of all weights together
 
 
-def jobs(model: str, settings: Any, **options: bool) -> tuple[Any, Any]:
+def settings_of(model: str) -> Any:
+    """The recipe's own; DCGAN in the usual width; nanogpt is the GPT at the size of nanoGPT's
+    character model, with a batch that a CPU computes in seconds."""
+    from minigen.training.recipes import default_settings
+
+    settings = default_settings("gpt" if model == "nanogpt" else model)
+    if model == "dcgan":
+        return dataclasses.replace(settings, model={**settings.model, "width": 64})
+    if model == "nanogpt":
+        size = {"context": 256, "layers": 6, "heads": 6, "width": 384}
+        return dataclasses.replace(settings, batch_size=4, model={**settings.model, **size})
+    return settings
+
+
+def jobs(settings: Any, **options: bool) -> tuple[Any, Any]:
     """minigen's job and torch's, with the same weights."""
     import torch_recipes
     import twins
@@ -46,8 +62,8 @@ def jobs(model: str, settings: Any, **options: bool) -> tuple[Any, Any]:
     from minigen.training.recipes import RECIPES
 
     minigen.manual_seed(settings.seed)
-    ours = RECIPES[model](settings)
-    theirs = torch_recipes.RECIPES[model](settings, **options)
+    ours = RECIPES[settings.recipe](settings)
+    theirs = torch_recipes.RECIPES[settings.recipe](settings, **options)
     for name, module in ours.modules.items():
         twins.copy_weights(module, theirs.modules[name])
     return ours, theirs
@@ -59,15 +75,15 @@ def check(model: str) -> None:
     import twins
 
     import minigen
-    from minigen.training.recipes import default_settings
 
-    settings = default_settings(model)
+    settings = settings_of(model)
     if "dropout" in settings.model:
         without = {**settings.model, "dropout": 0.0}
         settings = dataclasses.replace(settings, model=without)
     for options in contenders_of_torch(model).values():
-        ours, theirs = jobs(model, settings, **options)
+        ours, theirs = jobs(settings, **options)
         theirs.noise = lambda *shape: torch.from_numpy(minigen.randn(*shape).numpy())
+        theirs.uniform = lambda *shape: torch.from_numpy(minigen.rand(*shape).numpy())
         for step, batch in enumerate(itertools.islice(ours.loader, CHECKED)):
             minigen.manual_seed(step)
             a = {name: loss.item() for name, loss in ours.step(batch).items()}
@@ -75,23 +91,24 @@ def check(model: str) -> None:
             b = {name: loss.item() for name, loss in theirs.step(twins.to_torch(batch)).items()}
             for name, loss in a.items():
                 assert abs(loss - b[name]) <= TOLERANCE * abs(b[name]), (model, options, step, a, b)
+        for name, module in ours.modules.items():
+            apart = twins.distance(module, theirs.modules[name])
+            assert apart < WEIGHTS, (model, options, name, apart)
 
 
 def contenders_of_torch(model: str) -> dict[str, dict[str, bool]]:
     found = {"torch": {}, "torch fused": {"fused": True}}
-    return found | ({"torch usual": {"usual": True}} if model == "gan" else {})
+    return found | ({"torch usual": {"usual": True}} if model in ("gan", "dcgan") else {})
 
 
 def contenders(model: str) -> dict[str, Callable[[], Any]]:
     """One step of each, on the next of the same batches."""
     import twins
 
-    from minigen.training.recipes import default_settings
-
-    settings = default_settings(model)
+    settings = settings_of(model)
     found: dict[str, Callable[[], Any]] = {}
     for name, options in contenders_of_torch(model).items():
-        ours, theirs = jobs(model, settings, **options)
+        ours, theirs = jobs(settings, **options)
         batches = list(itertools.islice(ours.loader, BATCHES))
         found[name] = stepper(theirs.step, [twins.to_torch(batch) for batch in batches])
     found["minigen"] = stepper(ours.step, batches)
@@ -130,10 +147,8 @@ def measure(threads: int, models: list[str], rounds: int) -> dict[str, Any]:
 def profile(models: list[str], steps: int) -> None:
     import operation_times
 
-    from minigen.training.recipes import default_settings
-
     for model in models:
-        ours, _ = jobs(model, default_settings(model))
+        ours, _ = jobs(settings_of(model))
         batches = list(itertools.islice(ours.loader, BATCHES))
         print(f"\n{model}, minigen, {steps} steps")
         print(operation_times.table(stepper(ours.step, batches), steps))

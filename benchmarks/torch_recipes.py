@@ -35,10 +35,18 @@ class TorchJob:
     modules: dict[str, nn.Module]
     step: Callable[[Any], dict[str, torch.Tensor]]
     noise: Noise = torch.randn
+    uniform: Noise = torch.rand
 
 
 def vae(settings: Settings, fused: bool = False) -> TorchJob:
-    model = twins.TorchVAE(**settings.model)
+    return _vae(twins.TorchVAE(**settings.model), settings, fused)
+
+
+def conv_vae(settings: Settings, fused: bool = False) -> TorchJob:
+    return _vae(twins.TorchConvVAE(**settings.model), settings, fused)
+
+
+def _vae(model: nn.Module, settings: Settings, fused: bool) -> TorchJob:
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr, fused=fused)
 
     def step(batch: Any) -> dict[str, torch.Tensor]:
@@ -54,12 +62,33 @@ def vae(settings: Settings, fused: bool = False) -> TorchJob:
 
 
 def gan(settings: Settings, fused: bool = False, usual: bool = False) -> TorchJob:
+    return _adversarial(*_mlps(settings.model), settings, fused, usual)
+
+
+def dcgan(settings: Settings, fused: bool = False, usual: bool = False) -> TorchJob:
     c = settings.model
+    G = twins.torch_conv_generator(c["channels"], c["size"], c["latent"], c["width"], c["kernel"])
+    D = twins.torch_conv_discriminator(
+        c["channels"], c["size"], c["width"], c["kernel"], c["slope"], c["dropout"]
+    )
+    D.shape = (c["channels"], c["size"], c["size"])
+    return _adversarial(G, D, settings, fused, usual)
+
+
+def _mlps(c: Any) -> tuple[nn.Module, nn.Module]:
     G = twins.torch_generator(c["generator"], c["latent"], c["pixels"], c["batch_norm_eps"])
     D = twins.torch_discriminator(c["discriminator"], c["pixels"], c["dropout"])
+    D.shape = (c["pixels"],)
+    return G, D
+
+
+def _adams(G: nn.Module, D: nn.Module, settings: Settings, fused: bool) -> list:
     options: Any = {"lr": settings.lr, "betas": tuple(settings.options["betas"]), "fused": fused}
-    adam_g = torch.optim.Adam(G.parameters(), **options)
-    adam_d = torch.optim.Adam(D.parameters(), **options)
+    return [torch.optim.Adam(module.parameters(), **options) for module in (G, D)]
+
+
+def _adversarial(G: nn.Module, D: Any, settings: Settings, fused: bool, usual: bool) -> TorchJob:
+    adam_g, adam_d = _adams(G, D, settings, fused)
 
     def judge(real: torch.Tensor, fake: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if usual:
@@ -68,8 +97,8 @@ def gan(settings: Settings, fused: bool = False, usual: bool = False) -> TorchJo
         return both[: len(real)], both[len(real) :]
 
     def step(batch: Any) -> dict[str, torch.Tensor]:
-        (real,) = batch
-        fake = G.model(job.noise(len(real), c["latent"]))
+        real = batch[0].reshape(-1, *D.shape)
+        fake = G.model(job.noise(len(real), settings.model["latent"]))
         of_real, of_fake = judge(real, fake.detach())
         loss_d = (F.softplus(-of_real).mean() + F.softplus(of_fake).mean()) / 2
         adam_d.zero_grad()
@@ -88,20 +117,72 @@ def gan(settings: Settings, fused: bool = False, usual: bool = False) -> TorchJo
     return job
 
 
+def wgan_gp(settings: Settings, fused: bool = False) -> TorchJob:
+    G, D = _mlps(settings.model)
+    adam_g, adam_d = _adams(G, D, settings, fused)
+    latent, options = settings.model["latent"], settings.options
+
+    def improve_critic(real: torch.Tensor) -> torch.Tensor:
+        n = len(real)
+        with torch.no_grad():
+            fake = G.model(job.noise(n, latent))
+        epsilon = job.uniform(n, 1)
+        logits = D.model(torch.cat([real, fake]))
+        loss = logits[n:].mean() - logits[:n].mean()
+        between = (epsilon * real + (1 - epsilon) * fake).requires_grad_()
+        (slope,) = torch.autograd.grad(D.model(between).sum(), between, create_graph=True)
+        penalty = ((slope.norm(2, dim=1) - 1) ** 2).mean()
+        adam_d.zero_grad()
+        (loss + options["penalty"] * penalty).backward()
+        adam_d.step()
+        return loss
+
+    def step(batch: Any) -> dict[str, torch.Tensor]:
+        for part in batch[0].chunk(options["critic_steps"]):
+            loss_d = improve_critic(part)
+        D.requires_grad_(False)
+        loss_g = -D.model(G.model(job.noise(len(part), latent))).mean()
+        adam_g.zero_grad()
+        loss_g.backward()
+        adam_g.step()
+        D.requires_grad_(True)
+        return {"wasserstein": -loss_d, "generator": loss_g}
+
+    job = TorchJob({"generator": G, "discriminator": D}, step)
+    return job
+
+
 def gpt(settings: Settings, fused: bool = False) -> TorchJob:
-    c, options = settings.model, settings.options
+    c = settings.model
     model = twins.TorchGPT(
         c["vocabulary"], c["context"], c["layers"], c["heads"], c["width"], c["bias"]
     )
     decay = [p for p in model.parameters() if p.ndim == 2]
     rest = [p for p in model.parameters() if p.ndim == 1]
+    groups = [
+        {"params": decay, "weight_decay": settings.options["weight_decay"]},
+        {"params": rest, "weight_decay": 0.0},
+    ]
+    return _language("gpt", model, groups, settings, fused)
+
+
+def lstm(settings: Settings, fused: bool = False) -> TorchJob:
+    c = settings.model
+    model = twins.TorchRNN(
+        c["vocabulary"], c["cell"], c["embedding"], c["hidden"], c["layers"], c["dropout"]
+    )
+    return _language("lstm", model, list(model.parameters()), settings, fused)
+
+
+def _language(
+    name: str, model: nn.Module, parameters: list, settings: Settings, fused: bool
+) -> TorchJob:
+    options = settings.options
     optimizer = torch.optim.AdamW(
-        [
-            {"params": decay, "weight_decay": options["weight_decay"]},
-            {"params": rest, "weight_decay": 0.0},
-        ],
+        parameters,
         lr=settings.lr,
         betas=tuple(options["betas"]),
+        weight_decay=options["weight_decay"],
         fused=fused,
     )
     warmup, horizon, lowest = options["warmup"], options["horizon"], options["lowest_lr"]
@@ -124,7 +205,15 @@ def gpt(settings: Settings, fused: bool = False) -> TorchJob:
         schedule.step()
         return {"loss": loss}
 
-    return TorchJob({"gpt": model}, step)
+    return TorchJob({name: model}, step)
 
 
-RECIPES: dict[str, Callable[..., TorchJob]] = {"vae": vae, "gan": gan, "gpt": gpt}
+RECIPES: dict[str, Callable[..., TorchJob]] = {
+    "vae": vae,
+    "conv_vae": conv_vae,
+    "gan": gan,
+    "dcgan": dcgan,
+    "wgan_gp": wgan_gp,
+    "gpt": gpt,
+    "lstm": lstm,
+}

@@ -1,4 +1,4 @@
-"""The three models written in torch, with minigen's names of weights: what minigen's are compared
+"""The models written in torch, with minigen's names of weights: what minigen's are compared
 with, in the tests (10 steps to 1e-8 in float64) and in the benchmarks."""
 
 from __future__ import annotations
@@ -44,6 +44,16 @@ def same_weights(ours: Any, theirs: nn.Module, tolerance: float = 1e-8) -> None:
         )
 
 
+def distance(ours: Any, theirs: nn.Module) -> float:
+    """The norm of the difference of all parameters over their norm."""
+    expected = dict(theirs.named_parameters())
+    apart = whole = 0.0
+    for name, parameter in ours.named_parameters():
+        a, b = parameter.detach().numpy(), expected[name].detach().numpy()
+        apart, whole = apart + float(((a - b) ** 2).sum()), whole + float((b**2).sum())
+    return math.sqrt(apart / whole)
+
+
 def drawn(seed: int, *shape: int) -> np.ndarray:
     """What the default generator gives first after `manual_seed(seed)`."""
     generator = minigen.Generator().manual_seed(seed)
@@ -72,6 +82,29 @@ class TorchVAE(nn.Module):
         return (bce + kld) / len(x)
 
 
+class TorchConvVAE(TorchVAE):
+    def __init__(
+        self, channels: int, size: int, widths: Sequence[int], hidden: int, latent: int
+    ) -> None:
+        nn.Module.__init__(self)
+        w1, w2 = widths
+        self.shape, self.small = (channels, size, size), (w2, size // 4, size // 4)
+        self.conv1, self.conv2 = nn.Conv2d(channels, w1, 4, 2, 1), nn.Conv2d(w1, w2, 4, 2, 1)
+        self.fc1 = nn.Linear(math.prod(self.small), hidden)
+        self.fc21, self.fc22 = nn.Linear(hidden, latent), nn.Linear(hidden, latent)
+        self.fc3, self.fc4 = nn.Linear(latent, hidden), nn.Linear(hidden, math.prod(self.small))
+        self.deconv1 = nn.ConvTranspose2d(w2, w1, 4, 2, 1)
+        self.deconv2 = nn.ConvTranspose2d(w1, channels, 4, 2, 1)
+
+    def forward(self, x: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        h = F.relu(self.conv2(F.relu(self.conv1(x.reshape(-1, *self.shape)))))
+        h = F.relu(self.fc1(h.flatten(1)))
+        mu, logvar = self.fc21(h), self.fc22(h)
+        z = mu + torch.exp(0.5 * logvar) * noise
+        h = F.relu(self.fc4(F.relu(self.fc3(z)))).reshape(-1, *self.small)
+        return self.deconv2(F.relu(self.deconv1(h))).flatten(1), mu, logvar
+
+
 def torch_generator(
     sizes: Sequence[int], latent: int, pixels: int, batch_norm_eps: float = 1e-5
 ) -> nn.Module:
@@ -90,6 +123,57 @@ def torch_discriminator(sizes: Sequence[int], pixels: int, dropout: float = 0.0)
     module = nn.Module()
     module.model = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
     return module
+
+
+def torch_conv_generator(
+    channels: int, size: int, latent: int, width: int, kernel: int
+) -> nn.Module:
+    small, w, k = size // 4, width, kernel
+    up = {"kernel_size": k, "stride": 2, "padding": k // 2, "output_padding": 1, "bias": False}
+    module = nn.Module()
+    module.model = nn.Sequential(
+        *[nn.Linear(latent, 4 * w * small**2, bias=False), nn.BatchNorm1d(4 * w * small**2)],
+        *[nn.ReLU(), nn.Unflatten(1, (4 * w, small, small))],
+        nn.ConvTranspose2d(4 * w, 2 * w, k, padding=k // 2, bias=False),
+        *[nn.BatchNorm2d(2 * w), nn.ReLU(), nn.ConvTranspose2d(2 * w, w, **up)],
+        *[nn.BatchNorm2d(w), nn.ReLU(), nn.ConvTranspose2d(w, channels, **up), nn.Tanh()],
+    )
+    return module.apply(narrow)
+
+
+def torch_conv_discriminator(
+    channels: int, size: int, width: int, kernel: int, slope: float, dropout: float
+) -> nn.Module:
+    down = {"kernel_size": kernel, "stride": 2, "padding": kernel // 2}
+    module = nn.Module()
+    module.model = nn.Sequential(
+        *[nn.Conv2d(channels, width, **down), nn.LeakyReLU(slope), nn.Dropout(dropout)],
+        *[nn.Conv2d(width, 2 * width, **down), nn.LeakyReLU(slope), nn.Dropout(dropout)],
+        *[nn.Flatten(), nn.Linear(2 * width * (size // 4) ** 2, 1)],
+    )
+    return module.apply(narrow)
+
+
+def narrow(module: nn.Module) -> None:
+    norms = nn.BatchNorm1d | nn.BatchNorm2d
+    if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | norms):
+        nn.init.normal_(module.weight, 1.0 if isinstance(module, norms) else 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+class TorchRNN(nn.Module):
+    def __init__(
+        self, vocabulary: int, cell: str, embedding: int, hidden: int, layers: int, dropout: float
+    ) -> None:
+        super().__init__()
+        layer = nn.LSTM if cell == "lstm" else nn.GRU
+        self.embedding = nn.Embedding(vocabulary, embedding)
+        self.rnn = layer(embedding, hidden, layers, batch_first=True, dropout=dropout)
+        self.head = nn.Linear(hidden, vocabulary)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.head(self.rnn(self.embedding(ids))[0])
 
 
 class TorchBlock(nn.Module):

@@ -26,8 +26,12 @@ class Model(StrEnum):
     """What can be trained."""
 
     vae = "vae"
+    conv_vae = "conv_vae"
     gan = "gan"
+    dcgan = "dcgan"
+    wgan_gp = "wgan_gp"
     gpt = "gpt"
+    lstm = "lstm"
 
 
 class Checkpoint(StrEnum):

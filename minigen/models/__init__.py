@@ -3,12 +3,26 @@
 How each is trained stands in `minigen.training.recipes`.
 """
 
+from minigen.models.dcgan import ConvDiscriminator, ConvGenerator, DCGANConfig
 from minigen.models.gan import (
     Discriminator,
     GANConfig,
-    GeneratorNetwork,
+    Generator,
+    MLPDiscriminator,
+    MLPGenerator,
+    critic_loss,
     discriminator_loss,
     generator_loss,
+    gradient_penalty,
 )
+from minigen.models.recurrent import RNN, RNNConfig
 from minigen.models.transformer import GPT, GPTConfig, next_token, next_token_loss
-from minigen.models.vae import VAE, VAEConfig, elbo, kl_divergence, reparameterize
+from minigen.models.vae import (
+    VAE,
+    ConvVAE,
+    ConvVAEConfig,
+    VAEConfig,
+    elbo,
+    kl_divergence,
+    reparameterize,
+)

@@ -1,4 +1,4 @@
-"""A variational autoencoder: D. P. Kingma and M. Welling, "Auto-Encoding Variational Bayes", 2013.
+"""Variational autoencoders: D. P. Kingma and M. Welling, "Auto-Encoding Variational Bayes", 2013.
 
 An image x is thought to come from a hidden code z. The decoder says how, p(x|z); the encoder
 guesses the code back, q(z|x). Both are trained at once by maximising a lower bound of ln p(x), the
@@ -15,6 +15,7 @@ Shapes: N images of D pixels, codes of J numbers.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import minigen
@@ -42,7 +43,8 @@ class VAE(nn.Module):
 
     def __init__(self, config: VAEConfig | None = None) -> None:
         super().__init__()
-        self.config = config = config or VAEConfig()
+        config = config or VAEConfig()
+        self.config: VAEConfig | ConvVAEConfig = config
         self.fc1 = nn.Linear(config.pixels, config.hidden)
         self.fc21 = nn.Linear(config.hidden, config.latent)  # mu
         self.fc22 = nn.Linear(config.hidden, config.latent)  # ln sigma^2
@@ -72,7 +74,7 @@ class VAE(nn.Module):
     @minigen.no_grad()
     def sample(self, count: int, generator: Generator | None = None) -> Tensor:
         """Images from codes drawn from the prior: the mean of p(x|z), (count, D) in [0, 1]."""
-        weight = self.fc3.weight
+        weight = next(self.parameters())
         z = minigen.randn(count, self.config.latent, generator=generator, dtype=weight.dtype)
         return minigen.sigmoid(self.decode(z.to(weight.device)))
 
@@ -81,6 +83,68 @@ class VAE(nn.Module):
         """Images (N, ...) through the mean of their codes and back, (N, D) in [0, 1]."""
         mu, _ = self.encode(x.reshape(-1, self.config.pixels))  # (N, 28, 28) -> (N, D)
         return minigen.sigmoid(self.decode(mu))
+
+
+@dataclass(frozen=True)
+class ConvVAEConfig:
+    """Two convolutions that halve the image, one hidden layer, a code of J numbers."""
+
+    channels: int = 1  # c
+    size: int = 28  # s, a multiple of 4
+    widths: tuple[int, int] = (32, 64)  # channels after the first and the second convolution
+    hidden: int = 256
+    latent: int = 20  # J
+
+    def __post_init__(self) -> None:
+        if self.size % 4:
+            raise ValueError(f"size {self.size} cannot be halved twice; take a multiple of 4")
+
+    @property
+    def pixels(self) -> int:
+        """D = c s^2."""
+        return self.channels * self.size**2
+
+
+class ConvVAE(VAE):
+    """A VAE whose encoder and decoder know that pixels have neighbours.
+
+    >>> model = ConvVAE(ConvVAEConfig(size=8, widths=(4, 8), hidden=16, latent=2))
+    >>> logits, mu, logvar = model(minigen.rand(5, 64))
+    >>> logits.shape, mu.shape
+    (minigen.Size([5, 64]), minigen.Size([5, 2]))
+    """
+
+    def __init__(self, config: ConvVAEConfig | None = None) -> None:
+        nn.Module.__init__(self)
+        config = config or ConvVAEConfig()
+        self.config = config
+        w1, w2 = config.widths
+        self.image = (config.channels, config.size, config.size)
+        self.small = (w2, config.size // 4, config.size // 4)  # the shape between the halves
+        flat = math.prod(self.small)
+        self.conv1 = nn.Conv2d(config.channels, w1, 4, 2, 1)  # s -> s / 2
+        self.conv2 = nn.Conv2d(w1, w2, 4, 2, 1)
+        self.fc1 = nn.Linear(flat, config.hidden)
+        self.fc21 = nn.Linear(config.hidden, config.latent)  # mu
+        self.fc22 = nn.Linear(config.hidden, config.latent)  # ln sigma^2
+        self.fc3 = nn.Linear(config.latent, config.hidden)
+        self.fc4 = nn.Linear(config.hidden, flat)
+        self.deconv1 = nn.ConvTranspose2d(w2, w1, 4, 2, 1)  # s -> 2 s
+        self.deconv2 = nn.ConvTranspose2d(w1, config.channels, 4, 2, 1)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (N, D) -> mu, ln sigma^2 (N, J)."""
+        x = x.reshape(-1, *self.image)  # (N, D) -> (N, c, s, s)
+        h = F.relu(self.conv2(F.relu(self.conv1(x))))  # -> (N, w1, s/2, s/2) -> (N, w2, s/4, s/4)
+        h = F.relu(self.fc1(h.flatten(1)))  # -> (N, w2 s^2 / 16) -> (N, hidden)
+        return self.fc21(h), self.fc22(h)  # -> 2 x (N, J)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Codes (N, J) -> logits of the pixels (N, D)."""
+        h = F.relu(self.fc4(F.relu(self.fc3(z))))  # (N, J) -> (N, hidden) -> (N, w2 s^2 / 16)
+        h = h.reshape(-1, *self.small)  # -> (N, w2, s/4, s/4)
+        h = self.deconv2(F.relu(self.deconv1(h)))  # -> (N, w1, s/2, s/2) -> (N, c, s, s)
+        return h.flatten(1)  # -> (N, D)
 
 
 def reparameterize(mu: Tensor, logvar: Tensor, noise: Tensor | None = None) -> Tensor:

@@ -14,7 +14,7 @@ import quality
 import torch_recipes
 
 from minigen.training import recipes
-from minigen.training.recipes import default_settings
+from minigen.training.recipes import default_settings, gan, images, vae
 
 
 def test_summary_compares_the_seeds_that_both_have() -> None:
@@ -67,7 +67,7 @@ def test_both_engines_train_on_the_same_batches(
 def test_the_weights_of_torch_come_back_to_be_judged() -> None:
     settings = default_settings("gpt", fast=True, steps=30, seed=1)
     trained = quality.trained("gpt", "torch", settings).evaluate(False)["validation_loss"]
-    untrained = recipes.gpt(settings).evaluate(False)["validation_loss"]
+    untrained = recipes.RECIPES["gpt"](settings).evaluate(False)["validation_loss"]
     assert trained < untrained - 0.3
 
 
@@ -93,12 +93,13 @@ def test_a_whole_comparison(tmp_path: Path) -> None:
 @pytest.fixture
 def few_digits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """200 of each split, 100 samples."""
-    all_digits = recipes.digits
-    monkeypatch.setattr(recipes, "digits", lambda split: all_digits(split)[:200])
+    all_digits = images.digits
+    for module in (images, vae, gan):
+        monkeypatch.setattr(module, "digits", lambda split: all_digits(split)[:200])
     monkeypatch.setattr(quality, "SAMPLES", 100)
-    recipes.real_features.cache_clear()
+    images.real_features.cache_clear()
     yield
-    recipes.real_features.cache_clear()
+    images.real_features.cache_clear()
 
 
 @pytest.mark.usefixtures("few_digits")

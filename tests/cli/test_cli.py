@@ -398,3 +398,10 @@ def test_an_error_of_a_process_is_one_line(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "minigen: there is no run folder nowhere\n"
+
+
+def test_every_recipe_can_be_trained_by_name() -> None:
+    from minigen.cli.app import Model
+    from minigen.training.recipes import RECIPES
+
+    assert [model.value for model in Model] == list(RECIPES)

@@ -18,14 +18,17 @@ from twins import (
 
 import minigen
 from minigen import Generator
+from minigen.models.dcgan import ConvDiscriminator, ConvGenerator, DCGANConfig
 from minigen.models.gan import (
-    Discriminator,
     GANConfig,
-    GeneratorNetwork,
+    MLPDiscriminator,
+    MLPGenerator,
     discriminator_loss,
     generator_loss,
+    gradient_penalty,
 )
-from minigen.training.recipes import default_settings, gan
+from minigen.training.recipes import default_settings
+from minigen.training.recipes.gan import gan
 
 
 def test_losses_equal_their_definitions() -> None:
@@ -50,7 +53,7 @@ def test_losses_stay_finite_and_steep_where_the_discriminator_is_sure() -> None:
 
 
 def test_the_generator_normalises_all_layers_but_the_first() -> None:
-    G = GeneratorNetwork()
+    G = MLPGenerator()
     kinds = [type(layer).__name__ for layer in G.model]
     assert kinds == [
         *["Linear", "LeakyReLU"],
@@ -58,7 +61,7 @@ def test_the_generator_normalises_all_layers_but_the_first() -> None:
         *["Linear", "Tanh"],
     ]
     assert [layer.eps for layer in G.model if hasattr(layer, "eps")] == [1e-5] * 3
-    parameters = [*G.parameters(), *Discriminator().parameters()]
+    parameters = [*G.parameters(), *MLPDiscriminator().parameters()]
     assert sum(p.numel() for p in parameters) == 2_043_537
 
 
@@ -100,7 +103,7 @@ def test_ten_steps_equal_torch() -> None:
 
 
 def test_frozen_gives_gradients_to_the_images_only() -> None:
-    D = Discriminator(GANConfig(pixels=16, discriminator=(8,)))
+    D = MLPDiscriminator(GANConfig(pixels=16, discriminator=(8,)))
     x = minigen.rand(3, 16, requires_grad=True)
     with D.frozen():
         generator_loss(D(x)).backward()
@@ -109,7 +112,7 @@ def test_frozen_gives_gradients_to_the_images_only() -> None:
 
 
 def test_dropout_acts_in_training_only() -> None:
-    D = Discriminator(GANConfig(pixels=16))
+    D = MLPDiscriminator(GANConfig(pixels=16))
     x = minigen.rand(3, 16)
     assert (D(x).detach().numpy() != D(x).detach().numpy()).any()
     D.eval()
@@ -117,7 +120,7 @@ def test_dropout_acts_in_training_only() -> None:
 
 
 def test_sampling_follows_the_seed_and_leaves_the_network_as_it_was() -> None:
-    G = GeneratorNetwork(GANConfig(generator=(8, 8)))
+    G = MLPGenerator(GANConfig(generator=(8, 8)))
     before = {k: v.numpy().copy() for k, v in G.state_dict().items()}
     first = G.sample(6, Generator().manual_seed(1)).numpy()
     np.testing.assert_array_equal(first, G.sample(6, Generator().manual_seed(1)).numpy())
@@ -128,3 +131,44 @@ def test_sampling_follows_the_seed_and_leaves_the_network_as_it_was() -> None:
     assert G.training
     for name, value in G.state_dict().items():
         np.testing.assert_array_equal(value.numpy(), before[name], err_msg=name)
+
+
+def test_gradient_penalty_of_a_linear_critic() -> None:
+    """f(x) = w·x rises by |w| everywhere; with |w| = 3 the penalty is 4, its gradient 2·2·w/|w|."""
+    critic = minigen.nn.Linear(4, 1, bias=False)
+    with minigen.no_grad():
+        critic.weight[...] = minigen.tensor([[1.0, 2.0, 0.0, 2.0]])
+    penalty = gradient_penalty(critic, minigen.randn(5, 4), minigen.randn(5, 4), minigen.rand(5, 1))
+    penalty.backward()
+    assert penalty.item() == pytest.approx(4, rel=1e-6)
+    np.testing.assert_allclose(
+        critic.weight.grad.numpy(), 4 / 3 * critic.weight.detach().numpy(), rtol=1e-6
+    )
+
+
+def test_the_penalty_is_taken_between_real_and_generated_images() -> None:
+    seen = []
+
+    def critic(x):
+        seen.append(x.detach().numpy())
+        return (x * x).sum(dim=1)
+
+    real, fake = minigen.zeros(3, 2), minigen.ones(3, 2)
+    epsilon = minigen.tensor([[0.0], [0.25], [1.0]])
+    gradient_penalty(critic, real, fake, epsilon)
+    np.testing.assert_allclose(seen[0], [[1, 1], [0.75, 0.75], [0, 0]])
+
+
+def test_convolutional_networks_have_the_usual_size() -> None:
+    """At width 64 those of a well-known tutorial: 2.5 million parameters."""
+    config = DCGANConfig(width=64)
+    networks = ConvGenerator(config), ConvDiscriminator(config)
+    assert sum(p.numel() for n in networks for p in n.parameters()) == 2_518_337
+    colour = DCGANConfig(channels=3, size=32, width=4)
+    images = ConvGenerator(colour).sample(2)
+    assert images.shape == (2, 3, 32, 32)
+    assert ConvDiscriminator(colour)(images).shape == (2, 1)
+    with pytest.raises(ValueError, match="multiple of 4"):
+        DCGANConfig(size=30)
+    with pytest.raises(ValueError, match="odd"):
+        DCGANConfig(kernel=4)

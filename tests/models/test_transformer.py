@@ -14,7 +14,8 @@ from twins import TorchGPT, copy_weights, same_weights
 import minigen
 from minigen import Generator
 from minigen.models.transformer import GPT, GPTConfig, next_token, next_token_loss
-from minigen.training.recipes import default_settings, gpt
+from minigen.training.recipes import default_settings
+from minigen.training.recipes.language import gpt
 
 SMALL = GPTConfig(vocabulary=11, context=8, layers=2, heads=2, width=16)
 

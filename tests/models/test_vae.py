@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 import torch
 from twins import TorchVAE, copy_weights, drawn, same_weights
 
@@ -12,13 +13,16 @@ import minigen
 from minigen import Generator
 from minigen.models.vae import (
     VAE,
+    ConvVAE,
+    ConvVAEConfig,
     VAEConfig,
     bernoulli_log_likelihood,
     elbo,
     kl_divergence,
     reparameterize,
 )
-from minigen.training.recipes import default_settings, vae
+from minigen.training.recipes import default_settings
+from minigen.training.recipes.vae import vae
 
 
 def tensor(array: np.ndarray) -> minigen.Tensor:
@@ -110,3 +114,12 @@ def test_samples_and_reconstructions_are_images() -> None:
         assert images.min() >= 0
         assert images.max() <= 1
     np.testing.assert_array_equal(model.reconstruct(x).numpy(), model.reconstruct(x).numpy())
+
+
+def test_the_convolutional_vae_has_the_size_of_its_baseline() -> None:
+    model = ConvVAE()
+    assert sum(p.numel() for p in model.parameters()) == 1_691_369
+    assert model.sample(3).shape == (3, 784)
+    assert model.reconstruct(minigen.rand(2, 28, 28)).shape == (2, 784)
+    with pytest.raises(ValueError, match="multiple of 4"):
+        ConvVAEConfig(size=30)

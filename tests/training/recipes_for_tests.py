@@ -10,6 +10,10 @@ from minigen.training.recipes import default_settings
 SMALL: dict[str, dict] = {
     "vae": {"hidden": 24, "latent": 4},
     "gan": {"generator": [16, 24], "discriminator": [24, 16]},
+    "conv_vae": {"widths": [2, 3], "hidden": 8, "latent": 3},
+    "dcgan": {"width": 2},
+    "wgan_gp": {"generator": [16, 24], "discriminator": [24, 16]},
+    "lstm": {"context": 16, "embedding": 4, "hidden": 8},
     "gpt": {"context": 16, "layers": 1, "heads": 2, "width": 16, "dropout": 0.1},
 }
 

@@ -1,0 +1,142 @@
+"""Recipes of the language models."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import minigen
+from minigen import Generator, Tensor, nn, optim
+from minigen.data import CharTokenizer
+from minigen.models.recurrent import RNN, RNNConfig
+from minigen.models.transformer import GPT, GPTConfig, next_token_loss
+from minigen.training.job import Job, Settings
+from minigen.training.recipes.loading import batches
+from minigen.training.recipes.text import Windows, count_ngrams, cut, gather, plays
+
+Predict = Callable[[Tensor], Tensor]  # tokens (N, T) -> logits of the next ones (N, T, V)
+
+
+def gpt(settings: Settings) -> Job:
+    """A Transformer."""
+    model = GPT(GPTConfig(**settings.model))
+    return _job(model, model, model.parameter_groups(settings.options["weight_decay"]), settings)
+
+
+def lstm(settings: Settings) -> Job:
+    """A recurrent network, which reads each window from an empty state."""
+    model = RNN(RNNConfig(**settings.model))
+    return _job(model, lambda ids: model(ids)[0], list(model.parameters()), settings)
+
+
+def _job(model: Any, predict: Predict, parameters: list, settings: Settings) -> Job:
+    """Predict the next character of Shakespeare, with AdamW, warm-up and a cosine."""
+    options, context = settings.options, model.config.context
+    optimizer = optim.AdamW(
+        parameters,
+        lr=settings.lr,
+        betas=tuple(options["betas"]),
+        weight_decay=options["weight_decay"],
+    )
+    schedule = optim.lr_scheduler.cosine_with_warmup(
+        optimizer,
+        warmup_steps=options["warmup"],
+        total_steps=options["horizon"],
+        min_ratio=options["lowest_lr"],
+    )
+    tokenizer = CharTokenizer.from_dict(options["tokenizer"])
+    training, validation = plays(options["characters"])
+    windows = minigen.from_numpy(cut(tokenizer.encode(validation), context))  # (M, T + 1)
+
+    def step(batch: Tensor) -> dict[str, Tensor]:
+        loss = next_token_loss(predict(batch[:, :-1]), batch[:, 1:])  # (N, T + 1) -> 2 x (N, T)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), options["clip"])
+        optimizer.step()
+        schedule.step()
+        return {"loss": loss}
+
+    @minigen.no_grad()
+    def evaluate(thorough: bool) -> dict[str, float]:
+        some = windows if thorough else windows[:: max(1, len(windows) // 256)]
+        model.eval()
+        losses = [
+            float(next_token_loss(predict(part[:, :-1]), part[:, 1:])) * len(part)
+            for part in some.split(64)
+        ]
+        model.train()
+        metrics = {"validation_loss": sum(losses) / len(some)}
+        if thorough:
+            metrics |= count_ngrams(options["characters"])
+        return metrics
+
+    def write(
+        prompt: str, count: int, temperature: float, top_k: int | None, generator: Generator
+    ) -> str:
+        ids = minigen.from_numpy(tokenizer.encode(prompt)[None])  # (1, T)
+        written = model.generate(
+            ids, count, temperature=temperature, top_k=top_k, generator=generator
+        )
+        return tokenizer.decode(written[0].numpy())
+
+    return Job(
+        settings,
+        modules={settings.recipe: model},
+        optimizers={"adamw": optimizer},
+        schedules={"cosine": schedule},
+        loader=batches(settings, Windows(tokenizer.encode(training), context + 1), gather),
+        step=step,
+        evaluate=evaluate,
+        best="validation_loss",
+        write=write,
+    )
+
+
+def gpt_settings(fast: bool) -> Settings:
+    size: dict[str, Any] = {"context": 32, "layers": 2, "heads": 2, "width": 32} if fast else {}
+    return _settings("gpt", GPTConfig, size, fast, steps=1400, lr=4e-3, weight_decay=0.1)
+
+
+def lstm_settings(fast: bool) -> Settings:
+    size: dict[str, Any] = {"context": 32, "embedding": 16, "hidden": 32} if fast else {}
+    return _settings("lstm", RNNConfig, size, fast, steps=2000, lr=4e-3, weight_decay=0.0)
+
+
+def _settings(
+    recipe: str,
+    config: Any,
+    size: dict[str, Any],
+    fast: bool,
+    *,
+    steps: int,
+    lr: float,
+    weight_decay: float,
+) -> Settings:
+    characters = 60_000 if fast else None
+    training, validation = plays(characters)
+    tokenizer = CharTokenizer(training + validation)
+    return Settings(
+        recipe=recipe,
+        steps=60 if fast else steps,
+        batch_size=16,
+        lr=lr,
+        log_every=10 if fast else 50,
+        save_every=30 if fast else 350,
+        model=dataclasses.asdict(config(vocabulary=len(tokenizer), **size)),
+        options={
+            "betas": [0.9, 0.99],
+            "weight_decay": weight_decay,
+            "clip": 1.0,
+            "lowest_lr": 0.1,
+            "characters": characters,
+            "tokenizer": tokenizer.to_dict(),
+        },
+    )
+
+
+def scheduled(settings: Settings) -> Settings:
+    """With the learning rate's schedule cut to the number of steps."""
+    schedule = {"warmup": min(100, settings.steps // 10), "horizon": settings.steps}
+    return dataclasses.replace(settings, options={**settings.options, **schedule})

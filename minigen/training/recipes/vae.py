@@ -1,0 +1,101 @@
+"""Recipes of the variational autoencoders."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import minigen
+from minigen import Generator, Tensor, optim
+from minigen.data import TensorDataset
+from minigen.models.vae import VAE, ConvVAE, ConvVAEConfig, VAEConfig, elbo, kl_divergence
+from minigen.training.job import Job, Settings
+from minigen.training.recipes.images import digits, realism
+from minigen.training.recipes.loading import EVALUATION_SEED, batches
+
+
+def vae(settings: Settings) -> Job:
+    """Maximise the ELBO of grey MNIST digits with Adam."""
+    return _job(VAE(VAEConfig(**settings.model)), settings)
+
+
+def conv_vae(settings: Settings) -> Job:
+    """The same with a convolutional encoder and decoder."""
+    return _job(ConvVAE(ConvVAEConfig(**settings.model)), settings)
+
+
+def _job(model: VAE, settings: Settings) -> Job:
+    optimizer = optim.Adam(model.parameters(), lr=settings.lr)
+    test = digits("test")[: settings.options["test_images"]]
+
+    def step(batch: Any) -> dict[str, Tensor]:
+        (x,) = batch  # (N, 784)
+        logits, mu, logvar = model(x)
+        loss = -elbo(logits, x, mu, logvar).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return {"loss": loss}
+
+    @minigen.no_grad()
+    def evaluate(thorough: bool) -> dict[str, float]:
+        noise = Generator().manual_seed(EVALUATION_SEED)
+        mu, _ = model.encode(test)
+        draws = 10 if thorough else 1  # of z for each image
+        losses, kls = [], []
+        for _ in range(draws):
+            epsilon = minigen.randn(*mu.shape, generator=noise, dtype=mu.dtype)
+            logits, mu, logvar = model(test, epsilon)
+            losses.append(-float(elbo(logits, test, mu, logvar).mean()))
+            kls.append(float(kl_divergence(mu, logvar).mean()))
+        metrics = {"test_loss": float(np.mean(losses)), "test_kl": float(np.mean(kls))}
+        if thorough:
+            metrics |= realism(images, settings)
+        return metrics
+
+    def images(count: int, generator: Generator) -> NDArray[np.float32]:
+        return model.sample(count, generator).numpy().reshape(count, 28, 28)
+
+    def reconstructions() -> NDArray[np.float32]:
+        originals = digits("test")[:10]
+        rows = [originals.numpy(), model.reconstruct(originals).numpy()]
+        return np.stack(rows).reshape(2, 10, 28, 28)
+
+    return Job(
+        settings,
+        modules={"vae": model},
+        optimizers={"adam": optimizer},
+        loader=batches(settings, TensorDataset(digits("train"))),
+        step=step,
+        evaluate=evaluate,
+        best="test_loss",
+        images=images,
+        pictures={"reconstructions": reconstructions},
+    )
+
+
+def vae_settings(fast: bool) -> Settings:
+    return Settings(
+        recipe="vae",
+        steps=60 if fast else 2000,
+        batch_size=128,
+        lr=1e-3,
+        log_every=10 if fast else 50,
+        save_every=30 if fast else 500,
+        model=dataclasses.asdict(VAEConfig()),
+        options={"test_images": 200 if fast else 1000},
+    )
+
+
+def conv_vae_settings(fast: bool) -> Settings:
+    size: dict[str, Any] = {"widths": (4, 8), "hidden": 32} if fast else {}
+    return dataclasses.replace(
+        vae_settings(fast),
+        recipe="conv_vae",
+        steps=60 if fast else 800,
+        save_every=30 if fast else 200,
+        model=dataclasses.asdict(ConvVAEConfig(**size)),
+    )
