@@ -42,7 +42,7 @@ LAYERS = [
     ["modes", "errors", "threads"],
     ["backend"],
     ["determinism"],
-    ["cuda", "limits"],
+    ["cuda", "limits", "memory"],
     ["devices", "dtypes", "random"],
     ["kernels"],
     ["lazy", "version"],

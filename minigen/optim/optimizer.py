@@ -17,6 +17,7 @@ import numpy as np
 from minigen import backend, errors
 from minigen.autograd import wrap
 from minigen.errors import ShapeError
+from minigen.memory import keep_freed_memory
 from minigen.modes import enable_grad, no_grad
 from minigen.nn.parameter import clear_gradient
 from minigen.tensor import Tensor
@@ -44,6 +45,7 @@ class Optimizer:
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         self.steps_taken = 0  # schedulers look whether it moves
+        keep_freed_memory()
         groups = list(params)
         if not groups:
             raise ValueError("optimizer got an empty parameter list")
