@@ -9,8 +9,8 @@ import sys
 
 MEASURED: dict[str, dict[str, tuple[tuple[int, str, float], ...]]] = {
     "matmul": {
-        "float32": ((sys.maxsize, "numpy", 0.34),),
-        "float64": ((sys.maxsize, "numpy", 0.47),),
+        "float32 matrix": ((sys.maxsize, "numpy", 0.34),),
+        "float64 matrix": ((sys.maxsize, "numpy", 0.47),),
     },
     "attention": {
         "float32": (

@@ -9,6 +9,7 @@ too. What this means in time is written beside each kernel.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import os
@@ -101,10 +102,22 @@ class Lazy:
         return f"<kernel {self.__name__} of minigen.kernels{self.module}>"
 
 
+def kernels_of(function: Callable[..., Any]) -> list[Kernel]:
+    """What a rung may have to compile: the kernels that its module has, or has imported."""
+    if isinstance(function, Lazy):
+        function = function.load()
+    return [k for k in vars(sys.modules[function.__module__]).values() if isinstance(k, Kernel)]
+
+
 # ------------------------------------------------------------------------------- compiling
 
-# Numba notices a change of the file that holds a kernel, not of the files it inlines from.
-_SHARED = tuple(Path(__file__).parent / name for name in ("jit.py", "simd.py", "elementary.py"))
+
+@functools.cache
+def _stamps() -> tuple[tuple[float, int], ...]:
+    """When the files of this package were last changed, and their sizes: Numba notices a change of
+    the file that holds a kernel, not of the files that it inlines from."""
+    files = sorted(Path(__file__).parent.rglob("*.py"))
+    return tuple((s.st_mtime, s.st_size) for s in map(os.stat, files))
 
 
 def numba_type(text: str, real: Any) -> Any:
@@ -140,11 +153,16 @@ class Kernel:
         compiled = self._compiled.get(args[0].dtype)
         return compiled(*args) if compiled else self.compile(args[0].dtype)(*args)
 
+    def ready(self, dtype: Any) -> bool:
+        """Whether it is compiled for this dtype, in this process."""
+        return np.dtype(dtype) in self._compiled
+
     def compile(self, dtype: Any) -> Callable[..., Any]:
         """The machine code for this dtype, from the cache on disk if it is there."""
         from numba import from_dtype
         from numba.core import event
 
+        dtype = np.dtype(dtype)
         with self._lock:
             if dtype not in self._compiled:
                 dispatcher, cached = self._dispatcher()
@@ -166,8 +184,7 @@ class Kernel:
             return numba.njit(**options)(self.python), False
         file: Any = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
         if hasattr(file, "_source_stamp"):
-            stamps = tuple((s.stat().st_mtime, s.stat().st_size) for s in _SHARED)
-            file._source_stamp = (file._source_stamp, stamps)
+            file._source_stamp = (file._source_stamp, _stamps())
         return dispatcher, True
 
 

@@ -45,7 +45,8 @@ class Operation:
 
     `expected(*arrays, **options)` gives shape and dtype of every result without computing any; it
     is empty for an operation that works in place. `sized_by` is the index of the array whose number
-    of elements decides which rung is the default.
+    of elements decides which rung is the default; `shape_class(*arrays)` names a class of shapes
+    for which this is decided apart, if there are some.
     """
 
     name: str
@@ -53,6 +54,15 @@ class Operation:
     rungs: Sequence[Rung]
     expected: Callable[..., Expected]
     sized_by: int = 0
+    shape_class: Callable[..., str] | None = None
+
+    def kind(self, *arrays: Array) -> str:
+        """The class of shapes, "" where there are none."""
+        return self.shape_class(*arrays) if self.shape_class else ""
+
+    def key(self, dtype: Any, arrays: Sequence[Array]) -> str:
+        """What the table of measured defaults calls arrays like these: dtype, and class."""
+        return f"{dtype} {self.kind(*arrays) if arrays else ''}".strip()
 
     def rung(self, name: str) -> Rung:
         """The rung of that name; a ValueError that lists the ladder if there is none."""

@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from . import jit
+from . import jit, measured
 from .attention.rungs import ATTENTION, ATTENTION_BACKWARD
 from .checking import KernelError, checked, describe, device_of
-from .crossovers import MEASURED
 from .fused.rungs import FUSED
 from .ladder import Operation, Rung
 from .matmul.rungs import MATMUL
+from .measured import FASTER
 
 Choice = Rung | Callable[..., Any] | None  # None: the measured default
 
@@ -163,10 +163,16 @@ def _override(name: str) -> tuple[Choice, str]:
 
 # --------------------------------------------------------------------------------- selection
 
-# operation -> dtype -> [sized_by, (largest size, function), (largest size, function), ...]
-_plans: dict[str, dict[Any, tuple[int, list[tuple[float, Callable[..., Any]]]]]] = {
-    name: {} for name in _operations
-}
+Plan = list[tuple[float, Callable[..., Any]]]  # (largest size, function), by rising size
+
+# operation -> dtype -> (sized_by, plan); where it has classes of shapes, (sized_by, {class: plan})
+_plans: dict[str, dict[Any, tuple[int, Any]]] = {name: {} for name in _operations}
+
+
+def forget_plans() -> None:
+    """Read the table of measured defaults anew."""
+    for plans in _plans.values():
+        plans.clear()
 
 
 def select(name: str, *arrays: Any) -> Callable[..., Any]:
@@ -185,6 +191,11 @@ def select(name: str, *arrays: Any) -> Callable[..., Any]:
         sized_by, plan = _plans[name][first.dtype]
     except KeyError:
         return _select(name, arrays)
+    if type(plan) is dict:
+        try:
+            plan = plan[_operations[name].kind(*arrays)]
+        except KeyError:
+            return _select(name, arrays)
     size = arrays[sized_by].size
     for largest, function in plan:
         if size <= largest:
@@ -201,12 +212,16 @@ def _select(name: str, arrays: tuple[Any, ...]) -> Callable[..., Any]:
         return _rounded(choice.function, dtype) if choice.name == "reference" else choice.function
     if choice is not None and not isinstance(choice, Rung):
         return choice
-    if device == "cpu" and dtype not in _plans[name]:
-        _plans[name][dtype] = (record.sized_by, _plan(record, dtype))
-    if device == "cpu":
-        size = arrays[record.sized_by].size
-        return next(f for largest, f in _plans[name][dtype][1] if size <= largest)
-    return _plain(record, device, dtype).function
+    if device != "cpu":
+        return _plain(record, device, dtype).function
+    plan = _plan(record, dtype, record.key(dtype, arrays))
+    if record.shape_class is None:
+        _plans[name][dtype] = (record.sized_by, plan)
+    else:
+        by_class: dict[str, Plan] = _plans[name].setdefault(dtype, (record.sized_by, {}))[1]
+        by_class[record.kind(*arrays)] = plan
+    size = arrays[record.sized_by].size
+    return next(f for largest, f in plan if size <= largest)
 
 
 def _rounded(reference: Callable[..., Any], dtype: Any) -> Callable[..., Any]:
@@ -231,11 +246,11 @@ def _plain(record: Operation, device: str, dtype: Any) -> Rung:
     raise KernelError(f"{record.name} is offered for {', '.join(offered)}; got {dtype} on {device}")
 
 
-def _plan(record: Operation, dtype: Any) -> list[tuple[float, Callable[..., Any]]]:
+def _plan(record: Operation, dtype: Any, key: str) -> Plan:
     plain = _plain(record, "cpu", dtype)
-    measured = MEASURED.get(record.name, {}).get(str(dtype), ())
-    plan: list[tuple[float, Callable[..., Any]]] = []
-    for largest, fastest, _ in measured:
+    rows, _ = measured.rows(record.name, key, [rung.name for rung in record.rungs])
+    plan: Plan = []
+    for largest, fastest, _ in rows:
         rung = record.rung(fastest)
         runs = not (rung.needs_numba and jit.problem())
         plan.append((largest, _loading(rung, plain) if runs else plain.function))
@@ -253,9 +268,10 @@ def _loading(rung: Rung, plain: Rung) -> Callable[..., Any]:
             function = lazy.load()
         except ImportError:
             function = plain.function
-        for plans in _plans.values():  # from now on without this detour
-            for _, plan in plans.values():
-                plan[:] = [(largest, function if f is kernel else f) for largest, f in plan]
+        for by_dtype in _plans.values():  # from now on without this detour
+            for _, plans in by_dtype.values():
+                for plan in plans.values() if isinstance(plans, dict) else [plans]:
+                    plan[:] = [(largest, function if f is kernel else f) for largest, f in plan]
         return function(*arrays, **options)
 
     return kernel
@@ -284,15 +300,31 @@ def why(name: str, *arrays: Any) -> str:
             return f"{name}: {choice.name}, by kernels.use {where}"
         prefix = f" ({choice.name}, asked for by kernels.use, does not take {dtype} on {device})"
     plain = _plain(record, device, dtype)
-    measured = MEASURED.get(name, {}).get(str(dtype), ()) if device == "cpu" else ()
-    if not measured:
-        takers = [r for r in record.rungs if r.name != "reference" and r.takes(device, dtype)]
-        reason = f"the only rung for {dtype}" if len(takers) == 1 else f"unmeasured for {dtype}"
-        return f"{name}: {plain.name}, {reason}{prefix}"
-    if arrays:
-        size = arrays[record.sized_by].size
-        measured = tuple(row for row in measured if size <= row[0])[:1]
-    return f"{name}: " + "; ".join(_reason(record, plain, *row) for row in measured) + prefix
+    if device == "cpu":
+        reasons = _measured_reasons(record, plain, dtype, arrays)
+        if reasons:
+            return f"{name}: {reasons}{prefix}"
+    takers = [r for r in record.rungs if r.name != "reference" and r.takes(device, dtype)]
+    reason = f"the only rung for {dtype}" if len(takers) == 1 else f"unmeasured for {dtype}"
+    return f"{name}: {plain.name}, {reason}{prefix}"
+
+
+def _measured_reasons(record: Operation, plain: Rung, dtype: Any, arrays: tuple[Any, ...]) -> str:
+    """What the table says about these arrays; without arrays, about every size and class."""
+    known = [rung.name for rung in record.rungs]
+    keys = [record.key(dtype, arrays)] if arrays else measured.keys(record.name, dtype)
+    told = []
+    for key in keys:
+        rows, origin = measured.rows(record.name, key, known)
+        if arrays:
+            size = arrays[record.sized_by].size
+            rows = tuple(row for row in rows if size <= row[0])[:1]
+        kind = key.partition(" ")[2]
+        text = "; ".join(_reason(record, plain, *row) for row in rows)
+        if text:
+            label = f"{kind}: " if kind and not arrays else ""
+            told.append(f"{label}{text}{f', {origin}' if origin else ''}")
+    return "; ".join(told)
 
 
 def _reason(record: Operation, plain: Rung, largest: float, default: str, speed: float) -> str:
@@ -301,6 +333,7 @@ def _reason(record: Operation, plain: Rung, largest: float, default: str, speed:
         if problem := jit.problem():
             return f"{plain.name}{sizes}, because {problem} (else {default})"
         return f"{default}{sizes}, measured {speed:.2g} times as fast as {plain.name}"
-    if speed > 1:
-        return f"{default}{sizes}, where numba would save too little to wait for its compiler"
-    return f"{default}{sizes}, measured {1 / speed:.2g} times as fast as numba"
+    top = record.rungs[-1].name
+    if speed > FASTER:
+        return f"{default}{sizes}, where {top} would save too little to wait for its compiler"
+    return f"{default}{sizes}, measured {1 / speed:.2g} times as fast as {top}"

@@ -21,12 +21,18 @@ def expected(a: Array, b: Array) -> Expected:
     return (((*lead, *m, *n), np.result_type(a.dtype, b.dtype)),)
 
 
+def shape_class(a: Array, b: Array | None = None, *_: Any) -> str:
+    """Whether every matrix of a batch meets one of its own, or all the same one."""
+    return "batched" if b is not None and b.ndim > 2 else "matrix"
+
+
 ERROR = "|c - ab| <= (k + 1) u |a||b| in every element"
 
 MATMUL = Operation(
     name="matmul",
     signature="matmul(a, b) -> c",
     expected=expected,
+    shape_class=shape_class,
     rungs=(
         Rung(
             "reference",

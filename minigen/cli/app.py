@@ -7,19 +7,18 @@ out as given (one line on standard error says why, and nothing was changed); 130
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from minigen.cli import kernels
+from minigen.cli.explained import UsageError, explained, new_app
 from minigen.version import __version__
-
-UsageError: Any = typer.BadParameter.__mro__[1]  # of click, wherever typer carries it
 
 
 class Model(StrEnum):
@@ -41,24 +40,8 @@ class Checkpoint(StrEnum):
     best = "best"
 
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def _explained(register: Callable[..., Any], **options: Any) -> Callable[[Any], Any]:
-    """Register a command; its docstring, each paragraph to be broken anew, is the help."""
-
-    def decorate(function: Any) -> Any:
-        paragraphs = inspect.cleandoc(function.__doc__).split("\n\n")
-        text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-        return register(help=text, **options)(function)
-
-    return decorate
-
+app = new_app()
+app.add_typer(kernels.app, name="kernels")
 
 Seed = Annotated[int, typer.Option(min=0, help="Where the random numbers start.")]
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
@@ -71,7 +54,7 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@_explained(app.callback, invoke_without_command=True)
+@explained(app.callback, invoke_without_command=True)
 def overview(
     context: typer.Context,
     version: Annotated[
@@ -99,7 +82,7 @@ def overview(
         print(context.get_help())
 
 
-@_explained(app.command)
+@explained(app.command)
 def demo(
     out: Annotated[
         Path | None,
@@ -124,7 +107,7 @@ def demo(
     run_demo(out, seed, fast)
 
 
-@_explained(app.command)
+@explained(app.command)
 def train(
     model: Annotated[Model, typer.Argument(help="What to train.")],
     steps: Annotated[
@@ -179,7 +162,7 @@ def train(
         start_training(str(model), out, fast, changes)
 
 
-@_explained(app.command)
+@explained(app.command)
 def sample(
     run: Folder,
     n: Annotated[
@@ -215,7 +198,7 @@ def sample(
     sample_run(run, n, text, seed, str(checkpoint), out)
 
 
-@_explained(app.command)
+@explained(app.command)
 def evaluate(run: Folder, checkpoint: Which = Checkpoint.last) -> None:
     """Measure a trained model on held-out data, beside what the figures compare with."""
     from minigen.cli.evaluate import evaluate_run
@@ -223,7 +206,7 @@ def evaluate(run: Folder, checkpoint: Which = Checkpoint.last) -> None:
     evaluate_run(run, str(checkpoint))
 
 
-@_explained(app.command)
+@explained(app.command)
 def gradcheck(
     target: Annotated[
         str,
@@ -263,7 +246,7 @@ def gradcheck(
         raise typer.Exit(1)
 
 
-@_explained(app.command)
+@explained(app.command)
 def info() -> None:
     """Versions, devices, threads, and which kernels are chosen and why."""
     from minigen.cli.info import print_info

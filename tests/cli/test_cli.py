@@ -405,3 +405,45 @@ def test_every_recipe_can_be_trained_by_name() -> None:
     from minigen.training.recipes import RECIPES
 
     assert [model.value for model in Model] == list(RECIPES)
+
+
+def test_kernels_list_and_why(cli: Cli) -> None:
+    code, listed, _ = cli("kernels", "list")
+    assert code == 0
+    assert "\nattention: " in listed
+    assert "reference" in listed
+    code, why, _ = cli("kernels", "why", "matmul", "64x784x400")
+    assert code == 0
+    assert why.startswith("matmul: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["matmul", "64x784"], "MxKxN"),
+        (["matmul", "axb"], "no shape"),
+        (["matmull", "2x2x2"], "no operation 'matmull'"),
+        (["gelu", "3x3", "--dtype", "int8"], "float32 or float64"),
+    ],
+)
+def test_kernels_why_says_what_is_wrong(arguments: list[str], message: str, cli: Cli) -> None:
+    refused(cli("kernels", "why", *arguments), message)
+
+
+def test_kernels_warmup_and_tune(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from minigen.kernels import measured, registry, tuning
+
+    monkeypatch.setenv("MINIGEN_CACHE", str(tmp_path))
+    monkeypatch.setattr(tuning, "SIZES", (64, 4096))
+    measured.own.cache_clear()
+    code, out, _ = cli("kernels", "warmup", "erf")
+    assert code == 0
+    assert "kernels are ready" in out
+    code, out, _ = cli("kernels", "tune", "erf", "--quick")
+    assert code == 0
+    assert "erf float32: " in out
+    assert (tmp_path / "kernels.json").exists()
+    refused(cli("kernels", "tune", "sofmax"), "sofmax", "erf")
+    monkeypatch.undo()
+    measured.own.cache_clear()
+    registry.forget_plans()
