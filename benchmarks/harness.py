@@ -117,7 +117,9 @@ def compare(
     }
 
 
-def machine(packages: Iterable[str] = ("numpy", "numba", "torch", "autograd", "dezero")) -> dict:
+def machine(
+    packages: Iterable[str] = ("numpy", "numba", "torch", "autograd", "dezero", "tinygrad"),
+) -> dict:
     """What one has to know to read a figure."""
     model = platform.processor()
     try:
@@ -141,6 +143,11 @@ def machine(packages: Iterable[str] = ("numpy", "numba", "torch", "autograd", "d
         "versions": versions,
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def known(path: Path) -> dict[str, Any]:
+    """By number of threads, what a file holds already, so that a part can be measured anew."""
+    return json.loads(path.read_text(encoding="utf-8"))["threads"] if path.exists() else {}
 
 
 def record(name: str, content: dict[str, Any], folder: Path = RESULTS) -> Path:

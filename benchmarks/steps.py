@@ -166,7 +166,7 @@ def in_subprocess(threads: int, options: argparse.Namespace) -> dict[str, Any]:
 
 def merged(path: Path, measured: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """What is recorded already, with what was measured now in its place."""
-    known = json.loads(path.read_text(encoding="utf-8"))["threads"] if path.exists() else {}
+    known = harness.known(path)
     for threads, models in measured.items():
         known[threads] = {**known.get(threads, {}), **models}
     return {"threads": dict(sorted(known.items()))}

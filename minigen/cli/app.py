@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from minigen.cli import kernels
+from minigen.cli import bench, kernels
 from minigen.cli.explained import UsageError, explained, new_app
 from minigen.version import __version__
 
@@ -42,6 +42,7 @@ class Checkpoint(StrEnum):
 
 app = new_app()
 app.add_typer(kernels.app, name="kernels")
+app.registered_commands += bench.app.registered_commands
 
 Seed = Annotated[int, typer.Option(min=0, help="Where the random numbers start.")]
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
@@ -115,7 +116,7 @@ def train(
         typer.Option(
             min=1,
             help="How many updates; with --resume, a later end.",
-            show_default="2000, 2500, 1400",
+            show_default="2000, 2500, 1400 for vae, gan, gpt",
         ),
     ] = None,
     batch_size: Annotated[
@@ -140,11 +141,13 @@ def train(
         bool, typer.Option("--fast", help="Seconds, not minutes: to see that it works.")
     ] = False,
 ) -> None:
-    """Train a model: [bold]vae[/bold] or [bold]gan[/bold] on digits, [bold]gpt[/bold] on plays.
+    """Train a model: [bold]vae[/bold], [bold]conv_vae[/bold], [bold]gan[/bold],
+    [bold]dcgan[/bold] or [bold]wgan_gp[/bold] on digits, [bold]gpt[/bold] or [bold]lstm[/bold] on
+    plays.
 
     Settings, log, checkpoints, samples and at the end a report go into the run folder. An existing
-    run is never overwritten. The defaults, given for vae, gan and gpt in this order, are those of
-    the demo.
+    run is never overwritten. Defaults are given for vae, gan and gpt in this order: those of the
+    demo.
     """
     from minigen.cli.train import resume_training, start_training
 

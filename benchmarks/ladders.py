@@ -1,0 +1,156 @@
+"""The kernels' ladders, rung by rung: `python benchmarks/ladders.py`.
+
+    --operations matmul attention ...   which; all if left out
+    --threads 1 2                       on how many threads; each in a process of its own
+    --rounds 9
+
+Every rung of an operation computes the same case in turns with the others and with torch, in
+float32.  Beside each time stands the rung's largest error, against the reference in float64, in
+units of roundoff of the largest result; an error over 1,000 such units for a sum of n terms is
+refused.  Ratios go to results/ladders.json and from there, by tables.py, to the page of results and
+into the kernels' own documentation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import harness
+
+UNIT = 2.0**-24
+REFUSED = 1000.0  # units of roundoff
+PATIENT = 0.25  # seconds: a rung that takes longer is timed in few rounds
+
+
+def measure(operations: list[str], threads: int, rounds: int) -> dict[str, Any]:
+    """In a process whose threads are pinned: check, then time."""
+    import kernel_cases
+
+    harness.torch_threads(threads)
+    found: dict[str, Any] = {}
+    for case in kernel_cases.CASES:
+        if case.operation in operations:
+            timed = measure_case(case, rounds, threads)
+            found.setdefault(case.operation, {})[case.label] = timed
+            show(case, threads, timed)
+    return found
+
+
+def measure_case(case: Any, rounds: int, threads: int) -> dict[str, Any]:
+    import numpy as np
+
+    from minigen import kernels
+
+    rng = np.random.default_rng(0)
+    arguments = case.make(lambda *shape: rng.standard_normal(shape).astype(np.float32))
+    contenders: dict[str, Callable[[], Any]] = {}
+    errors, slow = {}, {}
+    exact = results(kernels.get(case.operation, "reference"), arguments)
+    ladder = kernels.rungs(case.operation)
+    for rung in ladder:  # before anything is timed: some work in place
+        errors[rung.name] = error(results(rung.function, arguments), exact)
+        assert errors[rung.name] < REFUSED, (case.label, rung.name, errors[rung.name])
+    for rung in ladder[::-1]:
+        call = bound(rung.function, arguments)
+        call()
+        start = time.perf_counter()
+        call()
+        (slow if time.perf_counter() - start > PATIENT else contenders)[rung.name] = call
+    contenders = {"numpy": contenders.pop("numpy"), **contenders}
+    if case.torch is not None:
+        contenders["torch"] = case.torch(*map(to_torch, arguments))
+    settle = 0.12 if threads > 1 else 0.0
+    timed = harness.compare(contenders, rounds, 0.03, settle, retries=3)
+    if slow:
+        few = harness.compare({"numpy": contenders["numpy"], **slow}, 3, 0.03, settle, retries=1)
+        timed.update({name: few[name] for name in slow})
+    for name, worst in errors.items():
+        timed[name]["error"] = worst
+    return {"work": case.work, **timed}
+
+
+def bound(function: Callable[..., Any], arguments: tuple) -> Callable[[], Any]:
+    return lambda: function(*arguments)
+
+
+def results(function: Callable[..., Any], arguments: tuple) -> list[Any]:
+    """What it returns; what it has changed, where it works in place. On copies."""
+    import numpy as np
+
+    given = [np.copy(a, order="A") if isinstance(a, np.ndarray) else a for a in arguments]
+    value = function(*given)
+    if value is None:
+        return [a for a in given[:4] if isinstance(a, np.ndarray)]
+    return list(value) if isinstance(value, tuple) else [value]
+
+
+def error(found: list[Any], exact: list[Any]) -> float:
+    """The largest distance over all results, in units of roundoff of each one's largest number."""
+    import numpy as np
+
+    return max(
+        float(np.abs(a.astype(np.float64) - b).max() / (np.abs(b).max() * UNIT))
+        for a, b in zip(found, exact)
+    )
+
+
+def to_torch(value: Any) -> Any:
+    import numpy as np
+    import torch
+
+    return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+
+
+def show(case: Any, threads: int, timed: dict[str, Any]) -> None:
+    print(f"{case.operation} {case.label}, {threads} thread{'s' * (threads > 1)}:")
+    for name, figures in timed.items():
+        if isinstance(figures, dict):
+            rate = f"{case.work / figures['seconds'] * 1e-9:8.2f} GFLOP/s" if case.work else ""
+            worst = f"error {figures['error']:.1f} u" if "error" in figures else ""
+            print(f"  {name:14} {1 / figures['ratio']:8.3f} times numpy {rate} {worst}", flush=True)
+
+
+def in_subprocess(threads: int, options: argparse.Namespace) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        part = Path(folder) / "part.json"
+        command = [sys.executable, *(f"-W{w}" for w in sys.warnoptions), __file__]
+        command += ["--threads", str(threads), "--rounds", str(options.rounds), "--part", str(part)]
+        subprocess.run([*command, "--operations", *options.operations], check=True)
+        return json.loads(part.read_text(encoding="utf-8"))
+
+
+def main() -> None:
+    import kernel_cases
+
+    operations = list(dict.fromkeys(case.operation for case in kernel_cases.CASES))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--operations", nargs="+", choices=operations, default=operations)
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--out", type=Path, default=harness.RESULTS)
+    parser.add_argument("--part", type=Path, help=argparse.SUPPRESS)  # set for the subprocess
+    options = parser.parse_args()
+    if options.part is not None:
+        (threads,) = options.threads
+        harness.pin(threads)
+        measured = measure(options.operations, threads, options.rounds)
+        options.part.write_text(json.dumps(measured), encoding="utf-8")
+        return
+    content = harness.known(options.out / "ladders.json")
+    for threads in options.threads:
+        content.setdefault(str(threads), {}).update(in_subprocess(threads, options))
+    print(f"written to {harness.record('ladders', {'threads': content}, options.out)}")
+
+
+if __name__ == "__main__":
+    main()

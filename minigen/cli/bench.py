@@ -1,0 +1,57 @@
+"""`minigen bench`: the benchmarks of a source checkout, by name."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import minigen
+from minigen.cli.explained import UsageError, explained, new_app
+
+BENCHMARKS = (
+    "overhead", "operations", "steps", "peers", "ladders", "roofline", "quality",
+    "kernel_crossovers", "gate", "tables",
+)  # fmt: skip
+
+app = new_app()
+
+
+def folder() -> Path:
+    """Where the benchmarks lie, beside the package; a UsageError if they are not there."""
+    path = Path(minigen.__file__).parents[1] / "benchmarks"
+    if not (path / "harness.py").exists():
+        raise UsageError(
+            "the benchmarks are not part of the installed package: run this in an installation of "
+            "the source, made with pip install -e '.[test]'"
+        )
+    return path
+
+
+@explained(app.command, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def bench(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="Which; left out, they are listed.")] = None,
+) -> None:
+    """Measure minigen beside other libraries, in one process and in turns.
+
+    Without a name, says which benchmarks there are. What follows the name goes to the benchmark:
+
+    [cyan]minigen bench steps --models vae --threads 1[/cyan]
+    """
+    path = folder()
+    if name is None:
+        for each in BENCHMARKS:
+            text = ast.get_docstring(ast.parse((path / f"{each}.py").read_text(encoding="utf-8")))
+            first = " ".join((text or "").split())
+            print(f"{each:18} {re.split(r':|[.?] ', first)[0]}")
+        return
+    if name not in BENCHMARKS:
+        raise UsageError(f"there is no benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
+    done = subprocess.run([sys.executable, str(path / f"{name}.py"), *context.args], check=False)
+    raise typer.Exit(done.returncode)
