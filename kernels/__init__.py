@@ -21,7 +21,7 @@ from . import parallel
 from .checking import KernelError
 from .jit import Compilation, on_compile
 from .ladder import Operation, Rung
-from .registry import get, operations, rungs, select, use, why
+from .registry import get, operations, overriding, rungs, select, use, why
 
 __all__ = [
     "Compilation",
@@ -31,6 +31,7 @@ __all__ = [
     "get",
     "on_compile",
     "operations",
+    "overriding",
     "parallel",
     "rungs",
     "select",

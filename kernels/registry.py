@@ -124,6 +124,11 @@ class use:
             _count(-1)
 
 
+def overriding() -> bool:
+    """Whether any override is in force, in this thread or another."""
+    return _overriding
+
+
 def _count(opened: int) -> None:
     global _blocks, _overriding
     _blocks += opened
@@ -165,8 +170,8 @@ def _override(name: str) -> tuple[Choice, str]:
 
 Plan = list[tuple[float, Callable[..., Any]]]  # (largest size, function), by rising size
 
-# operation -> dtype -> (sized_by, plan); where it has classes of shapes, (sized_by, {class: plan})
-_plans: dict[str, dict[Any, tuple[int, Any]]] = {name: {} for name in _operations}
+# operation -> dtype -> (sized_by, shape_class, {class: plan}); the class "" where there is no other
+_plans: dict[str, dict[Any, tuple[int, Any, dict[str, Plan]]]] = {name: {} for name in _operations}
 
 
 def forget_plans() -> None:
@@ -188,14 +193,10 @@ def select(name: str, *arrays: Any) -> Callable[..., Any]:
     if _overriding or type(first) is not ndarray:
         return _select(name, arrays)
     try:
-        sized_by, plan = _plans[name][first.dtype]
+        sized_by, shape_class, plans = _plans[name][first.dtype]
+        plan = plans[shape_class(*arrays) if shape_class else ""]
     except KeyError:
         return _select(name, arrays)
-    if type(plan) is dict:
-        try:
-            plan = plan[_operations[name].kind(*arrays)]
-        except KeyError:
-            return _select(name, arrays)
     size = arrays[sized_by].size
     for largest, function in plan:
         if size <= largest:
@@ -215,11 +216,9 @@ def _select(name: str, arrays: tuple[Any, ...]) -> Callable[..., Any]:
     if device != "cpu":
         return _plain(record, device, dtype).function
     plan = _plan(record, dtype, record.key(dtype, arrays))
-    if record.shape_class is None:
-        _plans[name][dtype] = (record.sized_by, plan)
-    else:
-        by_class: dict[str, Plan] = _plans[name].setdefault(dtype, (record.sized_by, {}))[1]
-        by_class[record.kind(*arrays)] = plan
+    empty: dict[str, Plan] = {}
+    known = _plans[name].setdefault(dtype, (record.sized_by, record.shape_class, empty))
+    known[2][record.kind(*arrays)] = plan
     size = arrays[record.sized_by].size
     return next(f for largest, f in plan if size <= largest)
 
@@ -269,8 +268,8 @@ def _loading(rung: Rung, plain: Rung) -> Callable[..., Any]:
         except ImportError:
             function = plain.function
         for by_dtype in _plans.values():  # from now on without this detour
-            for _, plans in by_dtype.values():
-                for plan in plans.values() if isinstance(plans, dict) else [plans]:
+            for _, _, plans in by_dtype.values():
+                for plan in plans.values():
                     plan[:] = [(largest, function if f is kernel else f) for largest, f in plan]
         return function(*arrays, **options)
 

@@ -3,26 +3,25 @@
 An array on the `cpu` is a `numpy.ndarray`, an array on `cuda` a `cupy.ndarray`. The operations in
 `minigen.ops` are written once, with NumPy's functions: CuPy's arrays answer these through
 `__array_ufunc__` and `__array_function__`. Only what creates an array out of nothing has to ask for
-a device, and asks here. This file is also the only one that reaches into `minigen.kernels`.
+a device, and asks here.
 """
 
 from __future__ import annotations
 
-import contextvars
 import math
 from typing import Any
 
 import numpy as np
 
-import minigen.kernels as kernels
 from minigen.devices import CPU, array_module, device, device_of, owner, to_device
+from minigen.dispatch import kernel, quiet, quiet_kernel, silent
 from minigen.dtypes import DTYPES
 from minigen.random import Generator, default_generator, stream
 
 __all__ = [
     "CPU", "Array", "Generator", "all_finite", "array_module", "as_array", "cast",
     "default_generator", "device", "device_of", "kernel", "nonfinite_name", "ones_like", "owner",
-    "quiet", "silent", "stream", "to_device", "zeros_like",
+    "quiet", "quiet_kernel", "silent", "stream", "to_device", "zeros_like",
 ]  # fmt: skip
 
 Array = Any  # numpy.ndarray or cupy.ndarray
@@ -62,27 +61,3 @@ def all_finite(value: Any) -> bool:
 
 def nonfinite_name(array: Array) -> str:
     return "NaN" if bool(np.isnan(array).any()) else "an infinity"
-
-
-def quiet() -> Any:
-    """A context in which 1/0 and log(0) give inf and nan without a warning, as in PyTorch."""
-    return np.errstate(all="ignore")
-
-
-_silent = contextvars.Context()
-_silent.run(np.seterr, all="ignore")
-
-silent = _silent.copy
-"""`silent().run(np.divide, a, b)`: as under `quiet()`, at a thirtieth of its cost.
-
-NumPy keeps its error state in a context variable, so one NumPy function can run in a copy of a
-context in which all is ignored (30 ns), which no other thread and no caller can see.
-"""
-
-
-# ------------------------------------------------------------------------------- kernels
-
-
-def kernel(operation: str, *arrays: Array, **options: Any) -> Any:
-    """Run the kernel that is chosen for this operation and these arrays."""
-    return kernels.select(operation, *arrays)(*arrays, **options)

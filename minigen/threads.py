@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minigen import backend
+from minigen.dispatch import kernels
 
 __all__ = ["get_num_threads", "set_num_threads"]
 
@@ -69,4 +69,4 @@ def set_num_threads(number: int, /) -> None:
     if number < 1:
         raise RuntimeError(f"set_num_threads: expects a positive number of threads, got {number}")
     _functions()[1](ctypes.c_int(number))
-    backend.kernels.parallel.set_threads(number)
+    kernels.parallel.set_threads(number)

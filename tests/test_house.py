@@ -41,6 +41,7 @@ LAYERS = [
     ["operation"],
     ["modes", "errors", "threads"],
     ["backend"],
+    ["dispatch"],
     ["determinism"],
     ["cuda", "limits", "memory"],
     ["devices", "dtypes", "random"],
@@ -108,9 +109,10 @@ def test_kernels_import_nothing_of_minigen() -> None:
             assert not module.startswith("minigen"), f"{path}:{line}"
 
 
-def test_only_backend_reaches_into_kernels() -> None:
-    """The command line may ask the registry what it chose; everything else goes through backend."""
-    allowed = {"backend.py", "__init__.py"}
+def test_only_dispatch_reaches_into_kernels() -> None:
+    """The command line may ask the registry what it chose; everything else goes through
+    `dispatch`."""
+    allowed = {"dispatch.py", "__init__.py"}
     for path in PACKAGE.rglob("*.py"):
         if path.name in allowed or "cli" in path.parts:
             continue

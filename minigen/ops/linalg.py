@@ -6,8 +6,10 @@ import builtins
 import math
 from typing import Any
 
+import numpy as np
+
 from minigen.autograd import differentiable
-from minigen.backend import kernel, quiet
+from minigen.backend import quiet_kernel, silent
 from minigen.errors import ShapeError, describe
 from minigen.ops.dims import wrap_dims
 from minigen.ops.reduction import sum
@@ -65,8 +67,7 @@ def matmul(input: Any, other: Any) -> Any:
     if input.shape[-1] != inner or input.dtype is not other.dtype or input.dtype.kind == "b":
         rule = "the last dimension of the first must equal the second-last of the second"
         _check("matmul", input, other, input.shape[-1] == inner, rule)
-    with quiet():
-        return kernel("matmul", input, other)
+    return quiet_kernel("matmul", input, other)
 
 
 def _input_gradient(g: Any, other: Any, input_shape: tuple) -> Any:
@@ -118,15 +119,14 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     tensor([[1.5000, 3.0000]])
     """
     fits = weight.ndim == 2 and input.ndim > 0 and input.shape[-1] == weight.shape[1]
-    rule = "(..., in) needs a weight (out, in)"
-    _check("linear", input, weight, fits, rule)
-    if bias is not None:
+    if not fits or input.dtype is not weight.dtype or input.dtype.kind == "b":
+        _check("linear", input, weight, fits, "(..., in) needs a weight (out, in)")
+    if bias is not None and (bias.shape != weight.shape[:1] or bias.dtype is not weight.dtype):
         _check("linear", weight, bias, bias.shape == weight.shape[:1], "the bias must be (out,)")
     rows = input if input.ndim <= 2 else input.reshape(_rows(input), input.shape[-1])
-    with quiet():
-        output = kernel("matmul", rows, weight.swapaxes(0, 1))
-        if bias is not None:
-            output += bias
+    output = quiet_kernel("matmul", rows, weight.swapaxes(0, 1))
+    if bias is not None:
+        silent().run(np.add, output, bias, output)
     return output if input.ndim <= 2 else output.reshape(*input.shape[:-1], weight.shape[0])
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigen.autograd import differentiable
-from minigen.backend import quiet
+from minigen.backend import silent
 from minigen.dtypes import as_dtype
 from minigen.ops.dims import numpy_names, wrap_dim, wrap_dims
 from minigen.ops.scatter import gather
@@ -42,6 +42,8 @@ def axes(dim: Any, ndim: int) -> tuple[int, ...] | None:
     """`dim` as NumPy's axis; no dimension named means all of them, as in PyTorch."""
     if dim is None or dim == ():
         return None
+    if dim.__class__ is int and 0 <= dim < ndim:
+        return (dim,)
     dims = wrap_dims(dim, ndim)
     return dims if ndim else None
 
@@ -64,14 +66,16 @@ def count(shape: tuple, dim: Any) -> int:
 # -------------------------------------------------------------------------------------- sums
 
 
+_add_up: Any = np.add.reduce
+
+
 def _sum(input: Any, dims: Any, keepdim: Any, dtype: Any) -> Any:
     wanted = input.dtype if dtype is None else as_dtype(dtype).numpy
     if dtype is None and wanted.kind != "f":
         wanted = np.dtype(np.int64)
-    with quiet():
-        if wanted == np.float16:  # too coarse to add up in
-            return np.add.reduce(input, dims, np.float32, keepdims=keepdim).astype(wanted)
-        return np.add.reduce(input, dims, wanted, keepdims=keepdim)
+    if wanted.char == "e":  # too coarse to add up in
+        return silent().run(_add_up, input, dims, "f", None, keepdim).astype(wanted)
+    return silent().run(_add_up, input, dims, wanted, None, keepdim)
 
 
 @method("sum")
