@@ -252,3 +252,22 @@ def fill(p, at, count, value):
     """p[at : at + count] = value."""
     for i in range(count):
         poke(p, at + i, value)
+
+
+def _zipped(name: str, half: int, doc: str) -> Any:
+    def typed(typing: Any, a: Any, b: Any) -> Any:
+        count = a.lanes
+        order = [half * count // 2 + i // 2 + i % 2 * count for i in range(count)]
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            mask = ir.Constant(ir.VectorType(ir.IntType(32), count), order)
+            return builder.shuffle_vector(*args, mask)
+
+        return a(a, b), codegen
+
+    typed.__name__, typed.__doc__ = name, doc
+    return intrinsic(typed)
+
+
+zip_first = _zipped("zip_first", 0, "a₀ b₀ a₁ b₁ …, of the first halves of two vectors.")
+zip_second = _zipped("zip_second", 1, "The same of their second halves.")
