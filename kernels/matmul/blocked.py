@@ -18,8 +18,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ..jit import contiguous, device, jit
 from .operands import matrix_by_matrix
 
@@ -81,6 +79,7 @@ def matmul_blocked(a: Array, b: Array) -> Array:
     B is copied if its rows are not contiguous. Error: |c - ab| <= (k + 1) u |a||b| in every
     element.
 
+    >>> import numpy as np
     >>> matmul_blocked(np.eye(2), np.array([[1.0, 2.0], [3.0, 4.0]]))
     array([[1., 2.],
            [3., 4.]])

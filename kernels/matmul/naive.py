@@ -19,8 +19,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ..jit import jit
 from ..simd import address, number
 from .operands import matrix_by_matrix
@@ -43,6 +41,7 @@ def matmul_naive(a: Array, b: Array) -> Array:
 
     Error: |c - ab| <= (k + 1) u |a||b| in every element.
 
+    >>> import numpy as np
     >>> matmul_naive(np.eye(2), np.array([[1.0, 2.0], [3.0, 4.0]]))
     array([[1., 2.],
            [3., 4.]])

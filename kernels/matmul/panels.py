@@ -173,9 +173,7 @@ def _product(a, a_row, a_step, b, b_row, b_step, c, c_row, m, n, k, work):
             while i < rows:
                 height = _height(rows - i)
                 strip = shifted(strips, i * whole)
-                pack_strip(
-                    shifted(start, i * a_row), a_row, a_step, depth, rows - i, height, strip
-                )
+                pack_strip(shifted(start, i * a_row), a_row, a_step, depth, rows - i, height, strip)
                 i += height
             for j in range(0, n, 2 * w):
                 columns = min(2 * w, n - j)
@@ -193,7 +191,7 @@ def multiply(a, b, c, a_starts, b_starts):
     """c[g] = A B for the matrices that begin so many numbers behind a and b; c has unit steps."""
     size, w = a.itemsize, lanes(address(a))
     (m, k), n = a.shape, b.shape[1]
-    part = _part(max(k, 1), w)
+    part = _part(k, w)
     work = np.empty(part * 2 * w + 12 * w + part * (min(m, BLOCK) + 5) + 4 * w, a.dtype)
     for g in range(c.shape[0]):
         _product(
@@ -224,6 +222,6 @@ def matmul_panels(a: Array, b: Array) -> Array:
            [3., 4.]])
     """
     work = operands(a, b)
-    if work.c.size:
+    if work.c.size and work.a.size:
         multiply(*batch(work))
     return work.result

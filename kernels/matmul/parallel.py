@@ -18,6 +18,7 @@ Measured: see benchmarks/README.md
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -42,9 +43,7 @@ def parts(work: Operands) -> list[Part]:
         return [(a, b, c, a_starts, b_starts)]
     count = 2 ** int(math.log2(count))
     if matrices >= count:
-        return [
-            (a, b, c[i:j], a_starts[i:j], b_starts[i:j]) for i, j in _cuts(matrices, count, 1)
-        ]
+        return [(a, b, c[i:j], a_starts[i:j], b_starts[i:j]) for i, j in _cuts(matrices, count, 1)]
     if m >= n:
         return [(a[i:j], b, c[:, i:j], a_starts, b_starts) for i, j in _cuts(m, count, 12)]
     return [(a, b[:, i:j], c[:, :, i:j], a_starts, b_starts) for i, j in _cuts(n, count, 16)]
@@ -59,7 +58,7 @@ def _cuts(length: int, count: int, multiple: int) -> list[tuple[int, int]]:
     units = length // multiple
     count = max(1, min(count, units))
     ends = [units * i // count * multiple for i in range(count)] + [length]
-    return list(zip(ends, ends[1:]))
+    return list(itertools.pairwise(ends))
 
 
 def matmul_parallel(a: Array, b: Array) -> Array:
@@ -74,6 +73,6 @@ def matmul_parallel(a: Array, b: Array) -> Array:
            [3., 4.]])
     """
     work = operands(a, b)
-    if work.c.size:
+    if work.c.size and work.a.size:
         parallel.each(lambda part: multiply(*part), parts(work))
     return work.result

@@ -9,8 +9,8 @@ negative, which in NumPy would count from the end; hence a row by itself, from 0
 What moves: a row of C and the rows of B, both in whole lines of the cache. The row of C stays in
 L1; all of B passes by for every row of A, from L2, L3 or memory, whichever holds it.
 
-Arithmetic intensity: one multiply-add for two numbers loaded and one stored, a vector at a time; the
-number of A is loaded once a row. Loads and stores, not arithmetic, take the time.
+Arithmetic intensity: one multiply-add for two numbers loaded and one stored, a vector at a time;
+the number of A is loaded once a row. Loads and stores, not arithmetic, take the time.
 
 Measured: see benchmarks/README.md
 """
@@ -18,8 +18,6 @@ Measured: see benchmarks/README.md
 from __future__ import annotations
 
 from typing import Any
-
-import numpy as np
 
 from ..jit import contiguous, jit
 from .operands import matrix_by_matrix
@@ -45,6 +43,7 @@ def matmul_reordered(a: Array, b: Array) -> Array:
     B is copied if its rows are not contiguous. Error: |c - ab| <= (k + 1) u |a||b| in every
     element.
 
+    >>> import numpy as np
     >>> matmul_reordered(np.eye(2), np.array([[1.0, 2.0], [3.0, 4.0]]))
     array([[1., 2.],
            [3., 4.]])

@@ -93,7 +93,7 @@ def _product(a, b, c):
     (m, n), depth, size = c.shape, a.shape[1], a.itemsize
     a_row, b_row, b_step = a.strides[0] // size, b.strides[0] // size, b.strides[1] // size
     pitch = depth + 16 - depth % 8  # never two to a power, or the columns compete in the cache
-    columns = np.empty(0 if b_row == 1 else min(n, COLUMNS) * pitch, a.dtype)
+    columns = np.empty(min(n, COLUMNS) * pitch if b_row != 1 else 1, a.dtype)
     for left in range(0, n, COLUMNS):
         count = min(COLUMNS, n - left)
         place, row = shifted(address(b), left * b_step), b_step
