@@ -38,7 +38,7 @@ def operands(a: Array, b: Array) -> Operands:
     right = _aligned(b if b.ndim > 1 else b[:, None])
     if left.shape[-1] != right.shape[-2]:
         raise ValueError(f"matmul: {a.shape} @ {b.shape} have different inner dimensions")
-    m, k, n = *left.shape[-2:], right.shape[-1]
+    (m, k), n = left.shape[-2:], right.shape[-1]
     empty = np.empty if k else np.zeros
     if left.ndim == right.ndim == 2:
         c = empty((m, n), a.dtype)
