@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 Array = Any
+
+_kept = threading.local()
 
 
 class Operands(NamedTuple):
@@ -44,16 +48,22 @@ def operands(a: Array, b: Array) -> Operands:
         c = empty((m, n), a.dtype)
         result = c if a.ndim == b.ndim == 2 else c.reshape(a.shape[:-1] + b.shape[1:])
         return Operands(left, right, c, result)
-    lead = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
-    shape = (*lead, *a.shape[-2:-1], *(b.shape[-1:] if b.ndim > 1 else ()))
     if right.ndim == 2 and left.flags.c_contiguous:
-        left, lead = left.reshape(math.prod(lead) * m, k), ()
-        c = empty((left.shape[0], n), a.dtype)
-    else:
+        rows = math.prod(left.shape[:-1])
+        c = empty((rows, n), a.dtype)
+        return Operands(left.reshape(rows, k), right, c, c.reshape(a.shape[:-1] + b.shape[1:]))
+    lead = left.shape[:-2]
+    if lead != right.shape[:-2]:
+        lead = np.broadcast_shapes(lead, right.shape[:-2])
         left = np.broadcast_to(left, lead + left.shape[-2:])
         right = np.broadcast_to(right, lead + right.shape[-2:])
-        c = empty((*lead, m, n), a.dtype)
-    return Operands(left, right, c, c.reshape(shape))
+    c = empty((*lead, m, n), a.dtype)
+    whole = a.ndim > 1 and b.ndim > 1
+    return Operands(left, right, c, c if whole else c.reshape(_shape(lead, a, b)))
+
+
+def _shape(lead: tuple[int, ...], a: Array, b: Array) -> tuple[int, ...]:
+    return (*lead, *a.shape[-2:-1], *(b.shape[-1:] if b.ndim > 1 else ()))
 
 
 def _aligned(array: Array) -> Array:
@@ -74,7 +84,23 @@ def starts(batch: Array) -> Array:
     >>> starts(np.broadcast_to(np.ones((3, 1, 2, 2)), (3, 2, 2, 2)))
     array([0, 0, 4, 4, 8, 8])
     """
+    return _starts(batch.shape[:-2], batch.strides[:-2], batch.itemsize)
+
+
+@functools.lru_cache(maxsize=256)
+def _starts(lead: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> Array:
     distance = np.zeros(1, np.int64)
-    for size, stride in zip(batch.shape[:-2], batch.strides):
-        distance = np.add.outer(distance, np.arange(size) * (stride // batch.itemsize)).ravel()
+    for size, stride in zip(lead, strides):
+        distance = np.add.outer(distance, np.arange(size) * (stride // itemsize)).ravel()
     return distance
+
+
+def scratch(count: int, dtype: Any) -> Array:
+    """So many unset numbers, in memory that each thread keeps from call to call.
+
+    Fresh memory would cost a page fault every 4096 bytes, in every call.
+    """
+    kept = _kept.__dict__.get(dtype)
+    if kept is None or kept.size < count:
+        kept = _kept.__dict__[dtype] = np.empty(count, dtype)
+    return kept

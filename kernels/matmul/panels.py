@@ -21,12 +21,13 @@ Measured: see benchmarks/README.md
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..jit import device, jit
 from ..simd import (
+    BYTES,
     address,
     lanes,
     load,
@@ -38,7 +39,7 @@ from ..simd import (
     store,
     zeros,
 )
-from .operands import Operands, operands, starts
+from .operands import Operands, operands, scratch, starts
 from .packing import pack_panel, pack_strip
 
 Array = Any
@@ -115,7 +116,7 @@ def _height(left):
 
 
 @device
-def _block(strips, m, depth, b, b_row, b_step, columns, panel, edge, c, c_row, fresh):
+def _block(strips, strip_row, m, depth, b, b_row, b_step, columns, panel, edge, c, c_row, fresh):
     """C = A B, or C += A B, for one panel of B and all the rows of A that are packed."""
     w = lanes(b)
     chunks = (depth + w - 1) // w
@@ -129,7 +130,7 @@ def _block(strips, m, depth, b, b_row, b_step, columns, panel, edge, c, c_row, f
         height = _height(m - i)
         whole = columns == 2 * w and i + height <= m
         place, row = (shifted(c, i * c_row), c_row) if whole else (edge, 2 * w)
-        strip, start = shifted(strips, i * chunks * w), fresh or not whole
+        strip, start = shifted(strips, i * strip_row), fresh or not whole
         if height == 6:
             _tile(strip, panel, 2 * w, panel, chunks, place, row, start, True, False)
         else:
@@ -149,50 +150,56 @@ def _from_edge(edge, width, rows, columns, c, c_row, fresh):
             poke(c, i * c_row + j, value if fresh else value + peek(c, i * c_row + j))
 
 
-@device
-def _part(k, w):
+def steps(k: int, w: int) -> int:
     """Steps of the sum at a time: k in even parts of at most DEPTH, whole vectors of A."""
     parts = (k + DEPTH - 1) // DEPTH
     return ((k + parts - 1) // parts + w - 1) // w * w
+
+
+_steps = device(steps)
+
+
+@device
+def _pack(a, a_row, a_step, m, depth, strips, row):
+    """Rows of A, in strips; row i of a strip's first number is `row` times i behind `strips`."""
+    at_once = lanes(a) if a_row == 1 else depth  # follow A as it lies in memory
+    for k in range(0, depth, at_once):
+        i = 0
+        while i < m:
+            height = _height(m - i)
+            start, strip = shifted(a, i * a_row + k * a_step), shifted(strips, i * row + k * height)
+            pack_strip(start, a_row, a_step, min(at_once, depth - k), m - i, height, strip)
+            i += height
 
 
 @device
 def _product(a, a_row, a_step, b, b_row, b_step, c, c_row, m, n, k, work):
     """C (m, n) = A (m, k) B, all three by address and strides; `work` is scratch memory."""
     w = lanes(a)
-    part = _part(k, w)
+    part = _steps(k, w)
     panel, edge = work, shifted(work, part * 2 * w)
     strips = shifted(edge, 6 * 2 * w)
     for first in range(0, k, part):
         depth = min(part, k - first)
-        whole = (depth + w - 1) // w * w
         for top in range(0, m, BLOCK):
             rows = min(BLOCK, m - top)
             start = shifted(a, top * a_row + first * a_step)
-            i = 0
-            while i < rows:
-                height = _height(rows - i)
-                strip = shifted(strips, i * whole)
-                pack_strip(shifted(start, i * a_row), a_row, a_step, depth, rows - i, height, strip)
-                i += height
+            _pack(start, a_row, a_step, rows, depth, strips, part + w)
             for j in range(0, n, 2 * w):
                 columns = min(2 * w, n - j)
                 _block(
-                    strips, rows, depth, shifted(b, first * b_row + j * b_step), b_row, b_step,
-                    columns, panel, edge, shifted(c, top * c_row + j), c_row, first == 0,
+                    strips, part + w, rows, depth, shifted(b, first * b_row + j * b_step), b_row,
+                    b_step, columns, panel, edge, shifted(c, top * c_row + j), c_row, first == 0,
                 )  # fmt: skip
 
 
 @jit(
     "matmul panels", "const T[:, :]", "const T[:, :]", "T[:, :, :]",
-    "const int64[:]", "const int64[:]", seconds=2.0,
+    "const int64[:]", "const int64[:]", "T[::1]", seconds=2.0,
 )  # fmt: skip
-def multiply(a, b, c, a_starts, b_starts):
-    """c[g] = A B for the matrices that begin so many numbers behind a and b; c has unit steps."""
-    size, w = a.itemsize, lanes(address(a))
+def _products(a, b, c, a_starts, b_starts, work):
+    size = a.itemsize
     (m, k), n = a.shape, b.shape[1]
-    part = _part(k, w)
-    work = np.empty(part * 2 * w + 12 * w + part * (min(m, BLOCK) + 5) + 4 * w, a.dtype)
     for g in range(c.shape[0]):
         _product(
             shifted(address(a), a_starts[g]), a.strides[0] // size, a.strides[1] // size,
@@ -202,13 +209,33 @@ def multiply(a, b, c, a_starts, b_starts):
         )  # fmt: skip
 
 
-def batch(work: Operands) -> tuple[Array, Array, Array, Array, Array]:
-    """The arguments of `multiply`."""
+class Batch(NamedTuple):
+    """Products of matrices: c[g] (m, n), of unit steps, is to be A B of those that begin
+    a_starts[g] and b_starts[g] numbers behind a (m, k) and b (k, n)."""
+
+    a: Array
+    b: Array
+    c: Array
+    a_starts: Array
+    b_starts: Array
+
+
+def batch(work: Operands) -> Batch:
+    """The operands of a product, and where each matrix of a batch begins."""
     lead, (m, n) = work.c.shape[:-2], work.c.shape[-2:]
     if not lead:
-        return work.a, work.b, work.c[None], _ALONE, _ALONE
+        return Batch(work.a, work.b, work.c[None], _ALONE, _ALONE)
     first = (0,) * len(lead)
-    return work.a[first], work.b[first], work.c.reshape(-1, m, n), starts(work.a), starts(work.b)
+    a, b, c = work.a[first], work.b[first], work.c.reshape(-1, m, n)
+    return Batch(a, b, c, starts(work.a), starts(work.b))
+
+
+def multiply(products: Batch) -> None:
+    """Compute the products, in scratch memory that this thread keeps."""
+    (m, k), w = products.a.shape, BYTES // products.a.itemsize
+    part = steps(k, w)
+    panel_edge_slack, strips = 2 * w * part + 16 * w, (part + w) * (min(m, BLOCK) + 5)
+    _products(*products, scratch(panel_edge_slack + strips, products.a.dtype))
 
 
 def matmul_panels(a: Array, b: Array) -> Array:
@@ -223,5 +250,5 @@ def matmul_panels(a: Array, b: Array) -> Array:
     """
     work = operands(a, b)
     if work.c.size and work.a.size:
-        multiply(*batch(work))
+        multiply(batch(work))
     return work.result

@@ -23,30 +23,29 @@ import math
 from typing import Any
 
 from .. import parallel
-from .operands import Operands, operands
-from .panels import batch, multiply
+from .operands import operands
+from .panels import Batch, batch, multiply
 
 Array = Any
-Part = tuple[Array, Array, Array, Array, Array]
 
 MULTIPLY_ADDS = 2**21  # the least that is worth a part
 PARTS = 16  # the most
 
 
-def parts(work: Operands) -> list[Part]:
-    """The arguments of `multiply` for each part."""
-    a, b, c, a_starts, b_starts = batch(work)
+def parts(products: Batch) -> list[Batch]:
+    """The same products in parts."""
+    a, b, c, a_starts, b_starts = products
     matrices, m, n = c.shape
-    k = a.shape[1]
-    count = min(PARTS, matrices * m * k * n // MULTIPLY_ADDS)
+    count = min(PARTS, matrices * m * n * a.shape[1] // MULTIPLY_ADDS)
     if count < 2:
-        return [(a, b, c, a_starts, b_starts)]
+        return [products]
     count = 2 ** int(math.log2(count))
     if matrices >= count:
-        return [(a, b, c[i:j], a_starts[i:j], b_starts[i:j]) for i, j in _cuts(matrices, count, 1)]
+        cuts = _cuts(matrices, count, 1)
+        return [Batch(a, b, c[i:j], a_starts[i:j], b_starts[i:j]) for i, j in cuts]
     if m >= n:
-        return [(a[i:j], b, c[:, i:j], a_starts, b_starts) for i, j in _cuts(m, count, 12)]
-    return [(a, b[:, i:j], c[:, :, i:j], a_starts, b_starts) for i, j in _cuts(n, count, 16)]
+        return [Batch(a[i:j], b, c[:, i:j], a_starts, b_starts) for i, j in _cuts(m, count, 12)]
+    return [Batch(a, b[:, i:j], c[:, :, i:j], a_starts, b_starts) for i, j in _cuts(n, count, 16)]
 
 
 def _cuts(length: int, count: int, multiple: int) -> list[tuple[int, int]]:
@@ -74,5 +73,5 @@ def matmul_parallel(a: Array, b: Array) -> Array:
     """
     work = operands(a, b)
     if work.c.size and work.a.size:
-        parallel.each(lambda part: multiply(*part), parts(work))
+        parallel.each(multiply, parts(batch(work)))
     return work.result

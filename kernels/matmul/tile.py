@@ -24,7 +24,7 @@ import numpy as np
 
 from ..jit import device, jit
 from ..simd import address, number, peek, poke, shifted
-from .operands import matrix_by_matrix
+from .operands import matrix_by_matrix, scratch
 from .packing import transpose
 
 Array = Any
@@ -88,23 +88,31 @@ def _write_row(c, at, x, y, z):
     poke(c, at + 2, z)
 
 
-@jit("matmul tile", "const T[:, :]", "const T[:, :]", "T[:, ::1]", seconds=2.0)
-def _product(a, b, c):
+def pitch(depth: int) -> int:
+    """The distance of transposed columns: never two to a power, or they compete in the cache."""
+    return depth + 16 - depth % 8
+
+
+_pitch = device(pitch)
+
+
+@jit("matmul tile", "const T[:, :]", "const T[:, :]", "T[:, ::1]", "T[::1]", seconds=2.0)
+def _product(a, b, c, columns):
     (m, n), depth, size = c.shape, a.shape[1], a.itemsize
     a_row, b_row, b_step = a.strides[0] // size, b.strides[0] // size, b.strides[1] // size
-    pitch = depth + 16 - depth % 8  # never two to a power, or the columns compete in the cache
-    columns = np.empty(min(n, COLUMNS) * pitch if b_row != 1 else 1, a.dtype)
+    step = _pitch(depth)
     for left in range(0, n, COLUMNS):
         count = min(COLUMNS, n - left)
         place, row = shifted(address(b), left * b_step), b_step
         if b_row != 1:
-            transpose(place, b_row, b_step, depth, count, address(columns), pitch)
-            place, row = address(columns), pitch
+            transpose(place, b_row, b_step, depth, count, address(columns), step)
+            place, row = address(columns), step
         _columns(address(a), a_row, place, row, shifted(address(c), left), n, m, count, depth)
 
 
-def _rows_in_one_piece(a: Array, b: Array, c: Array) -> None:
-    _product(a if a.strides[1] == a.itemsize else np.array(a, order="C"), b, c)
+def _with_scratch(a: Array, b: Array, c: Array) -> None:
+    columns = scratch(min(COLUMNS, c.shape[1]) * pitch(a.shape[1]), a.dtype)
+    _product(a if a.strides[1] == a.itemsize else np.array(a, order="C"), b, c, columns)
 
 
 def matmul_tile(a: Array, b: Array) -> Array:
@@ -117,4 +125,4 @@ def matmul_tile(a: Array, b: Array) -> Array:
     array([[1., 2.],
            [3., 4.]])
     """
-    return matrix_by_matrix(_rows_in_one_piece, a, b)
+    return matrix_by_matrix(_with_scratch, a, b)
