@@ -47,6 +47,12 @@ Array = Any
 DEPTH = 512  # steps of the sum between two visits to C
 BLOCK = 1032  # rows of A that are packed at a time
 
+# scratch memory, in numbers of 4 or 8 bytes: the panel, a tile, the strips; touched as needed only
+WORK = {
+    size: 2 * w * DEPTH + 12 * w + (DEPTH + w) * (BLOCK + 3) + 4 * w
+    for size, w in ((4, BYTES // 4), (8, BYTES // 8))
+}
+
 _ALONE = np.zeros(1, np.int64)
 
 
@@ -150,13 +156,11 @@ def _from_edge(edge, width, rows, columns, c, c_row, fresh):
             poke(c, i * c_row + j, value if fresh else value + peek(c, i * c_row + j))
 
 
-def steps(k: int, w: int) -> int:
+@device
+def _steps(k, w):
     """Steps of the sum at a time: k in even parts of at most DEPTH, whole vectors of A."""
     parts = (k + DEPTH - 1) // DEPTH
     return ((k + parts - 1) // parts + w - 1) // w * w
-
-
-_steps = device(steps)
 
 
 @device
@@ -210,8 +214,11 @@ def _products(a, b, c, a_starts, b_starts, work):
 
 
 class Batch(NamedTuple):
-    """Products of matrices: c[g] (m, n), of unit steps, is to be A B of those that begin
-    a_starts[g] and b_starts[g] numbers behind a (m, k) and b (k, n)."""
+    """Products of matrices, a (m, k) and b (k, n) being the first.
+
+    c[g] (m, n), of unit steps, is to be the product of those that begin a_starts[g] and b_starts[g]
+    numbers behind a and b.
+    """
 
     a: Array
     b: Array
@@ -232,10 +239,8 @@ def batch(work: Operands) -> Batch:
 
 def multiply(products: Batch) -> None:
     """Compute the products, in scratch memory that this thread keeps."""
-    (m, k), w = products.a.shape, BYTES // products.a.itemsize
-    part = steps(k, w)
-    panel_edge_slack, strips = 2 * w * part + 16 * w, (part + w) * (min(m, BLOCK) + 5)
-    _products(*products, scratch(panel_edge_slack + strips, products.a.dtype))
+    dtype = products.a.dtype
+    _products(*products, scratch(WORK[dtype.itemsize], dtype))
 
 
 def matmul_panels(a: Array, b: Array) -> Array:
