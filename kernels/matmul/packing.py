@@ -13,7 +13,19 @@ the latter are computed and thrown away.
 from __future__ import annotations
 
 from ..jit import device
-from ..simd import lanes, load, number, peek, poke, shifted, store, zip_first, zip_second
+from ..simd import (
+    high_halves,
+    lanes,
+    load,
+    low_halves,
+    number,
+    peek,
+    poke,
+    shifted,
+    store,
+    zip_high,
+    zip_low,
+)
 
 
 @device
@@ -40,25 +52,52 @@ def pack_panel(b, b_row, b_step, depth, columns, panel):
 
 
 @device
-def pack_strip(a, a_row, a_step, depth, rows, height, strip):
-    """The strip of `height` rows; a is where it starts in A, which goes on for `rows` rows.
+def strip_height(left):
+    """Rows of the next strip if so many are left: sixes, and up to two fours to end evenly."""
+    return 4 if left <= 4 or left == 7 or left == 8 else 6
 
-    Writes up to 4 w numbers beyond the strip's end.
+
+@device
+def pack_strips(a, a_row, a_step, m, depth, strips, strip_row):
+    """All m rows of A in strips, each of which begins `strip_row` numbers a row behind the first.
+
+    `strip_row` is at least w more than the depth, rounded up: four rows of a block that is
+    transposed may lie beyond the strip.
     """
     w = lanes(a)
-    for k in range(0, depth, w):
-        if k + w <= depth and a_step == 1:
-            for i in range(height):
-                store(strip, i * w, load(a, min(i, rows - 1) * a_row))
-        elif k + w <= depth and a_row == 1 and rows >= 8:
-            for i in range(0, height, w):
-                transpose_block(shifted(a, i), a_step, shifted(strip, i * w), w)
-        else:
-            for i in range(height):
-                for t in range(w):
-                    at = min(i, rows - 1) * a_row + t * a_step
-                    poke(strip, i * w + t, peek(a, at) if k + t < depth else number(a, 0.0))
-        a, strip = shifted(a, w * a_step), shifted(strip, height * w)
+    deep = depth - depth % w
+    blocks = a_row == 1 and a_step != 1
+    if blocks:
+        _pack_transposed(a, a_step, m, deep, strips, strip_row)
+    i = 0
+    while i < m:
+        height = strip_height(m - i)
+        packed = deep if blocks and i + 8 <= m else 0
+        for r in range(height):
+            row = shifted(a, min(i + r, m - 1) * a_row)
+            to = shifted(strips, i * strip_row + r * w)
+            if a_step == 1:
+                packed = deep
+                for k in range(0, deep, w):
+                    store(to, k * height, load(row, k))
+            for k in range(packed, depth + -depth % w):
+                value = peek(row, k * a_step) if k < depth else number(a, 0.0)
+                poke(to, (k - k % w) * height + k % w, value)
+        i += height
+
+
+@device
+def _pack_transposed(a, a_step, m, deep, strips, strip_row):
+    """The same of a transposed A, as long as eight rows are left; step by step as A lies."""
+    w = lanes(a)
+    for k in range(0, deep, w):
+        i = 0
+        while i + 8 <= m:
+            height = strip_height(m - i)
+            to = shifted(strips, i * strip_row + k * height)
+            for r in range(0, height, w):
+                transpose_block(shifted(a, k * a_step + i + r), a_step, shifted(to, r * w), w)
+            i += height
 
 
 @device
@@ -77,40 +116,33 @@ def transpose(b, b_row, b_step, depth, columns, c, c_row):
 
 @device
 def transpose_block(a, a_row, c, c_row):
-    """C = Aᵀ, both w x w, w the lanes of a vector.
+    """C = Aᵀ, both w x w, w the lanes of a vector: 24 shuffles for 64 numbers.
 
-    Vectors i and i + w/2 are interleaved, all pairs at once; after log₂ w rounds row i has become
-    column i.
+    Blocks as wide as half a vector are transposed first, all at once; then halves change places.
     """
+    x0, x1, x2, x3 = load(a, 0), load(a, a_row), load(a, 2 * a_row), load(a, 3 * a_row)
     if lanes(a) == 8:
-        x0, x4 = load(a, 0), load(a, 4 * a_row)
-        x1, x5 = load(a, a_row), load(a, 5 * a_row)
-        x2, x6 = load(a, 2 * a_row), load(a, 6 * a_row)
-        x3, x7 = load(a, 3 * a_row), load(a, 7 * a_row)
-        x0, x1, x2, x3, x4, x5, x6, x7 = _zip_pairs(x0, x1, x2, x3, x4, x5, x6, x7)
-        x0, x1, x2, x3, x4, x5, x6, x7 = _zip_pairs(x0, x1, x2, x3, x4, x5, x6, x7)
-        x0, x1, x2, x3, x4, x5, x6, x7 = _zip_pairs(x0, x1, x2, x3, x4, x5, x6, x7)
-        store(c, 4 * c_row, x4)
-        store(c, 5 * c_row, x5)
-        store(c, 6 * c_row, x6)
-        store(c, 7 * c_row, x7)
+        a = shifted(a, 4 * a_row)
+        x4, x5, x6, x7 = load(a, 0), load(a, a_row), load(a, 2 * a_row), load(a, 3 * a_row)
+        x0, x1, x2, x3 = _transpose_fours(x0, x1, x2, x3)
+        x4, x5, x6, x7 = _transpose_fours(x4, x5, x6, x7)
+        _store_halves(c, 0, 4 * c_row, x0, x4)
+        _store_halves(c, c_row, 5 * c_row, x1, x5)
+        _store_halves(c, 2 * c_row, 6 * c_row, x2, x6)
+        _store_halves(c, 3 * c_row, 7 * c_row, x3, x7)
     else:
-        x0, x1, x2, x3 = load(a, 0), load(a, a_row), load(a, 2 * a_row), load(a, 3 * a_row)
-        x0, x1, x2, x3 = (
-            zip_first(x0, x2), zip_second(x0, x2), zip_first(x1, x3), zip_second(x1, x3),
-        )  # fmt: skip
-        x0, x1, x2, x3 = (
-            zip_first(x0, x2), zip_second(x0, x2), zip_first(x1, x3), zip_second(x1, x3),
-        )  # fmt: skip
-    store(c, 0, x0)
-    store(c, c_row, x1)
-    store(c, 2 * c_row, x2)
-    store(c, 3 * c_row, x3)
+        _store_halves(c, 0, 2 * c_row, zip_low(x0, x1), zip_low(x2, x3))
+        _store_halves(c, c_row, 3 * c_row, zip_high(x0, x1), zip_high(x2, x3))
 
 
 @device
-def _zip_pairs(x0, x1, x2, x3, x4, x5, x6, x7):
-    return (
-        zip_first(x0, x4), zip_second(x0, x4), zip_first(x1, x5), zip_second(x1, x5),
-        zip_first(x2, x6), zip_second(x2, x6), zip_first(x3, x7), zip_second(x3, x7),
-    )  # fmt: skip
+def _transpose_fours(x0, x1, x2, x3):
+    """Four rows: both halves of these are 4 x 4 matrices, and become their transposes."""
+    y0, y1, y2, y3 = zip_low(x0, x2), zip_high(x0, x2), zip_low(x1, x3), zip_high(x1, x3)
+    return zip_low(y0, y2), zip_high(y0, y2), zip_low(y1, y3), zip_high(y1, y3)
+
+
+@device
+def _store_halves(c, low, high, x, y):
+    store(c, low, low_halves(x, y))
+    store(c, high, high_halves(x, y))

@@ -40,7 +40,7 @@ from ..simd import (
     zeros,
 )
 from .operands import Operands, operands, scratch, starts
-from .packing import pack_panel, pack_strip
+from .packing import pack_panel, pack_strips, strip_height
 
 Array = Any
 
@@ -116,24 +116,18 @@ def _set_row(p, at, x, y):
 
 
 @device
-def _height(left):
-    """Rows of the next strip if so many are left: sixes, and up to two fours to end evenly."""
-    return 4 if left <= 4 or left == 7 or left == 8 else 6
-
-
-@device
 def _block(strips, strip_row, m, depth, b, b_row, b_step, columns, panel, edge, c, c_row, fresh):
     """C = A B, or C += A B, for one panel of B and all the rows of A that are packed."""
     w = lanes(b)
     chunks = (depth + w - 1) // w
     i = 0
-    if columns == 2 * w and b_step == 1 and depth % w == 0 and m >= 6 and _height(m) == 6:
+    if columns == 2 * w and b_step == 1 and depth % w == 0 and m >= 6 and strip_height(m) == 6:
         _tile(strips, b, b_row, panel, chunks, c, c_row, fresh, True, True)
         i = 6
     else:
         pack_panel(b, b_row, b_step, depth, columns, panel)
     while i < m:
-        height = _height(m - i)
+        height = strip_height(m - i)
         whole = columns == 2 * w and i + height <= m
         place, row = (shifted(c, i * c_row), c_row) if whole else (edge, 2 * w)
         strip, start = shifted(strips, i * strip_row), fresh or not whole
@@ -164,19 +158,6 @@ def _steps(k, w):
 
 
 @device
-def _pack(a, a_row, a_step, m, depth, strips, row):
-    """Rows of A, in strips; row i of a strip's first number is `row` times i behind `strips`."""
-    at_once = lanes(a) if a_row == 1 else depth  # follow A as it lies in memory
-    for k in range(0, depth, at_once):
-        i = 0
-        while i < m:
-            height = _height(m - i)
-            start, strip = shifted(a, i * a_row + k * a_step), shifted(strips, i * row + k * height)
-            pack_strip(start, a_row, a_step, min(at_once, depth - k), m - i, height, strip)
-            i += height
-
-
-@device
 def _product(a, a_row, a_step, b, b_row, b_step, c, c_row, m, n, k, work):
     """C (m, n) = A (m, k) B, all three by address and strides; `work` is scratch memory."""
     w = lanes(a)
@@ -188,7 +169,7 @@ def _product(a, a_row, a_step, b, b_row, b_step, c, c_row, m, n, k, work):
         for top in range(0, m, BLOCK):
             rows = min(BLOCK, m - top)
             start = shifted(a, top * a_row + first * a_step)
-            _pack(start, a_row, a_step, rows, depth, strips, part + w)
+            pack_strips(start, a_row, a_step, rows, depth, strips, part + w)
             for j in range(0, n, 2 * w):
                 columns = min(2 * w, n - j)
                 _block(
