@@ -12,6 +12,8 @@ import numpy as np
 
 Array = Any
 
+KEPT = 2**23  # bytes of scratch memory that a thread keeps, a dtype
+
 _kept = threading.local()
 
 
@@ -98,8 +100,11 @@ def _starts(lead: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> A
 def scratch(count: int, dtype: Any) -> Array:
     """So many unset numbers, in memory that each thread keeps from call to call.
 
-    Fresh memory would cost a page fault every 4096 bytes, in every call.
+    Fresh memory would cost a page fault every 4096 bytes, in every call. What is too much to keep
+    is fresh nevertheless.
     """
+    if count * dtype.itemsize > KEPT:
+        return np.empty(count, dtype)
     kept = _kept.__dict__.get(dtype)
     if kept is None or kept.size < count:
         kept = _kept.__dict__[dtype] = np.empty(count, dtype)

@@ -10,8 +10,9 @@ well, up to 1032 x 512 numbers (2 MB: the L2 and L3 caches), and serve all panel
 is one stream, whatever the strides of A, and rows 4096 bytes apart do not fight for the same lines
 of the cache. C is read and written once in 512 steps.
 
-Arithmetic intensity: 12 vector multiply-adds for 8 loads from L1, two vectors of B and six numbers
-of A; 96 multiply-adds for six numbers from L2, and 16 a number of A from L3 or memory.
+Arithmetic intensity: 96 multiply-adds, in twelve instructions, for 22 numbers loaded in eight, two
+vectors of B from L1 and six numbers of A; 16 a number of A from L2 or L3, as every panel reads them
+again; from memory n a number of A and up to 1032 a number of B.
 
 Goto and van de Geijn, Anatomy of High-Performance Matrix Multiplication, 2008, section 4; van Zee
 and van de Geijn, BLIS, 2015.
@@ -180,7 +181,7 @@ def _product(a, a_row, a_step, b, b_row, b_step, c, c_row, m, n, k, work):
 
 @jit(
     "matmul panels", "const T[:, :]", "const T[:, :]", "T[:, :, :]",
-    "const int64[:]", "const int64[:]", "T[::1]", seconds=2.0,
+    "const int64[:]", "const int64[:]", "T[::1]", seconds=7.0,
 )  # fmt: skip
 def _products(a, b, c, a_starts, b_starts, work):
     size = a.itemsize

@@ -2,10 +2,9 @@
 
 Idea: a batch is cut between its matrices; a single product along the longer side of C, so that each
 part packs its own share of one operand and only the other, shorter one is packed by every part. A
-part has at least two million multiply-adds, about 50 microseconds, which is what makes up for
-handing it to a thread; the parts are counted in powers of two, so that two or four cores end
-together. Shapes alone decide: every number of C is the same sum in the same order on any number of
-cores, and the same as that of `panels`.
+part has at least two million multiply-adds, which makes up for handing it to a thread, and the
+parts are counted in powers of two, so that two or four cores end together. Shapes alone decide:
+every number of C is the same sum in the same order on any number of cores, that of `panels`.
 
 What moves: the same as in `panels` in every core's own L1 and L2; the L3 cache and the memory serve
 all of them, which a product of matrices, unlike an addition, leaves mostly idle.

@@ -3,12 +3,13 @@
 Idea: hold sums, not rows of C, in registers. With the columns of B transposed, a row of A and a
 column of B are both read along k, number after number, and since sums may be reordered LLVM makes
 each of the twelve a vector of partial sums. Twelve sums, three vectors of B and one of A are the
-sixteen registers of AVX2; with 3 x 4, 4 x 4 or 2 x 6 the compiler runs out of registers and half
-the speed is gone. A short k is the weak side: every tile ends in twelve sums across a vector.
+sixteen registers of AVX2; with 3 x 4, 4 x 4 or 2 x 6 the compiler runs out of them and
+keeps sums in memory. A short k is the weak side: every tile ends in twelve sums across a vector.
 
 What moves: 96 columns of B are transposed at a time (200 kB at k = 512: the L2 cache) and stay
 while all of A passes by; four rows of A (8 kB) stay in L1 while the columns pass by. Where B is a
-transposed view (x @ w.T), its columns already lie so, and nothing is copied.
+transposed view (x @ w.T), its columns already lie so, and nothing is copied. (The copy alone goes
+through named vectors, in `packing.py`: it should not cost more than the product.)
 
 Arithmetic intensity: twelve vector multiply-adds for seven loads, four of A from L1 and three of B
 from L2; C is written once and never read.
@@ -96,7 +97,7 @@ def pitch(depth: int) -> int:
 _pitch = device(pitch)
 
 
-@jit("matmul tile", "const T[:, :]", "const T[:, :]", "T[:, ::1]", "T[::1]", seconds=2.0)
+@jit("matmul tile", "const T[:, :]", "const T[:, :]", "T[:, ::1]", "T[::1]", seconds=2.5)
 def _product(a, b, c, columns):
     (m, n), depth, size = c.shape, a.shape[1], a.itemsize
     a_row, b_row, b_step = a.strides[0] // size, b.strides[0] // size, b.strides[1] // size

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -73,6 +76,7 @@ def test_any_strides(rung, dtype, rng, poisoned) -> None:
     check(rung, repeated, wide.swapaxes(1, 2))
     check(rung, backwards, backwards.swapaxes(1, 2))
     check(rung, wide.transpose(1, 0, 2), wide.transpose(1, 2, 0))
+    check(rung, wide[::-1], wide[::-2].swapaxes(1, 2)[:1])
     check(rung, wide[0], np.broadcast_to(wide[0, 0, :1], (40, 3)))
 
 
@@ -102,6 +106,40 @@ def test_what_lies_beside_a_matrix_is_not_used(rung, dtype, rng, poisoned) -> No
         for k, n in ((8, 16), (15, 16), (9, 31), (16, 5)):
             check(rung, inside(m, k), inside(k, n))
             check(rung, inside(k, m).T, inside(n, k).T)
+
+
+GUARDED = """
+import ctypes, mmap, numpy as np
+from minigen import kernels
+
+def at_the_end(values, layout):
+    memory = mmap.mmap(-1, 5 * mmap.PAGESIZE)
+    whole = np.frombuffer(memory, np.uint8)
+    guard = ctypes.c_void_p(whole.ctypes.data + 4 * mmap.PAGESIZE)
+    assert ctypes.CDLL(None, use_errno=True).mprotect(guard, mmap.PAGESIZE, 0) == 0
+    stop = 4 * mmap.PAGESIZE
+    array = whole[stop - values.nbytes : stop].view(values.dtype)
+    array = array.reshape(values.shape, order=layout)
+    array[...] = values
+    return array
+
+for dtype in (np.float32, np.float64):
+    for m in (1, 5, 6, 7, 8, 13, 14):
+        for k in (1, 8, 13):
+            for n in (1, 15, 16, 17):
+                for layout in "CF":
+                    a, b = np.ones((m, k), dtype), np.ones((k, n), dtype)
+                    for rung in ("tile", "panels"):
+                        c = kernels.get("matmul", rung)(at_the_end(a, layout), at_the_end(b, layout))
+                        assert (c == k).all()
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs mprotect")
+def test_nothing_is_read_beyond_a_matrix() -> None:
+    """The matrices end where a page begins that may not be read: reading it ends the process."""
+    result = subprocess.run([sys.executable, "-c", GUARDED], capture_output=True, check=False)
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("rung", RUNGS)
