@@ -2,7 +2,7 @@
 
     operations()                 what there is
     rungs("matmul")              the ladder of one operation
-    get("matmul", "numba")       one rung's function
+    get("matmul", "panels")      one rung's function
     use(matmul=mine)             swap a rung or a function of yours in under everything
     select("matmul", a, b)       the function that is used for these arrays
     why("matmul", a, b)          and the reason, in a sentence

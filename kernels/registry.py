@@ -55,7 +55,7 @@ def rungs(name: str) -> tuple[Rung, ...]:
     """The ladder of an operation, from the textbook formula up.
 
     >>> [rung.name for rung in rungs("matmul")]
-    ['reference', 'numpy', 'numba']
+    ['reference', 'numpy', 'naive', 'reordered', 'blocked', 'tile', 'panels', 'parallel']
     """
     return tuple(operation(name).rungs)
 

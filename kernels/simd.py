@@ -252,3 +252,33 @@ def fill(p, at, count, value):
     """p[at : at + count] = value."""
     for i in range(count):
         poke(p, at + i, value)
+
+
+def _shuffle(name: str, places: Any, doc: str) -> Any:
+    """An intrinsic of two vectors; `places(lanes)` counts on from the first into the second."""
+
+    def typed(typing: Any, a: Any, b: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            mask = ir.Constant(ir.VectorType(ir.IntType(32), a.lanes), places(a.lanes))
+            return builder.shuffle_vector(*args, mask)
+
+        return a(a, b), codegen
+
+    typed.__name__, typed.__doc__ = name, doc
+    return intrinsic(typed)
+
+
+def _zipped(n: int, start: int) -> list[int]:
+    return [half + start + i // 2 + i % 2 * n for half in (0, n // 2) for i in range(n // 2)]
+
+
+# Within each half of a vector, as AVX has it in one instruction; a b c d and A B C D become
+zip_low = _shuffle("zip_low", lambda n: _zipped(n, 0), "a A b B, in each half.")
+zip_high = _shuffle("zip_high", lambda n: _zipped(n, n // 4), "c C d D, in each half.")
+# and of two whole vectors
+low_halves = _shuffle(
+    "low_halves", lambda n: [*range(n // 2), *range(n, n + n // 2)], "Their first halves."
+)
+high_halves = _shuffle(
+    "high_halves", lambda n: [*range(n // 2, n), *range(n + n // 2, 2 * n)], "Their second halves."
+)

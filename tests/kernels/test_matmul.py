@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from minigen.kernels.matmul.operands import operands
+from minigen.kernels.matmul.panels import batch
+from minigen.kernels.matmul.parallel import MULTIPLY_ADDS, parts
 
 from minigen import kernels
 
@@ -70,7 +76,125 @@ def test_any_strides(rung, dtype, rng, poisoned) -> None:
     check(rung, repeated, wide.swapaxes(1, 2))
     check(rung, backwards, backwards.swapaxes(1, 2))
     check(rung, wide.transpose(1, 0, 2), wide.transpose(1, 2, 0))
+    check(rung, wide[::-1], wide[::-2].swapaxes(1, 2)[:1])
     check(rung, wide[0], np.broadcast_to(wide[0, 0, :1], (40, 3)))
+
+
+# past a strip, a panel, a block and a part of the sum, by one and by more
+LARGE = [(7, 513, 17), (1033, 9, 16), (50, 1025, 49), (13, 520, 97), (6, 1030, 33)]
+
+
+@pytest.mark.parametrize("dtype", UNIT)
+@pytest.mark.parametrize("rung", RUNGS)
+def test_every_layout_past_the_blocks(rung, dtype, rng, poisoned) -> None:
+    for m, k, n in LARGE:
+        a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+        for left in (a, np.asfortranarray(a)):
+            for right in (b, np.asfortranarray(b)):
+                check(rung, left, right)
+
+
+@pytest.mark.parametrize("dtype", UNIT)
+@pytest.mark.parametrize("rung", RUNGS)
+def test_what_lies_beside_a_matrix_is_not_used(rung, dtype, rng, poisoned) -> None:
+    def inside(*shape: int) -> np.ndarray:
+        around = np.full([size + 20 for size in shape], np.nan, dtype)
+        around[(slice(10, -10),) * len(shape)] = rng.standard_normal(shape)
+        return around[(slice(10, -10),) * len(shape)]
+
+    for m in range(1, 15):
+        for k, n in ((8, 16), (15, 16), (9, 31), (16, 5)):
+            check(rung, inside(m, k), inside(k, n))
+            check(rung, inside(k, m).T, inside(n, k).T)
+
+
+GUARDED = """
+import ctypes, mmap, numpy as np
+from minigen import kernels
+
+def at_the_end(values, layout):
+    memory = mmap.mmap(-1, 5 * mmap.PAGESIZE)
+    whole = np.frombuffer(memory, np.uint8)
+    guard = ctypes.c_void_p(whole.ctypes.data + 4 * mmap.PAGESIZE)
+    assert ctypes.CDLL(None, use_errno=True).mprotect(guard, mmap.PAGESIZE, 0) == 0
+    stop = 4 * mmap.PAGESIZE
+    array = whole[stop - values.nbytes : stop].view(values.dtype)
+    array = array.reshape(values.shape, order=layout)
+    array[...] = values
+    return array
+
+for dtype in (np.float32, np.float64):
+    for m in (1, 5, 6, 7, 8, 13, 14):
+        for k in (1, 8, 13):
+            for n in (1, 15, 16, 17):
+                for layout in "CF":
+                    a = at_the_end(np.ones((m, k), dtype), layout)
+                    b = at_the_end(np.ones((k, n), dtype), layout)
+                    for rung in ("tile", "panels"):
+                        assert (kernels.get("matmul", rung)(a, b) == k).all()
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs mprotect")
+def test_nothing_is_read_beyond_a_matrix() -> None:
+    """The matrices end where a page begins that may not be read: reading it ends the process."""
+    result = subprocess.run([sys.executable, "-c", GUARDED], capture_output=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_memory_that_is_not_aligned(rung, rng, poisoned) -> None:
+    memory = np.zeros(4 * 30 + 1, np.uint8)
+    a = memory[1:].view(np.float32).reshape(5, 6)
+    a[:] = rng.standard_normal((5, 6))
+    assert not a.flags.aligned
+    check(rung, a, a.T)
+
+
+def test_operands_are_neither_copied_nor_repeated(rng) -> None:
+    a, b = rng.standard_normal((3, 1, 5, 6)), rng.standard_normal((4, 7, 6))
+    work = operands(a, b.swapaxes(1, 2))
+    assert work.a.shape == (3, 4, 5, 6)
+    assert work.b.shape == (3, 4, 6, 7)
+    assert np.shares_memory(work.a, a)
+    assert np.shares_memory(work.b, b)
+    assert work.a.strides[1] == work.b.strides[0] == 0
+
+
+# a batch; rows; columns; a product for one thread; a batch of more than the parts, and of fewer
+CUTS = [
+    ((32, 64, 64), (32, 64, 64)),
+    ((700, 64), (64, 130)),
+    ((64, 300), (300, 500)),
+    ((40, 40), (40, 40)),
+    ((2, 3, 97, 211), (3, 211, 101)),
+    ((2, 150, 300), (300, 200)),
+    ((2, 150, 300), (2, 300, 200)),
+]
+
+
+@pytest.mark.parametrize("dtype", UNIT)
+@pytest.mark.parametrize(("a", "b"), CUTS)
+def test_several_threads_give_the_bits_of_one(a, b, dtype, rng, monkeypatch, poisoned) -> None:
+    a, b = rng.standard_normal(a).astype(dtype), rng.standard_normal(b).astype(dtype)
+    seen = []
+    for threads in (1, 2, 3):
+        monkeypatch.setattr(kernels.parallel, "_threads", threads)
+        seen.append(kernels.get("matmul", "parallel")(a, b))
+    check("parallel", a, b)
+    for c in seen:
+        np.testing.assert_array_equal(c, kernels.get("matmul", "panels")(a, b))
+
+
+def test_parts_cover_the_result_once() -> None:
+    for a, b in CUTS:
+        work = operands(np.ones(a, np.float32), np.ones(b, np.float32))
+        work.c[...] = 0
+        cut = parts(batch(work))
+        assert (len(cut) > 1) == (work.c.size * a[-1] >= 2 * MULTIPLY_ADDS)
+        for part in cut:
+            part.c[...] += 1
+        assert (work.c == 1).all()
 
 
 @settings(max_examples=60, deadline=None)
