@@ -255,7 +255,9 @@ def fill(p, at, count, value):
 
 
 @intrinsic
-def transpose_square(typing: Any, source: Any, at: Any, step: Any, p: Any, into: Any, row: Any) -> Any:
+def transpose_square(
+    typing: Any, source: Any, at: Any, step: Any, p: Any, into: Any, row: Any
+) -> Any:
     """As many rows as a vector has lanes, read `step` apart, become columns written `row` apart."""
     vector = Vector(p.dtype)
     n = vector.lanes

@@ -28,7 +28,7 @@ WORD = 0xFFFFFFFF
 
 
 class Dropout(NamedTuple):
-    """dropout_p and seed as kernels use them: a weight is kept, times `factor`, if word <= limit."""
+    """dropout_p and seed as kernels use them: word <= limit keeps a weight, times `factor`."""
 
     limit: int
     factor: float
@@ -86,9 +86,13 @@ def kept(shape: tuple[int, ...], dropout: Dropout) -> Array:
     return stays.reshape(heads, queries, -1)[..., :keys].reshape(shape)
 
 
-def factors(shape: tuple[int, ...], dropout_p: float, seed: int, dtype: Any = float) -> Array | None:
+def factors(
+    shape: tuple[int, ...], dropout_p: float, seed: int, dtype: Any = float
+) -> Array | None:
     """(…, L, S), 0 where a weight is dropped and 1/(1 - p) where it stays; None for p = 0."""
     dropout = dropout_of(dropout_p, seed)
     if dropout is None:
         return None
-    return np.where(kept(shape, dropout), np.dtype(dtype).type(dropout.factor), np.dtype(dtype).type(0))
+    return np.where(
+        kept(shape, dropout), np.dtype(dtype).type(dropout.factor), np.dtype(dtype).type(0)
+    )

@@ -237,9 +237,7 @@ def attention_flash(
     >>> attention_flash(x, x, x, is_causal=True)[0][0]
     array([1., 0.], dtype=float32)
     """
-    results, compute, todo = forward(
-        q, k, v, mask, is_causal, scale, dropout_p, seed, split=False
-    )
+    results, compute, todo = forward(q, k, v, mask, is_causal, scale, dropout_p, seed, split=False)
     for part in todo:
         compute(part)
     return results

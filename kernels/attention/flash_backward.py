@@ -197,7 +197,7 @@ def padded_keys(keys):
 def backward(
     grad: Array, q: Array, k: Array, v: Array, out: Array, logsumexp: Array, mask: Array | None,
     is_causal: bool, scale: float | None, dropout_p: float, seed: int, split: bool,
-) -> tuple[tuple[Array, Array, Array], Any, list[tuple[int, ...]]]:  # fmt: skip
+) -> tuple[tuple[Array, Array, Array], Any, list[tuple[int, int, int, int, int]]]:  # fmt: skip
     """Empty results, a function that fills in a part of them, and the parts.
 
     Returns:
@@ -225,7 +225,7 @@ def backward(
     drops = np.array([dropout.limit, dropout.key_0, dropout.key_1] if dropout else [0, 0, 0])
     flat_sums = np.ascontiguousarray(logsumexp).reshape(-1)
 
-    def compute(part: tuple[int, ...]) -> None:
+    def compute(part: tuple[int, int, int, int, int]) -> None:
         _backward(
             np.empty(workspace(part[3] - part[2], depth, width), q.dtype),
             *(x.numbers for x in operands),

@@ -101,7 +101,8 @@ def mask_parts(
     numbers = numbers.reshape((1,) * (len(lead) + 2 - numbers.ndim) + numbers.shape)
     np.broadcast_to(numbers, (*lead, queries, keys))  # raises if it does not fit
     step_i, step_j = (
-        0 if n == 1 else s // dtype.itemsize for n, s in zip(numbers.shape[-2:], numbers.strides[-2:])
+        0 if n == 1 else s // dtype.itemsize
+        for n, s in zip(numbers.shape[-2:], numbers.strides[-2:])
     )
     flat = numbers.reshape(-1) if numbers.size else np.zeros(1, dtype)
     return flat, _starts(lead, _steps(numbers, lead)), step_i, step_j, True

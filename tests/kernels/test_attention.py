@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+import tracemalloc
 
 import numpy as np
 import pytest
 import torch
+from minigen.kernels.attention import operands
+from minigen.kernels.attention.operands import summed_to
 
 from minigen import kernels
-from minigen.kernels.attention.operands import summed_to
 
 UNIT = {"float32": 2.0**-24, "float64": 2.0**-53}
 RUNGS = ["numpy", "three_passes", "online", "flash", "parallel"]
@@ -269,3 +271,87 @@ def test_a_mask_that_does_not_fit() -> None:
     for rung in RUNGS:
         with pytest.raises(ValueError):
             kernels.get("attention", rung)(x, x, x, np.ones((2, 3), bool))
+
+
+# ------------------------------------------------------------------- groups, parts, memory
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("rung", RUNGS)
+def test_grouped_queries(rung, causal, rng, poisoned) -> None:
+    """q (…, Hkv, group, L, E), k and v (…, Hkv, 1, S, E): dK and dV are sums over the group."""
+    for lead, group in (((2, 3), 2), ((1, 1), 4), ((), 3)):
+        q, grad = (rng.standard_normal((*lead, group, 21, n)).astype(np.float32) for n in (8, 5))
+        k, v = (rng.standard_normal((*lead, 1, 37, n)).astype(np.float32) for n in (8, 5))
+        check(rung, q, k, v, grad, causal=causal)
+        check(rung, q, k, v, grad, rng.random((*lead, group, 21, 37)) < 0.7, causal)
+
+
+def test_what_makes_a_group() -> None:
+    def group(*shapes):
+        return operands.group_of((2, 4), *(np.empty((*shape, 5, 6)) for shape in shapes))
+
+    assert group((2, 4), (2, 4)) == group((2, 1), (2, 4)) == group((4,), (4,)) == 1
+    assert group((2, 1), (2, 1)) == group((2, 1), ()) == 4
+    assert group((), (1, 1)) == 8
+    assert operands.grouped((2, 4), 1) == (2, 4)
+    assert operands.grouped((3, 2, 4, 1), 8) == (3, 1, 1, 1)
+
+
+def test_heads_of_any_strides_are_not_copied(rng) -> None:
+    """Split from one projection, shared, reversed: the operand lies in the caller's memory."""
+    projection = rng.standard_normal((2, 40, 3, 4, 8))
+    for x in (projection.transpose(2, 0, 3, 1, 4), projection[::-1, :, :, None, 1].swapaxes(1, 3)):
+        lead = (*x.shape[:-2],)
+        operand = operands.operand(x, lead)
+        assert np.shares_memory(operand.numbers, projection)
+        for head, index in enumerate(np.ndindex(*lead)):
+            place = 8 * (operand.starts[head] + 5 * operand.step)
+            assert operand.numbers.ctypes.data + place == x[(*index, 5)].ctypes.data
+
+
+@pytest.mark.parametrize("cut", ["query_parts", "key_parts"])
+def test_parts_cover_everything_once(cut) -> None:
+    for heads, group, queries, keys in ((1, 1, 4096, 4096), (64, 4, 100, 300), (6, 3, 1000, 700)):
+        length = queries if cut == "query_parts" else keys
+        parts = getattr(operands, cut)(heads, group, queries, keys, 128, split=True)
+        met = np.zeros((heads, length), int)
+        for first, last, start, stop, *_ in parts:
+            assert first % group == last % group == 0
+            assert start % 64 == 0
+            met[first:last, start:stop] += 1
+        assert (met == 1).all()
+        assert len(getattr(operands, cut)(heads, group, queries, keys, 128, split=False)) == 1
+
+
+@pytest.mark.parametrize("rung", BACKWARD)
+def test_several_stripes_of_keys(rung, rng, poisoned, monkeypatch) -> None:
+    monkeypatch.setattr(operands, "PIECE", 1)
+    q, k, v, grad = draw(rng, ((1,), 150, 1100, 4, 4), "float32")
+    check(rung, q, k, v, grad)
+    check(rung, q, k, v, grad, causal=True)
+    check(rung, k, k, v, k, causal=True)
+
+
+def peak(name, rung, *arrays):
+    """Bytes beyond the inputs and the results at the worst moment."""
+    tracemalloc.start()
+    results = kernels.get(name, rung)(*arrays)
+    worst = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return worst - sum(x.nbytes for x in results)
+
+
+@pytest.mark.parametrize("rung", ["three_passes", "online", "flash", "parallel"])
+def test_scratch_grows_with_the_length_and_not_its_square(rung) -> None:
+    forward, backward = [], []
+    for length in (512, 1024, 2048):
+        x = np.ones((2, 4, length, 8), np.float32)
+        forward.append(peak("attention", rung, x, x, x))
+        if rung in BACKWARD:
+            out, logsumexp = kernels.get("attention", rung)(x, x, x)
+            backward.append(peak("attention_backward", rung, x, x, x, x, out, logsumexp))
+    for peaks in (forward, backward)[: 1 + bool(backward)]:
+        first, second = np.diff(peaks)
+        assert second <= 2.1 * first + 10_000
+        assert peaks[-1] < 2048**2 * 4 / 4  # a quarter of one head's scores
