@@ -1,4 +1,4 @@
-"""exp, its form for a softmax, and erf as kernels call them: accuracy over the whole range, and its ends."""
+"""exp, exp for a softmax, and erf as kernels call them: accuracy over the range, and its ends."""
 
 from __future__ import annotations
 
