@@ -72,8 +72,8 @@ def kept(shape: tuple[int, ...], dropout: Dropout) -> Array:
     """(…, L, S) of booleans: which weights stay.
 
     >>> kept((2, 8), dropout_of(0.5, 0)).astype(int)
-    array([[1, 0, 0, 0, 1, 0, 1, 1],
-           [0, 0, 0, 0, 0, 1, 0, 1]])
+    array([[1, 0, 0, 0, 0, 1, 0, 1],
+           [1, 0, 1, 1, 1, 0, 0, 1]])
     """
     *lead, queries, keys = shape
     heads = math.prod(lead)

@@ -6,10 +6,11 @@ dS = P ∘ (dO Vᵀ - δ); three more products of the two blocks add to dV = P�
 dQ = scale dS K (FlashAttention, Dao et al. 2022, algorithm 4). With dropout M, zero or 1/(1 - p)
 and made again from its seed, it is dS = P ∘ (M ∘ dO Vᵀ - δ) and dV = (P ∘ M)ᵀ dO.
 
-P and dS, 16 kB each for 32 queries and 128 keys in float32, stay near the registers; K, V and the
-sums dK and dV of the block come from the second-level cache: ten operations a score and feature for
-five streams, 64 times as many operations as numbers read at 32 queries a block. With a causal mask
-none of the five products touches a key after the query, but for the rounding to tiles of four.
+P and dS of a block of 64 queries and 64 keys are 16 kB each in float32 and go from product to
+product through the first two levels of cache. Five products, 10 · 64 · 64 · 64 operations at
+E = 64, meet seven operands and sums of 16 kB: 23 operations a byte. K, V, dK and dV of a head stay
+in the second level, Q and dO come from memory once. With a causal mask none of the five products
+touches a key after the query, but for the rounding to tiles of four.
 
 Measured: see benchmarks/README.md
 """
@@ -26,7 +27,7 @@ from ..jit import device, jit
 from ..simd import address, fill, lanes, number, peek, poke
 from .dropout import dropout_of
 from .dropout_loops import dropout_factors
-from .flash import FLAT, INPUT, KEYS, NUMBERS, TABLE, extent
+from .flash import FLAT, INPUT, NUMBERS, TABLE, extent
 from .operands import group_of, grouped, key_parts, mask_parts, operand, padded, summed_to
 from .tiles import (
     add_mask,
@@ -41,7 +42,7 @@ from .tiles import (
 
 Array = Any
 
-QUERIES = 32  # in a block
+QUERIES, KEYS = 64, 64  # a block of each, multiples of every tile
 
 
 @device
@@ -118,6 +119,19 @@ def workspace(keys: int, depth: int, width: int) -> int:
     return small + padded(keys) * (depth + width + 2 * deep + wide)
 
 
+@device
+def pack_keys(w, k, k_at, k_step, v, v_at, v_step, keys, depth, width, places, rows_too):
+    """K and V as columns, K as rows too if its own will not do, and sums dK and dV of zero."""
+    k_columns, v_columns, dk_rows, dv_rows, k_rows = places
+    deep, wide = round_up(depth, lanes(w)), round_up(width, lanes(w))
+    pack_columns(k, k_at, k_step, keys, depth, w, k_columns)
+    pack_columns(v, v_at, v_step, keys, width, w, v_columns)
+    if rows_too:
+        pack_rows(k, k_at, k_step, keys, depth, number(w, 1.0), w, k_rows, deep)
+    fill(w, dk_rows, keys * deep, number(w, 0.0))
+    fill(w, dv_rows, keys * wide, number(w, 0.0))
+
+
 @jit(
     "attention_backward",
     *(FLAT, INPUT, INPUT, INPUT, INPUT, INPUT, "const T[::1]", INPUT, TABLE),
@@ -132,22 +146,20 @@ def _backward(
     queries, all_keys, depth, width, group = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
     first, keys = part[2], part[3] - part[2]
     w, n, sums = address(work), lanes(address(work)), address(logsumexp)
-    one, zero = number(w, 1.0), number(w, 0.0)
+    one = number(w, 1.0)
     deep, wide = round_up(depth, n), round_up(width, n)
     (p, ds, factors, delta, q_rows, grad_rows, dq_rows), of_keys = layout(
-        padded_keys(keys), depth, width, deep, wide
+        round_up(keys, 8), depth, width, deep, wide
     )
     k_columns, v_columns, dk_rows, dv_rows, k_rows = of_keys
     in_place = steps[2] == depth == deep
     for head in range(part[0], part[1]):
         k_at, v_at = starts[2, head] + first * steps[2], starts[3, head] + first * steps[3]
         if head % group == 0:
-            pack_columns(address(k), k_at, steps[2], keys, depth, w, k_columns)
-            pack_columns(address(v), v_at, steps[3], keys, width, w, v_columns)
-            if not in_place:
-                pack_rows(address(k), k_at, steps[2], keys, depth, one, w, k_rows, deep)
-            fill(w, dk_rows, keys * deep, zero)
-            fill(w, dv_rows, keys * wide, zero)
+            pack_keys(
+                w, address(k), k_at, steps[2], address(v), v_at, steps[3], keys, depth, width,
+                of_keys, not in_place,
+            )  # fmt: skip
         ks, k_at = (address(k), k_at) if in_place else (w, k_rows)
         for q0 in range(0, queries, QUERIES):
             count = min(QUERIES, queries - q0)
@@ -157,7 +169,7 @@ def _backward(
             pack_rows(address(grad), grad_at, steps[0], count, width, one, w, grad_rows, wide)
             out_at = starts[4, head] + q0 * steps[4]
             dots(w, grad_rows, wide, address(out), out_at, steps[4], count, width, delta)
-            fill(w, dq_rows, count * deep, zero)
+            fill(w, dq_rows, count * deep, number(w, 0.0))
             visible = min(keys, q0 + count - first) if causal else keys
             for k0 in range(0, visible, KEYS):
                 reach = min(KEYS, visible - k0)
@@ -186,12 +198,6 @@ def _backward(
             row = head // group * all_keys + first
             unpack_rows(w, dk_rows, deep, keys, depth, one, address(dk), row)
             unpack_rows(w, dv_rows, wide, keys, width, one, address(dv), row)
-
-
-@device
-def padded_keys(keys):
-    """Rounded up to whole vectors of either dtype, and to whole groups of rows."""
-    return round_up(keys, 8)
 
 
 def backward(
