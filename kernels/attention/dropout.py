@@ -26,6 +26,8 @@ MULTIPLY_0, MULTIPLY_1 = 0xD2511F53, 0xCD9E8D57
 WEYL_0, WEYL_1 = 0x9E3779B9, 0xBB67AE85  # the golden ratio and √3 - 1, times 2³²
 WORD = 0xFFFFFFFF
 
+NOTHING = np.zeros(3, np.int64)  # that the kernels do not look at
+
 
 class Dropout(NamedTuple):
     """dropout_p and seed as kernels use them: word <= limit keeps a weight, times `factor`."""
@@ -49,6 +51,14 @@ def dropout_of(dropout_p: float, seed: int) -> Dropout | None:
     keep = 1 - dropout_p
     limit = max(1, round(keep * 2**32)) - 1
     return Dropout(limit, 1 / keep if keep else 0.0, seed & WORD, seed >> 32 & WORD)
+
+
+def scalars(dropout_p: float, seed: int) -> tuple[Array, bool, float]:
+    """What a Numba kernel takes: (limit, key, key), whether to drop at all, and the factor."""
+    dropout = dropout_of(dropout_p, seed)
+    if dropout is None:
+        return NOTHING, False, 1.0
+    return np.array([dropout.limit, dropout.key_0, dropout.key_1]), True, dropout.factor
 
 
 def philox(counter: tuple[Array, Array, Array, Array], key_0: int, key_1: int) -> tuple[Array, ...]:

@@ -25,9 +25,9 @@ import numpy as np
 from ..elementary import exp_softmax
 from ..jit import device, jit
 from ..simd import address, copy_scaled, fill, lanes, largest, number, peek, poke
-from .dropout import dropout_of
+from .dropout import scalars
 from .dropout_loops import dropout_factors
-from .operands import group_of, mask_parts, operand, padded, query_parts
+from .operands import gathered, group_of, leading, padded, query_parts
 from .tiles import GROUP, add_mask, mixtures, pack_columns, pack_rows, round_up, scores
 
 Array = Any
@@ -85,13 +85,14 @@ def exponentials(w, at, count, shift):
 
 
 @device
-def drop(w, p, rows, reach, lag, factors, k0, query, head, drops, factor):
+def drop(w, p, p_row, rows, reach, lag, factors, k0, query, head, drops, factor):
     """Rows of weights times dropout's factors: 0, or 1/(1 - p)."""
     for i in range(rows):
         seen = extent(i, reach, lag, 1)[0]
         dropout_factors(w, factors, k0, seen, query + i, head, drops, factor)
         for j in range(seen):
-            poke(w, p + i * KEYS + j, peek(w, p + i * KEYS + j) * peek(w, factors + j))
+            at = p + i * p_row + j
+            poke(w, at, peek(w, at) * peek(w, factors + j))
 
 
 @device
@@ -169,7 +170,10 @@ def _forward(
                         add_mask(w, p, KEYS, height, reach, address(mask), at, steps[3], steps[4])
                     soften(w, p, height, reach, lag, m + s, total + s, spare, c, wide, k0 == 0)
                     if dropping:
-                        drop(w, p, height, reach, lag, factors, k0, q0 + s, head, drops, factor)
+                        drop(
+                            w, p, KEYS, height, reach, lag,
+                            factors, k0, q0 + s, head, drops, factor,
+                        )  # fmt: skip
                     b = v_at + k0 * wide
                     mixtures(w, p, KEYS, height, reach, lag, vs, b, wide, width, c, wide, k0 == 0)
             row = head * queries + q0
@@ -187,26 +191,21 @@ def forward(
         compute: of (first head, last head, first query, last query).
         parts: one, or more if `split`.
     """
-    lead = np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
+    lead = leading(q, k, v)
     queries, keys, depth, width = q.shape[-2], k.shape[-2], q.shape[-1], v.shape[-1]
     scale = 1 / math.sqrt(depth) if scale is None else scale
     out = np.empty((*lead, queries, width), q.dtype)
     logsumexp = np.empty((*lead, queries), q.dtype)
     heads, group = math.prod(lead), group_of(lead, k, v)
-    numbers, mask_starts, step_i, step_j, masked = mask_parts(mask, lead, queries, keys, q.dtype)
-    operands = [operand(x, lead) for x in (q, k, v)]
-    starts = np.stack([*(x.starts for x in operands), mask_starts])
-    steps = np.array([*(x.step for x in operands), step_i, step_j])
+    numbers, starts, steps = gathered((q, k, v), mask, lead, queries, keys)
     sizes = np.array([queries, keys, depth, width, group])
-    dropout = dropout_of(dropout_p, seed)
-    drops = np.array([dropout.limit, dropout.key_0, dropout.key_1] if dropout else [0, 0, 0])
+    drops, dropping, factor = scalars(dropout_p, seed)
 
     def compute(part: tuple[int, int, int, int]) -> None:
         _forward(
             np.empty(workspace(keys, depth, width), q.dtype),
-            *(x.numbers for x in operands),
-            *(numbers, starts, steps, sizes, np.array(part), drops),
-            *(masked, is_causal, dropout is not None, dropout.factor if dropout else 1.0, scale),
+            *(*numbers, starts, steps, sizes, np.array(part), drops),
+            *(mask is not None, is_causal, dropping, factor, scale),
             *(out.reshape(-1), logsumexp.reshape(-1)),
         )
 

@@ -25,10 +25,9 @@ import numpy as np
 from ..elementary import exp_softmax
 from ..jit import device, jit
 from ..simd import address, fill, lanes, number, peek, poke
-from .dropout import dropout_of
-from .dropout_loops import dropout_factors
-from .flash import FLAT, INPUT, NUMBERS, TABLE, extent
-from .operands import group_of, grouped, key_parts, mask_parts, operand, padded, summed_to
+from .dropout import scalars
+from .flash import FLAT, INPUT, NUMBERS, TABLE, drop, extent
+from .operands import gathered, group_of, grouped, key_parts, padded, summed_to
 from .tiles import (
     add_mask,
     add_to_keys,
@@ -59,26 +58,6 @@ def differentiate(w, p, ds, rows, reach, lag, logsumexp, row, delta):
             e = exp_softmax(peek(w, at + j) - shift)
             poke(w, at + j, e)
             poke(w, its + j, e * (peek(w, its + j) - d))
-
-
-@device
-def differentiate_dropped(
-    w, p, ds, rows, reach, lag, logsumexp, row, delta, factors, k0, query, head, drops, factor
-):
-    """The same with dropout's factors M: P ∘ M at p and P ∘ (M ∘ dP - δ) at ds."""
-    n = lanes(w)
-    for i in range(rows):
-        seen, filled = extent(i, reach, lag, n)
-        at, its = p + i * KEYS, ds + i * KEYS
-        fill(w, at + seen, filled - seen, number(w, -np.inf))
-        fill(w, factors + seen, filled - seen, number(w, 0.0))
-        dropout_factors(w, factors, k0, seen, query + i, head, drops, factor)
-        shift, d = peek(logsumexp, row + i), peek(w, delta + i)
-        shift = shift if shift != -np.inf else number(w, 0.0)
-        for j in range(filled):
-            e, keep = exp_softmax(peek(w, at + j) - shift), peek(w, factors + j)
-            poke(w, at + j, e * keep)
-            poke(w, its + j, e * (keep * peek(w, its + j) - d))
 
 
 @device
@@ -134,13 +113,13 @@ def pack_keys(w, k, k_at, k_step, v, v_at, v_step, keys, depth, width, places, r
 
 @jit(
     "attention_backward",
-    *(FLAT, INPUT, INPUT, INPUT, INPUT, INPUT, "const T[::1]", INPUT, TABLE),
+    *(FLAT, INPUT, INPUT, INPUT, INPUT, INPUT, INPUT, "const T[::1]", TABLE),
     *(NUMBERS, NUMBERS, NUMBERS, NUMBERS, "boolean", "boolean", "boolean", "T", "T"),
     *("T[::1]", "T[::1]", "T[::1]"),
     seconds=5.0,
 )
 def _backward(
-    work, grad, q, k, v, out, logsumexp, mask, starts,
+    work, grad, q, k, v, out, mask, logsumexp, starts,
     steps, sizes, part, drops, masked, causal, dropping, factor, scale, dq, dk, dv,
 ):  # fmt: skip
     queries, all_keys, depth, width, group = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
@@ -181,13 +160,17 @@ def _backward(
                 if masked:
                     at = starts[5, head] + q0 * steps[5] + (first + k0) * steps[6]
                     add_mask(w, p, KEYS, count, reach, address(mask), at, steps[5], steps[6])
-                if dropping:
-                    differentiate_dropped(
-                        w, p, ds, count, reach, lag, sums, row, delta,
+                if dropping:  # first dP, for dS, and then P, for dV
+                    drop(
+                        w, ds, KEYS, count, reach, lag,
                         factors, first + k0, q0, head, drops, factor,
                     )  # fmt: skip
-                else:
-                    differentiate(w, p, ds, count, reach, lag, sums, row, delta)
+                differentiate(w, p, ds, count, reach, lag, sums, row, delta)
+                if dropping:
+                    drop(
+                        w, p, KEYS, count, reach, lag,
+                        factors, first + k0, q0, head, drops, factor,
+                    )  # fmt: skip
                 b = k_at + k0 * deep
                 mixtures(w, ds, KEYS, count, reach, lag, ks, b, deep, depth, dq_rows, deep, False)
                 add_to_keys(w, p, KEYS, count, reach, lag, grad_rows, wide, dv_rows + k0 * wide)
@@ -222,21 +205,16 @@ def backward(
     units = grouped(lead, group)
     dk = np.empty((*units, keys, depth), q.dtype)
     dv = np.empty((*units, keys, width), q.dtype)
-    numbers, mask_starts, step_i, step_j, masked = mask_parts(mask, lead, queries, keys, q.dtype)
-    operands = [operand(x, lead) for x in (grad, q, k, v, out)]
-    starts = np.stack([*(x.starts for x in operands), mask_starts])
-    steps = np.array([*(x.step for x in operands), step_i, step_j])
+    numbers, starts, steps = gathered((grad, q, k, v, out), mask, lead, queries, keys)
     sizes = np.array([queries, keys, depth, width, group, heads])
-    dropout = dropout_of(dropout_p, seed)
-    drops = np.array([dropout.limit, dropout.key_0, dropout.key_1] if dropout else [0, 0, 0])
-    flat_sums = np.ascontiguousarray(logsumexp).reshape(-1)
+    drops, dropping, factor = scalars(dropout_p, seed)
+    sums = np.ascontiguousarray(logsumexp).reshape(-1)
 
     def compute(part: tuple[int, int, int, int, int]) -> None:
         _backward(
             np.empty(workspace(part[3] - part[2], depth, width), q.dtype),
-            *(x.numbers for x in operands),
-            *(flat_sums, numbers, starts, steps, sizes, np.array(part), drops),
-            *(masked, is_causal, dropout is not None, dropout.factor if dropout else 1.0, scale),
+            *(*numbers, sums, starts, steps, sizes, np.array(part), drops),
+            *(mask is not None, is_causal, dropping, factor, scale),
             *(dq.reshape(-1), dk.reshape(-1), dv.reshape(-1)),
         )
 

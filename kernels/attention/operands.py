@@ -13,6 +13,7 @@ attention (Ainslie et al. 2023, arXiv:2305.13245) is q (…, Hkv, group, L, E) w
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,40 +25,53 @@ class Operand(NamedTuple):
     """A matrix per head: `numbers[start + i * step + d]` is element (i, d)."""
 
     numbers: Array  # one-dimensional; what lies behind its end is part of the operand all the same
-    starts: Array  # (heads,), the table of places
+    strides: tuple[int, ...]  # of the leading dimensions, in numbers; 0 where they are broadcast
     step: int
 
 
 @functools.lru_cache(maxsize=128)
-def _starts(lead: tuple[int, ...], strides: tuple[int, ...]) -> Array:
-    """(heads,): Σ index · stride for every index of the leading dimensions, in C order."""
-    starts = np.zeros(lead, np.int64)
-    for axis, (size, stride) in enumerate(zip(lead, strides)):
-        if stride:
+def table(lead: tuple[int, ...], *strides: tuple[int, ...]) -> Array:
+    """(operands, heads): Σ index · stride for every index of the leading dimensions, in C order.
+
+    >>> table((2, 3), (30, 10), (0, 4))
+    array([[ 0, 10, 20, 30, 40, 50],
+           [ 0,  4,  8,  0,  4,  8]])
+    """
+    starts = np.zeros((len(strides), *lead), np.int64)
+    for places, steps in zip(starts, strides):
+        for axis, (size, stride) in enumerate(zip(lead, steps)):
             shape = (size,) + (1,) * (len(lead) - axis - 1)
-            starts += np.arange(size, dtype=np.int64).reshape(shape) * stride
-    starts = starts.reshape(-1)
+            places += np.arange(size, dtype=np.int64).reshape(shape) * stride
+    starts = starts.reshape(len(strides), -1)
     starts.setflags(write=False)
     return starts
 
 
-def _steps(array: Array, lead: tuple[int, ...]) -> tuple[int, ...]:
+def leading(*arrays: Array) -> tuple[int, ...]:
+    """The leading dimensions that q, k and v broadcast to."""
+    shapes = [x.shape[:-2] for x in arrays]
+    if shapes[0] == shapes[1] == shapes[2]:  # and nothing has to be worked out
+        return shapes[0]
+    return np.broadcast_shapes(*shapes)
+
+
+def _strides(array: Array, lead: tuple[int, ...]) -> tuple[int, ...]:
     """The strides of the leading dimensions in numbers, 0 where they are broadcast."""
-    shape, strides = array.shape[:-2], array.strides[:-2]
-    own = tuple(0 if n == 1 else s // array.itemsize for n, s in zip(shape, strides))
-    return (0,) * (len(lead) - len(own)) + own
+    size, shape, strides = array.itemsize, array.shape[:-2], array.strides[:-2]
+    own = [0 if n == 1 else stride // size for n, stride in zip(shape, strides)]
+    return (*(0,) * (len(lead) - len(own)), *own)
 
 
 def operand(array: Array, lead: tuple[int, ...]) -> Operand:
     """(…, T, E) as an operand of heads `lead`: a view, unless the numbers of a row lie apart."""
     size = array.itemsize
     apart = array.strides[-1] != size and array.shape[-1] > 1
-    if apart or not array.flags.aligned or any(s % size for s in array.strides):
+    if apart or not array.flags.aligned:
         array = np.array(array, order="C")
     if array.size == 0:
-        return Operand(np.zeros(1, array.dtype), _starts(lead, (0,) * len(lead)), 0)
+        return Operand(np.zeros(1, array.dtype), (0,) * len(lead), 0)
     first_row = array[(0,) * (array.ndim - 1)]
-    return Operand(first_row, _starts(lead, _steps(array, lead)), array.strides[-2] // size)
+    return Operand(first_row, _strides(array, lead), array.strides[-2] // size)
 
 
 def group_of(lead: tuple[int, ...], k: Array, v: Array) -> int:
@@ -81,31 +95,36 @@ def summed_to(gradient: Array, shape: tuple[int, ...]) -> Array:
     return gradient.sum(axis=axes).reshape(shape)
 
 
-def mask_parts(
+def mask_operand(
     mask: Array | None, lead: tuple[int, ...], queries: int, keys: int, dtype: Any
-) -> tuple[Array, Array, int, int, bool]:
-    """A mask of any broadcastable shape as numbers to add, without spreading it out.
+) -> tuple[Operand, int]:
+    """A mask of any broadcastable shape as numbers to add, not spread out; and the step to a key.
 
-    Returns:
-        numbers: the mask's own elements in C order; 0 and -inf for a boolean mask.
-        starts: (heads,), where in `numbers` a head's mask starts.
-        step_i, step_j: distance from query to query and from key to key, 0 where it broadcasts.
-        masked: whether there is a mask at all.
+    The numbers are the mask's own elements in C order, 0 and -inf for a boolean mask; both steps
+    are 0 where the mask broadcasts.
     """
     if mask is None:
-        return np.zeros(1, dtype), _starts(lead, (0,) * len(lead)), 0, 0, False
+        return Operand(np.zeros(1, dtype), (0,) * len(lead), 0), 0
     if mask.dtype == bool:
         numbers = np.where(mask, dtype.type(0), dtype.type(-np.inf))
     else:
         numbers = np.array(mask, dtype, order="C")
     numbers = numbers.reshape((1,) * (len(lead) + 2 - numbers.ndim) + numbers.shape)
     np.broadcast_to(numbers, (*lead, queries, keys))  # raises if it does not fit
-    step_i, step_j = (
-        0 if n == 1 else s // dtype.itemsize
-        for n, s in zip(numbers.shape[-2:], numbers.strides[-2:])
-    )
+    size, shape, strides = dtype.itemsize, numbers.shape[-2:], numbers.strides[-2:]
+    step_i, step_j = (0 if n == 1 else stride // size for n, stride in zip(shape, strides))
     flat = numbers.reshape(-1) if numbers.size else np.zeros(1, dtype)
-    return flat, _starts(lead, _steps(numbers, lead)), step_i, step_j, True
+    return Operand(flat, _strides(numbers, lead), step_i), step_j
+
+
+def gathered(
+    arrays: Sequence[Array], mask: Array | None, lead: tuple[int, ...], queries: int, keys: int
+) -> tuple[list[Array], Array, Array]:
+    """What a kernel takes of the arrays and the mask: their numbers, a table, and their steps."""
+    added, step_j = mask_operand(mask, lead, queries, keys, arrays[0].dtype)
+    operands = [*(operand(x, lead) for x in arrays), added]
+    starts = table(lead, *(x.strides for x in operands))
+    return [x.numbers for x in operands], starts, np.array([*(x.step for x in operands), step_j])
 
 
 def padded(count: int) -> int:

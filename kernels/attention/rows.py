@@ -9,8 +9,8 @@ import numpy as np
 
 from ..jit import device
 from ..simd import number, peek, poke
-from .dropout import dropout_of
-from .operands import mask_parts, operand
+from .dropout import scalars
+from .operands import gathered, leading
 
 Array = Any
 
@@ -50,23 +50,18 @@ def run(
     scale: float | None, dropout_p: float, seed: int,
 ) -> tuple[Array, Array]:  # fmt: skip
     """out and logsumexp by a kernel of these `ARGUMENTS` that needs so many numbers of scratch."""
-    lead = np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
+    lead = leading(q, k, v)
     queries, keys, depth, width = q.shape[-2], k.shape[-2], q.shape[-1], v.shape[-1]
     out = np.zeros((*lead, queries, width), q.dtype)
     logsumexp = np.empty((*lead, queries), q.dtype)
-    numbers, mask_starts, step_i, step_j, masked = mask_parts(mask, lead, queries, keys, q.dtype)
-    operands = [operand(x, lead) for x in (q, k, v)]
-    dropout = dropout_of(dropout_p, seed)
+    numbers, starts, steps = gathered((q, k, v), mask, lead, queries, keys)
+    sizes = np.array([queries, keys, depth, width, math.prod(lead)])
+    drops, dropping, factor = scalars(dropout_p, seed)
+    scale = 1 / math.sqrt(depth) if scale is None else scale
     kernel(
         np.empty(scratch, q.dtype),
-        *(x.numbers for x in operands),
-        numbers,
-        np.stack([*(x.starts for x in operands), mask_starts]),
-        np.array([*(x.step for x in operands), step_i, step_j]),
-        np.array([queries, keys, depth, width, math.prod(lead)]),
-        np.array([dropout.limit, dropout.key_0, dropout.key_1] if dropout else [0, 0, 0]),
-        *(masked, is_causal, dropout is not None, dropout.factor if dropout else 1.0),
-        1 / math.sqrt(depth) if scale is None else scale,
+        *(*numbers, starts, steps, sizes, drops),
+        *(mask is not None, is_causal, dropping, factor, scale),
         *(out.reshape(-1), logsumexp.reshape(-1)),
     )
     return out, logsumexp

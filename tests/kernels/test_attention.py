@@ -306,7 +306,7 @@ def test_heads_of_any_strides_are_not_copied(rng) -> None:
         operand = operands.operand(x, lead)
         assert np.shares_memory(operand.numbers, projection)
         for head, index in enumerate(np.ndindex(*lead)):
-            place = 8 * (operand.starts[head] + 5 * operand.step)
+            place = 8 * (operands.table(lead, operand.strides)[0, head] + 5 * operand.step)
             assert operand.numbers.ctypes.data + place == x[(*index, 5)].ctypes.data
 
 
