@@ -24,6 +24,7 @@ LOG2_E = np.float32(1.4426950408889634)
 LN2_HIGH = np.float32(0.693145752)  # ln 2 in two parts; n * LN2_HIGH is exact for |n| < 2⁹
 LN2_LOW = np.float32(1.42860677e-6)
 LOWEST, HIGHEST = np.float32(-104), np.float32(89)  # exp rounds to 0 below, overflows above
+LOWEST_NORMAL = np.float32(-87)
 # exp(r) = 1 + r + r² (C2 + r C3 + ...), |r| <= ½ ln 2, minimax
 C2, C3, C4, C5, C6 = (
     np.float32(c) for c in (0.5, 0.16666665, 0.041665795, 0.0083334519, 0.0013981999)
@@ -77,6 +78,34 @@ def _exp32(x):
 @overload(exp, jit_options=_OPTIONS)
 def _exp(x):
     return _exp32 if x == types.float32 else lambda x: math.exp(x)
+
+
+def exp_softmax(x: float) -> float:
+    """eˣ for x <= ½, as a softmax needs it: 0 below -87, where float32 ends being precise."""
+    return math.exp(x)
+
+
+def _exp32_softmax(x):
+    # As _exp32, but 2ⁿ is one factor: n = 128 and subnormal results do not occur.
+    vanishes = x < LOWEST_NORMAL
+    x = LOWEST_NORMAL if vanishes else x
+    whole = np.rint(x * LOG2_E)
+    r = x - whole * LN2_HIGH
+    r = r - whole * LN2_LOW
+    p = C6
+    p = p * r + C5
+    p = p * r + C4
+    p = p * r + C3
+    p = p * r + C2
+    p = p * r + ONE
+    p = p * r + ONE
+    power = _float_from_bits((np.int32(whole) + BIAS) << MANTISSA)
+    return p * (ZERO if vanishes else power)
+
+
+@overload(exp_softmax, jit_options=_OPTIONS)
+def _exp_softmax(x):
+    return _exp32_softmax if x == types.float32 else lambda x: math.exp(x)
 
 
 def erf(x: float) -> float:

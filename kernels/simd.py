@@ -282,3 +282,40 @@ low_halves = _shuffle(
 high_halves = _shuffle(
     "high_halves", lambda n: [*range(n // 2, n), *range(n + n // 2, 2 * n)], "Their second halves."
 )
+
+
+@intrinsic
+def transpose_square(
+    typing: Any, source: Any, at: Any, step: Any, p: Any, into: Any, row: Any
+) -> Any:
+    """As many rows as a vector has lanes, read `step` apart, become columns written `row` apart."""
+    vector = Vector(p.dtype)
+    n = vector.lanes
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        source, at, step, p, into, row = args
+        rows = []
+        for _ in range(n):
+            value = builder.load(_vector_at(builder, source, at, vector))
+            value.align = vector.element.bitwidth // 8
+            rows.append(value)
+            at = builder.add(at, step)
+        index = ir.VectorType(ir.IntType(32), n)
+        distance = 1
+        while distance < n:  # exchange blocks of `distance` across the diagonal (Eklundh 1972)
+            low = [i if not i & distance else n + i - distance for i in range(n)]
+            high = [i + distance if not i & distance else n + i for i in range(n)]
+            for i in range(n):
+                if not i & distance:
+                    a, b = rows[i], rows[i + distance]
+                    rows[i] = builder.shuffle_vector(a, b, ir.Constant(index, low))
+                    rows[i + distance] = builder.shuffle_vector(a, b, ir.Constant(index, high))
+            distance *= 2
+        for value in rows:
+            place = _vector_at(builder, p, into, vector)
+            builder.store(value, place).align = vector.element.bitwidth // 8
+            into = builder.add(into, row)
+        return context.get_dummy_value()
+
+    integer = types.intp
+    return types.void(source, integer, integer, p, integer, integer), codegen

@@ -1,30 +1,33 @@
 """softmax(scale Q Kᵀ + mask) V, and its gradient.
 
-    attention(q, k, v, mask=None, is_causal=False, scale=None) -> (out, logsumexp)
-    attention_backward(grad, q, k, v, out, logsumexp, mask=None, is_causal=False, scale=None)
-        -> (dq, dk, dv)
+    attention(q, k, v, mask=None, is_causal=False, scale=None, dropout_p=0.0, seed=0)
+        -> (out, logsumexp)
+    attention_backward(grad, q, k, v, out, logsumexp, mask=None, is_causal=False, scale=None,
+                       dropout_p=0.0, seed=0) -> (dq, dk, dv)
 
-| rung      | file           | idea                                            | memory   |
-|-----------|----------------|-------------------------------------------------|----------|
-| reference | `reference.py` | the formula in float64                          | O(L S)   |
-| numpy     | `whole.py`     | the whole score matrix, worked on in place      | O(L S)   |
-| numba     | `flash*.py`    | online softmax over tiles, causal tiles skipped | O(L + S) |
+| rung         | file              | idea                                             | memory   |
+|--------------|-------------------|--------------------------------------------------|----------|
+| reference    | `reference.py`    | the formula in float64                           | O(L S)   |
+| numpy        | `whole.py`        | the whole score matrix, worked on in place       | O(L S)   |
+| three_passes | `three_passes.py` | query by query: scores, softmax, mixture         | O(S)     |
+| online       | `online.py`       | one pass per query, running maximum and sum      | O(1)     |
+| flash        | `flash*.py`       | online softmax over tiles, causal tiles skipped  | O(L + S) |
+| parallel     | `parallel.py`     | the same, heads and blocks on several cores      | O(L + S) |
 
-Time of forward and backward on one thread of a Zen 3 core, float32, medians of interleaved rounds:
+The ladder of the gradient is reference, numpy, flash, parallel. `tiles.py` holds the register tile,
+`operands.py` how arrays of any strides reach the kernels, `dropout.py` the stream of dropout.
 
-| (B, H, T, E), causal | numba   | numpy / numba | PyTorch 2.13 / numba |
-|----------------------|---------|---------------|----------------------|
-| (16, 4, 64, 32)      | 2.1 ms  | 2.9           | 1.7                  |
-| (8, 8, 128, 64)      | 10.9 ms | 2.3           | 1.8                  |
-| (2, 8, 1024, 64)     | 115 ms  | 3.0           | 1.6                  |
-| the same, not causal | 224 ms  | 1.6           | 1.0                  |
+Measured: see benchmarks/README.md
 
 Shapes: q (…, L, E), k (…, S, E), v (…, S, Ev), leading dimensions broadcast; out (…, L, Ev) and
 logsumexp (…, L) = log Σⱼ exp(scoreᵢⱼ), from which the backward pass recomputes every probability.
 The mask is boolean (True: may attend) or floating (added to the scores) and broadcasts to
 (…, L, S); causal means that query i attends to the keys j <= i. A query that may attend to nothing
 gets zeros, as in PyTorch 2.13, with logsumexp -inf, the logarithm of its empty sum, and passes no
-gradient.
+gradient. dq, dk and dv have the shapes of q, k and v, summed where these were broadcast: grouped
+queries, of which several heads share keys, are q (…, Hkv, group, L, E) with k and v
+(…, Hkv, 1, S, E). With dropout_p a weight is kept, over 1 - dropout_p, or dropped as (seed, head,
+query, key) say, the same in every rung; logsumexp is that of all weights.
 """
 
 from .rungs import ATTENTION, ATTENTION_BACKWARD

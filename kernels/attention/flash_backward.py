@@ -3,9 +3,16 @@
 The forward pass leaves out and logsumexp. For a block of queries and a block of keys this
 recomputes P = exp(scale Q Kᵀ + mask - logsumexp), and with δᵢ = Σ dOᵢ Oᵢ forms
 dS = P ∘ (dO Vᵀ - δ); three more products of the two blocks add to dV = Pᵀ dO, dK = scale dSᵀ Q and
-dQ = scale dS K (FlashAttention, Dao et al. 2022, algorithm 4). P and dS, 16 kB each, stay in the
-cache. With a causal mask none of the five products touches a key after the query, but for the
-rounding to tiles of four.
+dQ = scale dS K (FlashAttention, Dao et al. 2022, algorithm 4). With dropout M, zero or 1/(1 - p)
+and made again from its seed, it is dS = P ∘ (M ∘ dO Vᵀ - δ) and dV = (P ∘ M)ᵀ dO.
+
+P and dS of a block of 64 queries and 64 keys are 16 kB each in float32 and go from product to
+product through the first two levels of cache. Five products, 10 · 64 · 64 · 64 operations at
+E = 64, meet seven operands and sums of 16 kB: 23 operations a byte. K, V, dK and dV of a head stay
+in the second level, Q and dO come from memory once. With a causal mask none of the five products
+touches a key after the query, but for the rounding to tiles of four.
+
+Measured: see benchmarks/README.md
 """
 
 from __future__ import annotations
@@ -15,148 +22,213 @@ from typing import Any
 
 import numpy as np
 
-from ..elementary import exp
+from ..elementary import exp_softmax
 from ..jit import device, jit
 from ..simd import address, fill, lanes, number, peek, poke
-from .flash import FLAT, INPUT, KEYS, MASK, OUTPUT, QUERIES
-from .operands import four_dimensional, mask_parts, padded
+from .dropout import scalars
+from .flash import FLAT, INPUT, NUMBERS, TABLE, drop, extent
+from .operands import gathered, group_of, grouped, key_parts, padded, summed_to
 from .tiles import (
-    GROUP,
     add_mask,
+    add_to_keys,
+    mixtures,
     pack_columns,
     pack_rows,
     round_up,
-    start,
-    step,
-    tiles,
+    scores,
     unpack_rows,
 )
 
 Array = Any
 
-
-@device
-def differentiate(w, p, ds, seen, filled, logsumexp, delta):
-    """A row of scores at p becomes probabilities, a row of dP at ds becomes dS = P (dP - delta).
-
-    The first `seen` are attended to, those from there to `filled` become zero. Nobody reads what
-    lies behind: blocks and tiles both start at multiples of four.
-    """
-    fill(w, p + seen, filled - seen, number(w, -np.inf))
-    shift = logsumexp if logsumexp != -np.inf else number(w, 0.0)
-    for j in range(filled):
-        e = exp(peek(w, p + j) - shift)
-        poke(w, p + j, e)
-        poke(w, ds + j, e * (peek(w, ds + j) - delta))
+QUERIES, KEYS = 64, 64  # a block of each, multiples of every tile
 
 
 @device
-def add_to_keys(w, a, b, b_row, queries, reach, first, c):
-    """C += Aᵀ B for `reach` keys: A (queries, KEYS) at a, B (queries, b_row) at b, C's rows as B's.
-
-    Key j is met by the queries from first + j on; what lies before is zero and left out.
-    """
-    for j in range(0, reach, GROUP):
-        i = min(queries, max(0, first + j))
-        tiles(
-            w, a + i * KEYS + j, 1, KEYS, b + i * b_row, b_row, 2 * lanes(w),
-            b_row, queries - i, c + j * b_row, b_row, False,
-        )  # fmt: skip
+def differentiate(w, p, ds, rows, reach, lag, logsumexp, row, delta):
+    """Rows of scores at p become probabilities, rows of dP at ds become dS = P (dP - δ)."""
+    n = lanes(w)
+    for i in range(rows):
+        seen, filled = extent(i, reach, lag, n)
+        at, its = p + i * KEYS, ds + i * KEYS
+        fill(w, at + seen, filled - seen, number(w, -np.inf))
+        shift, d = peek(logsumexp, row + i), peek(w, delta + i)
+        shift = shift if shift != -np.inf else number(w, 0.0)
+        for j in range(filled):
+            e = exp_softmax(peek(w, at + j) - shift)
+            poke(w, at + j, e)
+            poke(w, its + j, e * (peek(w, its + j) - d))
 
 
 @device
-def places(keys, depth, width, deep, wide):
+def dots(w, at, wide, other, other_at, step, rows, width, result):
+    """result[i] = Σ_d w[at + i wide + d] other[other_at + i step + d]."""
+    for i in range(rows):
+        total = number(w, 0.0)
+        for d in range(width):
+            total += peek(w, at + i * wide + d) * peek(other, other_at + i * step + d)
+        poke(w, result + i, total)
+
+
+@device
+def layout(keys, depth, width, deep, wide):
     """Where in the workspace each piece of scratch starts; the widths of rows are rounded up."""
     p = 0  # a block of scores, then probabilities
     ds = p + QUERIES * KEYS
-    delta = ds + QUERIES * KEYS
+    factors = ds + QUERIES * KEYS
+    delta = factors + KEYS
     q_rows = delta + QUERIES  # scale Q
     grad_rows = q_rows + QUERIES * deep
     dq_rows = grad_rows + QUERIES * wide
     k_columns = dq_rows + QUERIES * deep
     v_columns = k_columns + keys * depth
-    k_rows = v_columns + keys * width
-    dk_rows = k_rows + keys * deep
+    dk_rows = v_columns + keys * width
     dv_rows = dk_rows + keys * deep
-    return p, ds, delta, q_rows, grad_rows, dq_rows, k_columns, v_columns, k_rows, dk_rows, dv_rows
+    k_rows = dv_rows + keys * wide
+    return (
+        (p, ds, factors, delta, q_rows, grad_rows, dq_rows),
+        (k_columns, v_columns, dk_rows, dv_rows, k_rows),
+    )
+
+
+def workspace(keys: int, depth: int, width: int) -> int:
+    """How many numbers of scratch that is, at most."""
+    deep, wide = padded(depth), padded(width)
+    small = (2 * QUERIES + 1) * KEYS + QUERIES * (1 + 2 * deep + wide)
+    return small + padded(keys) * (depth + width + 2 * deep + wide)
+
+
+@device
+def pack_keys(w, k, k_at, k_step, v, v_at, v_step, keys, depth, width, places, rows_too):
+    """K and V as columns, K as rows too if its own will not do, and sums dK and dV of zero."""
+    k_columns, v_columns, dk_rows, dv_rows, k_rows = places
+    deep, wide = round_up(depth, lanes(w)), round_up(width, lanes(w))
+    pack_columns(k, k_at, k_step, keys, depth, w, k_columns)
+    pack_columns(v, v_at, v_step, keys, width, w, v_columns)
+    if rows_too:
+        pack_rows(k, k_at, k_step, keys, depth, number(w, 1.0), w, k_rows, deep)
+    fill(w, dk_rows, keys * deep, number(w, 0.0))
+    fill(w, dv_rows, keys * wide, number(w, 0.0))
 
 
 @jit(
     "attention_backward",
-    *(FLAT, INPUT, INPUT, INPUT, INPUT, INPUT, "const T[::1]", *MASK, "boolean", "T"),
-    *(OUTPUT, OUTPUT, OUTPUT),
+    *(FLAT, INPUT, INPUT, INPUT, INPUT, INPUT, INPUT, "const T[::1]", TABLE),
+    *(NUMBERS, NUMBERS, NUMBERS, NUMBERS, "boolean", "boolean", "boolean", "T", "T"),
+    *("T[::1]", "T[::1]", "T[::1]"),
     seconds=5.0,
 )
 def _backward(
-    work, grad, q, k, v, out, logsumexp, mask, starts, mask_i, mask_j, masked, causal, scale,
-    dq, dk, dv,
+    work, grad, q, k, v, out, mask, logsumexp, starts,
+    steps, sizes, part, drops, masked, causal, dropping, factor, scale, dq, dk, dv,
 ):  # fmt: skip
-    heads, queries, depth = q.shape[1], q.shape[2], q.shape[3]
-    keys, width = v.shape[2], v.shape[3]
-    w, masks = address(work), address(mask)
-    panel = 2 * lanes(w)
-    deep, wide, one = round_up(depth, panel), round_up(width, panel), number(w, 1.0)
-    p, ds, delta, q_rows, grad_rows, dq_rows, k_columns, v_columns, k_rows, dk_rows, dv_rows = (
-        places(round_up(keys, panel), depth, width, deep, wide)
+    queries, all_keys, depth, width, group = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
+    first, keys = part[2], part[3] - part[2]
+    w, n, sums = address(work), lanes(address(work)), address(logsumexp)
+    one = number(w, 1.0)
+    deep, wide = round_up(depth, n), round_up(width, n)
+    (p, ds, factors, delta, q_rows, grad_rows, dq_rows), of_keys = layout(
+        round_up(keys, 8), depth, width, deep, wide
     )
-    for head in range(q.shape[0] * heads):
-        b, h = head // heads, head % heads
-        k_at, v_at = start(k, b, h), start(v, b, h)
-        pack_columns(address(k), k_at, step(k), keys, depth, w, k_columns)
-        pack_columns(address(v), v_at, step(v), keys, width, w, v_columns)
-        pack_rows(address(k), k_at, step(k), keys, depth, one, w, k_rows, deep)
-        fill(w, dk_rows, keys * deep, number(w, 0.0))
-        fill(w, dv_rows, keys * wide, number(w, 0.0))
+    k_columns, v_columns, dk_rows, dv_rows, k_rows = of_keys
+    in_place = steps[2] == depth == deep
+    for head in range(part[0], part[1]):
+        k_at, v_at = starts[2, head] + first * steps[2], starts[3, head] + first * steps[3]
+        if head % group == 0:
+            pack_keys(
+                w, address(k), k_at, steps[2], address(v), v_at, steps[3], keys, depth, width,
+                of_keys, not in_place,
+            )  # fmt: skip
+        ks, k_at = (address(k), k_at) if in_place else (w, k_rows)
         for q0 in range(0, queries, QUERIES):
-            n = min(QUERIES, queries - q0)
-            q_at = start(q, b, h) + q0 * step(q)
-            grad_at = start(grad, b, h) + q0 * step(grad)
-            pack_rows(address(q), q_at, step(q), n, depth, scale, w, q_rows, deep)
-            pack_rows(address(grad), grad_at, step(grad), n, width, one, w, grad_rows, wide)
-            for i in range(n):
-                out_at = start(out, b, h) + (q0 + i) * step(out)
-                poke(w, delta + i, dot(w, grad_rows + i * wide, address(out), out_at, width))
-            visible = min(keys, q0 + n) if causal else keys
+            count = min(QUERIES, queries - q0)
+            row = head * queries + q0
+            q_at, grad_at = starts[1, head] + q0 * steps[1], starts[0, head] + q0 * steps[0]
+            pack_rows(address(q), q_at, steps[1], count, depth, scale, w, q_rows, deep)
+            pack_rows(address(grad), grad_at, steps[0], count, width, one, w, grad_rows, wide)
+            out_at = starts[4, head] + q0 * steps[4]
+            dots(w, grad_rows, wide, address(out), out_at, steps[4], count, width, delta)
+            fill(w, dq_rows, count * deep, number(w, 0.0))
+            visible = min(keys, q0 + count - first) if causal else keys
             for k0 in range(0, visible, KEYS):
-                end = min(KEYS, visible - k0)
-                for i in range(0, n, GROUP):
-                    reach = max(0, min(end, q0 + i + GROUP - k0)) if causal else end
-                    tiles(
-                        w, q_rows + i * deep, deep, 1, k_columns + k0 * depth, panel, panel * depth,
-                        reach, depth, p + i * KEYS, KEYS, True,
+                reach = min(KEYS, visible - k0)
+                lag = first + k0 - q0 if causal else -KEYS  # row i sees the columns j <= i - lag
+                b = k_columns + k0 * depth
+                scores(w, q_rows, deep, depth, count, b, reach, p, KEYS, lag)
+                b = v_columns + k0 * width
+                scores(w, grad_rows, wide, width, count, b, reach, ds, KEYS, lag)
+                if masked:
+                    at = starts[5, head] + q0 * steps[5] + (first + k0) * steps[6]
+                    add_mask(w, p, KEYS, count, reach, address(mask), at, steps[5], steps[6])
+                if dropping:  # first dP, for dS, and then P, for dV
+                    drop(
+                        w, ds, KEYS, count, reach, lag,
+                        factors, first + k0, q0, head, drops, factor,
                     )  # fmt: skip
-                    tiles(
-                        w, grad_rows + i * wide, wide, 1, v_columns + k0 * width, panel,
-                        panel * width, reach, width, ds + i * KEYS, KEYS, True,
+                differentiate(w, p, ds, count, reach, lag, sums, row, delta)
+                if dropping:
+                    drop(
+                        w, p, KEYS, count, reach, lag,
+                        factors, first + k0, q0, head, drops, factor,
                     )  # fmt: skip
-                    for r in range(i, min(i + GROUP, n)):
-                        seen = min(reach, max(0, q0 + r + 1 - k0)) if causal else reach
-                        if masked:
-                            mask_at = starts[head] + (q0 + r) * mask_i + k0 * mask_j
-                            add_mask(w, p + r * KEYS, masks, mask_at, mask_j, seen)
-                        differentiate(
-                            w, p + r * KEYS, ds + r * KEYS, seen, round_up(reach, panel),
-                            logsumexp[head * queries + q0 + r], peek(w, delta + r),
-                        )  # fmt: skip
-                    tiles(
-                        w, ds + i * KEYS, KEYS, 1, k_rows + k0 * deep, deep, panel,
-                        deep, reach, dq_rows + i * deep, deep, k0 == 0,
-                    )  # fmt: skip
-                first = k0 - q0 if causal else -keys
-                add_to_keys(w, p, grad_rows, wide, n, end, first, dv_rows + k0 * wide)
-                add_to_keys(w, ds, q_rows, deep, n, end, first, dk_rows + k0 * deep)
-            unpack_rows(w, dq_rows, deep, n, depth, scale, address(dq), head * queries + q0)
-        unpack_rows(w, dk_rows, deep, keys, depth, one, address(dk), head * keys)
-        unpack_rows(w, dv_rows, wide, keys, width, one, address(dv), head * keys)
+                b = k_at + k0 * deep
+                mixtures(w, ds, KEYS, count, reach, lag, ks, b, deep, depth, dq_rows, deep, False)
+                add_to_keys(w, p, KEYS, count, reach, lag, grad_rows, wide, dv_rows + k0 * wide)
+                add_to_keys(w, ds, KEYS, count, reach, lag, q_rows, deep, dk_rows + k0 * deep)
+            stripe = part[4] * sizes[5] * queries
+            unpack_rows(w, dq_rows, deep, count, depth, scale, address(dq), stripe + row)
+        if head % group == group - 1:
+            row = head // group * all_keys + first
+            unpack_rows(w, dk_rows, deep, keys, depth, one, address(dk), row)
+            unpack_rows(w, dv_rows, wide, keys, width, one, address(dv), row)
 
 
-@device
-def dot(w, at, other, other_at, count):
-    """The sum of products of two runs of numbers."""
-    total = number(w, 0.0)
-    for d in range(count):
-        total += peek(w, at + d) * peek(other, other_at + d)
-    return total
+def backward(
+    grad: Array, q: Array, k: Array, v: Array, out: Array, logsumexp: Array, mask: Array | None,
+    is_causal: bool, scale: float | None, dropout_p: float, seed: int, split: bool,
+) -> tuple[tuple[Array, Array, Array], Any, list[tuple[int, int, int, int, int]]]:  # fmt: skip
+    """Empty results, a function that fills in a part of them, and the parts.
+
+    Returns:
+        gradients: dq, with the stripes as dimension 0 if there are several, and dk and dv, all in
+            the broadcast leading dimensions, but dk and dv are 1 in the last ones if k and v are.
+        compute: of (first head, last head, first key, last key, stripe).
+        parts: one, or more if `split`.
+    """
+    lead = logsumexp.shape[:-1]
+    queries, keys, depth, width = q.shape[-2], k.shape[-2], q.shape[-1], v.shape[-1]
+    scale = 1 / math.sqrt(depth) if scale is None else scale
+    heads, group = math.prod(lead), group_of(lead, k, v)
+    todo = key_parts(heads, group, queries, keys, depth + width, split)
+    stripes = 1 + max((part[4] for part in todo), default=0)
+    dq = np.empty((*((stripes,) if stripes > 1 else ()), *lead, queries, depth), q.dtype)
+    units = grouped(lead, group)
+    dk = np.empty((*units, keys, depth), q.dtype)
+    dv = np.empty((*units, keys, width), q.dtype)
+    numbers, starts, steps = gathered((grad, q, k, v, out), mask, lead, queries, keys)
+    sizes = np.array([queries, keys, depth, width, group, heads])
+    drops, dropping, factor = scalars(dropout_p, seed)
+    sums = np.ascontiguousarray(logsumexp).reshape(-1)
+
+    def compute(part: tuple[int, int, int, int, int]) -> None:
+        _backward(
+            np.empty(workspace(part[3] - part[2], depth, width), q.dtype),
+            *(*numbers, sums, starts, steps, sizes, np.array(part), drops),
+            *(mask is not None, is_causal, dropping, factor, scale),
+            *(dq.reshape(-1), dk.reshape(-1), dv.reshape(-1)),
+        )
+
+    return (dq, dk, dv), compute, todo
+
+
+def finished(
+    gradients: tuple[Array, Array, Array], q: Array, k: Array, v: Array
+) -> tuple[Array, Array, Array]:
+    """The sums over stripes and over broadcast dimensions: gradients in the inputs' shapes."""
+    dq, dk, dv = gradients
+    if dq.ndim > max(q.ndim, k.ndim, v.ndim):
+        dq = dq.sum(axis=0)
+    return summed_to(dq, q.shape), summed_to(dk, k.shape), summed_to(dv, v.shape)
 
 
 def attention_backward_flash(
@@ -169,31 +241,19 @@ def attention_backward_flash(
     mask: Array | None = None,
     is_causal: bool = False,
     scale: float | None = None,
+    dropout_p: float = 0.0,
+    seed: int = 0,
 ) -> tuple[Array, Array, Array]:
     """Gradients with respect to q, k, v: see `attention_backward_reference`.
 
     Shapes and strides as in `attention_flash`; grad and out (…, L, Ev), logsumexp (…, L).
     Extra memory: five times K or V of one head.
     """
-    lead = logsumexp.shape[:-1]
-    queries, keys, depth, width = q.shape[-2], k.shape[-2], q.shape[-1], v.shape[-1]
-    scale = 1 / math.sqrt(depth) if scale is None else scale
-    dq = np.empty((*lead, queries, depth), q.dtype)
-    dk = np.empty((*lead, keys, depth), q.dtype)
-    dv = np.empty((*lead, keys, width), q.dtype)
-    if keys == 0:
-        dq.fill(0)
-        return dq, dk, dv
-    deep, wide = padded(depth), padded(width)
-    size = QUERIES * (2 * KEYS + 1 + 2 * deep + wide)
-    size += padded(keys) * (depth + width + 2 * deep + wide)
-    _backward(
-        np.empty(size, q.dtype),
-        *(four_dimensional(x, lead) for x in (grad, q, k, v, out)),
-        np.ascontiguousarray(logsumexp).reshape(-1),
-        *mask_parts(mask, lead, queries, keys, q.dtype),
-        is_causal,
-        scale,
-        *(x.reshape(-1) for x in (dq, dk, dv)),
+    gradients, compute, todo = backward(
+        grad, q, k, v, out, logsumexp, mask, is_causal, scale, dropout_p, seed, split=False
     )
-    return dq, dk, dv
+    for part in todo:
+        compute(part)
+    if k.shape[-2] == 0:
+        gradients[0].fill(0)
+    return finished(gradients, q, k, v)

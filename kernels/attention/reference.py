@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from .dropout import factors
+from .operands import summed_to
+
 Array = Any
 
 
@@ -47,10 +50,13 @@ def attention_reference(
     mask: Array | None = None,
     is_causal: bool = False,
     scale: float | None = None,
+    dropout_p: float = 0.0,
+    seed: int = 0,
 ) -> tuple[Array, Array]:
     """softmax(scale Q Kᵀ + mask) V and its logsumexp, both in float64.
 
-    Attention Is All You Need (Vaswani et al. 2017), equation 1; scale defaults to 1/√E.
+    Attention Is All You Need (Vaswani et al. 2017), equation 1; scale defaults to 1/√E. Dropout
+    multiplies the weights by `minigen.kernels.attention.dropout.factors`.
 
     >>> q = k = v = np.eye(2)
     >>> attention_reference(q, k, v, is_causal=True)[0][0]
@@ -61,7 +67,10 @@ def attention_reference(
     lead = np.broadcast_shapes(scores.shape[:-2], v.shape[:-2])
     scores = np.broadcast_to(scores, lead + scores.shape[-2:])
     logsumexp = _logsumexp(scores)
-    return np.einsum("...ij,...je->...ie", _probabilities(scores, logsumexp), v), logsumexp
+    weights = _probabilities(scores, logsumexp)
+    if dropout_p:
+        weights = weights * factors(weights.shape, dropout_p, seed)
+    return np.einsum("...ij,...je->...ie", weights, v), logsumexp
 
 
 def attention_backward_reference(
@@ -74,21 +83,25 @@ def attention_backward_reference(
     mask: Array | None = None,
     is_causal: bool = False,
     scale: float | None = None,
+    dropout_p: float = 0.0,
+    seed: int = 0,
 ) -> tuple[Array, Array, Array]:
-    """The gradient of Σ grad·out with respect to q, k and v, in float64.
+    """The gradient of Σ grad·out with respect to q, k and v, in float64 and in their shapes.
 
-        dV = Pᵀ dO,  dP = dO Vᵀ,  dS = scale P ∘ (dP - rowsum(dO ∘ O)),  dQ = dS K,  dK = dSᵀ Q
+        dV = (P ∘ M)ᵀ dO,  dS = scale P ∘ (M ∘ dO Vᵀ - rowsum(dO ∘ O)),  dQ = dS K,  dK = dSᵀ Q
 
-    FlashAttention (Dao et al. 2022), appendix B.2. Leading dimensions are the broadcast ones.
+    FlashAttention (Dao et al. 2022), appendix B.2; M are the factors of dropout, 1 without.
     """
     grad, q, k, v, out = (np.asarray(x, np.float64) for x in (grad, q, k, v, out))
     scores, scale = _scores(q, k, mask, is_causal, scale)
     scores = np.broadcast_to(scores, logsumexp.shape + scores.shape[-1:])
     p = _probabilities(scores, logsumexp)
     dp = np.einsum("...ie,...je->...ij", grad, v)
+    keep = factors(p.shape, dropout_p, seed) if dropout_p else 1.0
+    dp = keep * dp
     ds = p * (dp - (grad * out).sum(axis=-1, keepdims=True)) * scale
     return (
-        np.einsum("...ij,...je->...ie", ds, k),
-        np.einsum("...ij,...ie->...je", ds, q),
-        np.einsum("...ij,...ie->...je", p, grad),
+        summed_to(np.einsum("...ij,...je->...ie", ds, k), q.shape),
+        summed_to(np.einsum("...ij,...ie->...je", ds, q), k.shape),
+        summed_to(np.einsum("...ij,...ie->...je", p * keep, grad), v.shape),
     )

@@ -21,25 +21,46 @@ def expected(q: Array, k: Array, v: Array, *_: Any, **__: Any) -> Expected:
 
 
 def expected_backward(grad: Array, q: Array, k: Array, v: Array, *_: Any, **__: Any) -> Expected:
-    """Shape and dtype of dq, dk and dv: the inputs' own, with broadcast leading dimensions."""
-    lead = np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
-    return tuple(((*lead, *x.shape[-2:]), q.dtype) for x in (q, k, v))
+    """Shape and dtype of dq, dk and dv: the inputs' own."""
+    return tuple((tuple(x.shape), q.dtype) for x in (q, k, v))
 
 
+# max|v| times the largest factor of dropout, 1/(1 - p), if there is any
 ERROR = "out: 16 u (1 + max|score|) max|v|; logsumexp: 16 u (1 + max|score|)"
 ERROR_BACKWARD = "32 u (1 + max|score|) Σ, Σ the formula with every term's absolute value"
 
 ATTENTION = Operation(
     name="attention",
-    signature="attention(q, k, v, mask=None, is_causal=False, scale=None) -> (out, logsumexp)",
+    signature=(
+        "attention(q, k, v, mask=None, is_causal=False, scale=None, dropout_p=0.0, seed=0)"
+        " -> (out, logsumexp)"
+    ),
     expected=expected,
     rungs=(
         Rung("reference", attention_reference, "the formula in float64", "defines the result"),
         Rung("numpy", attention_whole, "the whole score matrix in place, batched BLAS", ERROR),
         Rung(
-            "numba",
+            "three_passes",
+            Lazy(".attention.three_passes", "attention_three_passes"),
+            "query by query: scores, their softmax, the mixture",
+            ERROR,
+        ),
+        Rung(
+            "online",
+            Lazy(".attention.online", "attention_online"),
+            "one pass over the keys of a query with a running maximum and sum",
+            ERROR,
+        ),
+        Rung(
+            "flash",
             Lazy(".attention.flash", "attention_flash"),
             "online softmax over tiles that stay in the cache, causal tiles skipped",
+            ERROR,
+        ),
+        Rung(
+            "parallel",
+            Lazy(".attention.parallel", "attention_parallel"),
+            "the tiles of flash, heads and blocks of queries on several cores",
             ERROR,
         ),
     ),
@@ -48,8 +69,8 @@ ATTENTION = Operation(
 ATTENTION_BACKWARD = Operation(
     name="attention_backward",
     signature=(
-        "attention_backward(grad, q, k, v, out, logsumexp, mask=None, is_causal=False, scale=None)"
-        " -> (dq, dk, dv)"
+        "attention_backward(grad, q, k, v, out, logsumexp, mask=None, is_causal=False, scale=None,"
+        " dropout_p=0.0, seed=0) -> (dq, dk, dv)"
     ),
     expected=expected_backward,
     rungs=(
@@ -66,9 +87,15 @@ ATTENTION_BACKWARD = Operation(
             ERROR_BACKWARD,
         ),
         Rung(
-            "numba",
+            "flash",
             Lazy(".attention.flash_backward", "attention_backward_flash"),
             "probabilities recomputed tile by tile from logsumexp, causal tiles skipped",
+            ERROR_BACKWARD,
+        ),
+        Rung(
+            "parallel",
+            Lazy(".attention.parallel", "attention_backward_parallel"),
+            "the tiles of flash, heads and blocks of keys on several cores",
             ERROR_BACKWARD,
         ),
     ),

@@ -1,25 +1,81 @@
-"""The register tile under the Numba attention kernels, and what it is fed from.
+"""The register tiles under the Numba attention kernels, and what they are fed from.
 
-All scratch memory is one workspace; `w` is its address and the rest are places in it.
+A tile is C = A B for four rows of A and one, two or three vectors of columns of B: its sums stay in
+registers while a loop runs over the inner dimension. With three vectors twelve registers hold sums,
+three a row of B and one a number of A, all sixteen of AVX2, and seven loads serve twelve
+multiply-adds, where one row and one vector would need two loads for each.
+
+All scratch memory is one workspace; `w` is its address and the rest are places in it. B may also
+lie in an array of the caller, so its address comes with it.
 """
 
 from __future__ import annotations
 
 from ..jit import device
-from ..simd import copy_scaled, lanes, load, multiply_add, number, peek, poke, spread, store, zeros
+from ..simd import (
+    copy_scaled,
+    lanes,
+    load,
+    multiply_add,
+    number,
+    peek,
+    poke,
+    spread,
+    store,
+    transpose_square,
+    zeros,
+)
 
 GROUP = 4  # rows of a tile
 
 
 @device
-def tile(w, a, a_row, a_step, b, b_step, depth, c, c_row, fresh):
-    """C = A B for 4 rows and two vectors of columns, or C += A B if not fresh.
+def tile3(w, a, a_row, a_step, bs, b, b_step, b_vector, depth, c, c_row, fresh):
+    """C = A B for 4 rows and three vectors of columns, or C += A B if not fresh.
 
-    Eight vectors of sums, two of B and one of A fill eleven of sixteen registers; every pair of
-    loads from B serves eight multiply-adds. A is read number by number, so that a transposed A
-    costs nothing: `a_row` leads from row to row, `a_step` from one step of the sum to the next. B
-    is read by vectors, its columns side by side.
+    A is read number by number, so that a transposed A costs nothing: `a_row` leads from row to row,
+    `a_step` from one step of the sum to the next. B is read by vectors: `b_step` leads to the next
+    step of the sum, `b_vector` to the next vector of columns.
     """
+    n = lanes(w)
+    c1, c2, c3 = c + c_row, c + 2 * c_row, c + 3 * c_row
+    if fresh:
+        c00 = c01 = c02 = c10 = c11 = c12 = zeros(w)
+        c20 = c21 = c22 = c30 = c31 = c32 = zeros(w)
+    else:
+        c00, c01, c02 = load(w, c), load(w, c + n), load(w, c + 2 * n)
+        c10, c11, c12 = load(w, c1), load(w, c1 + n), load(w, c1 + 2 * n)
+        c20, c21, c22 = load(w, c2), load(w, c2 + n), load(w, c2 + 2 * n)
+        c30, c31, c32 = load(w, c3), load(w, c3 + n), load(w, c3 + 2 * n)
+    for _ in range(depth):
+        b0, b1, b2 = load(bs, b), load(bs, b + b_vector), load(bs, b + 2 * b_vector)
+        x = spread(w, a)
+        c00, c01, c02 = multiply_add(x, b0, c00), multiply_add(x, b1, c01), multiply_add(x, b2, c02)
+        x = spread(w, a + a_row)
+        c10, c11, c12 = multiply_add(x, b0, c10), multiply_add(x, b1, c11), multiply_add(x, b2, c12)
+        x = spread(w, a + 2 * a_row)
+        c20, c21, c22 = multiply_add(x, b0, c20), multiply_add(x, b1, c21), multiply_add(x, b2, c22)
+        x = spread(w, a + 3 * a_row)
+        c30, c31, c32 = multiply_add(x, b0, c30), multiply_add(x, b1, c31), multiply_add(x, b2, c32)
+        a += a_step
+        b += b_step
+    store3(w, c, c00, c01, c02)
+    store3(w, c1, c10, c11, c12)
+    store3(w, c2, c20, c21, c22)
+    store3(w, c3, c30, c31, c32)
+
+
+@device
+def store3(w, c, x, y, z):
+    """Three vectors side by side."""
+    store(w, c, x)
+    store(w, c + lanes(w), y)
+    store(w, c + 2 * lanes(w), z)
+
+
+@device
+def tile2(w, a, a_row, a_step, bs, b, b_step, b_vector, depth, c, c_row, fresh):
+    """The same for two vectors of columns."""
     n = lanes(w)
     c1, c2, c3 = c + c_row, c + 2 * c_row, c + 3 * c_row
     if fresh:
@@ -30,7 +86,7 @@ def tile(w, a, a_row, a_step, b, b_step, depth, c, c_row, fresh):
         c20, c21 = load(w, c2), load(w, c2 + n)
         c30, c31 = load(w, c3), load(w, c3 + n)
     for _ in range(depth):
-        b0, b1 = load(w, b), load(w, b + n)
+        b0, b1 = load(bs, b), load(bs, b + b_vector)
         x = spread(w, a)
         c00, c01 = multiply_add(x, b0, c00), multiply_add(x, b1, c01)
         x = spread(w, a + a_row)
@@ -52,25 +108,124 @@ def tile(w, a, a_row, a_step, b, b_step, depth, c, c_row, fresh):
 
 
 @device
-def tiles(w, a, a_row, a_step, b, b_step, b_panel, columns, depth, c, c_row, fresh):
-    """Four rows of C from tiles side by side; `columns` is rounded up to whole tiles."""
-    for j in range(0, columns, 2 * lanes(w)):
-        tile(w, a, a_row, a_step, b, b_step, depth, c + j, c_row, fresh)
-        b += b_panel
+def tile1(w, a, a_row, a_step, bs, b, b_step, depth, c, c_row, fresh):
+    """The same for one vector of columns."""
+    c1, c2, c3 = c + c_row, c + 2 * c_row, c + 3 * c_row
+    if fresh:
+        s0 = s1 = s2 = s3 = zeros(w)
+    else:
+        s0, s1, s2, s3 = load(w, c), load(w, c1), load(w, c2), load(w, c3)
+    for _ in range(depth):
+        x = load(bs, b)
+        s0 = multiply_add(spread(w, a), x, s0)
+        s1 = multiply_add(spread(w, a + a_row), x, s1)
+        s2 = multiply_add(spread(w, a + 2 * a_row), x, s2)
+        s3 = multiply_add(spread(w, a + 3 * a_row), x, s3)
+        a += a_step
+        b += b_step
+    store(w, c, s0)
+    store(w, c1, s1)
+    store(w, c2, s2)
+    store(w, c3, s3)
+
+
+@device
+def tile(w, a, a_row, a_step, bs, b, b_step, b_vector, vectors, depth, c, c_row, fresh):
+    """The tile of that many vectors."""
+    if vectors == 3:
+        tile3(w, a, a_row, a_step, bs, b, b_step, b_vector, depth, c, c_row, fresh)
+    elif vectors == 2:
+        tile2(w, a, a_row, a_step, bs, b, b_step, b_vector, depth, c, c_row, fresh)
+    else:
+        tile1(w, a, a_row, a_step, bs, b, b_step, depth, c, c_row, fresh)
+
+
+@device
+def next_tile(left):
+    """How many of the vectors left the next tile takes: threes, but two twos for four."""
+    return 3 if left == 3 or left > 4 else min(left, 2)
+
+
+@device
+def scores(w, a, a_row, depth, rows, columns, count, c, c_row, lag):
+    """C = A Bᵀ: A (rows, depth) at a, B (count, depth) packed by `pack_columns`.
+
+    Row i is asked for columns j <= i - lag; tiles in which no row is, are left out. Columns are the
+    outer loop: a panel of B stays in the first-level cache while all rows pass by.
+    """
+    n = lanes(w)
+    j = 0
+    while j < count:
+        take = next_tile((count - j + n - 1) // n)
+        first = max(0, j + lag)
+        for i in range(first - first % GROUP, rows, GROUP):
+            tile(
+                w, a + i * a_row, a_row, 1, w, columns + j * depth, n, n * depth, take,
+                depth, c + i * c_row + j, c_row, True,
+            )  # fmt: skip
+        j += take * n
+
+
+@device
+def mixtures(w, p, p_row, rows, count, lag, bs, b, b_row, width, c, c_row, fresh):
+    """C (+)= P B: P (rows, count) at p, B (count, width) at b; row i of P ends at column i - lag.
+
+    The last columns of a group of rows are the last row's; what the others have there is zero.
+    """
+    n = lanes(w)
+    j = 0
+    while j < width:
+        take = next_tile((width - j + n - 1) // n)
+        for i in range(0, rows, GROUP):
+            depth = max(0, min(count, i + GROUP - lag))
+            tile(
+                w, p + i * p_row, p_row, 1, bs, b + j, b_row, n, take, depth,
+                c + i * c_row + j, c_row, fresh,
+            )  # fmt: skip
+        j += take * n
+
+
+@device
+def add_to_keys(w, p, p_row, rows, count, lag, b, width, c):
+    """C += Pᵀ B: P (rows, count) at p, B (rows, width) at b, C (count, width) at c.
+
+    Key j is met by the rows from j + lag on; what lies before is zero and left out.
+    """
+    n = lanes(w)
+    j = 0
+    while j < width:
+        take = next_tile((width - j + n - 1) // n)
+        for key in range(0, count, GROUP):
+            i = min(rows, max(0, key + lag))
+            tile(
+                w, p + i * p_row + key, 1, p_row, w, b + i * width + j, width, n, take, rows - i,
+                c + key * width + j, width, False,
+            )  # fmt: skip
+        j += take * n
 
 
 @device
 def pack_columns(source, first, step, tokens, width, w, at):
-    """(T, E) -> panels of 2 vectors of tokens, (T / panel, E, panel), the last filled with zeros.
+    """(T, E) -> panels of one vector of tokens, (T / lanes, E, lanes), filled up with zeros.
 
-    `first` is where the source's first row starts, `step` leads to the next.
+    `first` is where the source's first row starts, `step` leads to the next. Squares of as many
+    tokens and features as a vector has lanes are transposed in registers.
     """
-    panel = 2 * lanes(w)
-    for t in range(round_up(tokens, panel)):
-        into = at + (t - t % panel) * width + t % panel
-        for d in range(width):
-            value = peek(source, first + t * step + d) if t < tokens else number(w, 0.0)
-            poke(w, into + d * panel, value)
+    n = lanes(w)
+    whole = width - width % n
+    for t in range(0, tokens, n):
+        panel = at + t * width
+        if t + n <= tokens:
+            for d in range(0, whole, n):
+                transpose_square(source, first + t * step + d, step, w, panel + d * n, n)
+            start = whole
+        else:
+            start = 0
+        for d in range(start, width):
+            for i in range(n):
+                inside = t + i < tokens
+                value = peek(source, first + (t + i) * step + d) if inside else number(w, 0.0)
+                poke(w, panel + d * n + i, value)
 
 
 @device
@@ -94,19 +249,9 @@ def round_up(count, multiple):
 
 
 @device
-def add_mask(w, at, mask, mask_at, mask_step, count):
-    """w[at:] += mask; a mask_step of 0 repeats one number."""
-    for j in range(count):
-        poke(w, at + j, peek(w, at + j) + peek(mask, mask_at + j * mask_step))
-
-
-@device
-def start(array, b, h):
-    """Where the matrix array[b, h] starts, in numbers from the array's first."""
-    return (b * array.strides[0] + h * array.strides[1]) // array.itemsize
-
-
-@device
-def step(array):
-    """The distance from row to row of a (B, H, T, E) array, in numbers."""
-    return array.strides[2] // array.itemsize
+def add_mask(w, at, row, rows, count, mask, mask_at, step_i, step_j):
+    """(rows, count) += mask; a step of 0 repeats a number."""
+    for i in range(rows):
+        for j in range(count):
+            here = at + i * row + j
+            poke(w, here, peek(w, here) + peek(mask, mask_at + i * step_i + j * step_j))

@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from .dropout import factors
+from .operands import summed_to
+
 Array = Any
 
 SILENT: dict[str, Any] = {"divide": "ignore", "invalid": "ignore", "over": "ignore"}
@@ -49,6 +52,8 @@ def attention_whole(
     mask: Array | None = None,
     is_causal: bool = False,
     scale: float | None = None,
+    dropout_p: float = 0.0,
+    seed: int = 0,
 ) -> tuple[Array, Array]:
     """softmax(scale Q Kᵀ + mask) V and its logsumexp, in the dtype of q.
 
@@ -68,6 +73,8 @@ def attention_whole(
         np.exp(scores, out=scores)
         total = scores.sum(axis=-1, keepdims=True)
         shift += np.log(total)
+        if dropout_p:
+            scores *= factors(scores.shape, dropout_p, seed, q.dtype)
         out = np.empty((*lead, q.shape[-2], v.shape[-1]), q.dtype)
         np.matmul(scores, v, out=out)
         total[total == 0] = 1
@@ -85,8 +92,10 @@ def attention_backward_whole(
     mask: Array | None = None,
     is_causal: bool = False,
     scale: float | None = None,
+    dropout_p: float = 0.0,
+    seed: int = 0,
 ) -> tuple[Array, Array, Array]:
-    """Gradients of Σ grad·out with respect to q, k, v, in the broadcast leading shape.
+    """Gradients of Σ grad·out with respect to q, k, v, in their shapes.
 
     The formulas are those of `attention_backward_reference`; P is recomputed from logsumexp.
     """
@@ -97,12 +106,19 @@ def attention_backward_whole(
         p = _scores(scaled, k, mask, is_causal, lead)
         p -= np.where(np.isneginf(logsumexp), 0, logsumexp).astype(q.dtype, copy=False)[..., None]
         np.exp(p, out=p)
-        dv = np.matmul(p.swapaxes(-1, -2), grad)
         ds = np.empty_like(p)
         np.matmul(grad, v.swapaxes(-1, -2), out=ds)
+        if dropout_p:
+            keep = factors(p.shape, dropout_p, seed, q.dtype)
+            ds *= keep
+            dv = np.matmul((p * keep).swapaxes(-1, -2), grad)
+        else:
+            dv = np.matmul(p.swapaxes(-1, -2), grad)
         ds -= np.einsum("...ie,...ie->...i", grad, out)[..., None]
         ds *= p
         dk = np.matmul(ds.swapaxes(-1, -2), scaled)
         dq = np.matmul(ds, k)
         dq *= scale
-    return np.ascontiguousarray(dq), np.ascontiguousarray(dk), np.ascontiguousarray(dv)
+    gradients = zip((dq, dk, dv), (q.shape, k.shape, v.shape))
+    dq, dk, dv = (np.ascontiguousarray(summed_to(x, shape)) for x, shape in gradients)
+    return dq, dk, dv

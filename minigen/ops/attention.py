@@ -12,7 +12,6 @@ from minigen.autograd import differentiable, wrap
 from minigen.errors import ShapeError
 from minigen.modes import is_grad_enabled
 from minigen.ops.comparison import where
-from minigen.ops.dropout import dropout
 from minigen.ops.linalg import matmul
 from minigen.ops.shape import expand, reshape, transpose, unsqueeze
 from minigen.ops.softmax import softmax
@@ -37,8 +36,9 @@ def scaled_dot_product_attention(
     are added to the scores.  is_causal: query i sees keys 0 to i.  scale defaults to 1/√E.  A query
     that may look nowhere gets zeros.  enable_gqa: key and value may have fewer heads, in dimension
     -3, each shared by neighbouring heads of query (grouped-query attention, Ainslie et al. 2023,
-    arXiv:2305.13245).  dropout_p > 0 drops weights at random, and a mask that requires grad gets
-    its gradient, both by the formula instead of the kernels.
+    arXiv:2305.13245); they are not copied.  dropout_p > 0 drops weights at random, by a seed from
+    the default generator (`manual_seed`) of which `minigen.kernels.attention.dropout` makes the
+    mask.  A mask that requires grad gets its gradient by the formula instead of the kernels.
 
     Raises ShapeError for shapes that do not fit or for attn_mask with is_causal, TypeError for
     dtypes that differ.  Source: Vaswani et al. 2017, arXiv:1706.03762, equation 1.
@@ -50,14 +50,21 @@ def scaled_dot_product_attention(
     tensor([[1., 2.],
             [2., 3.]])
     """
+    shape = None
     if enable_gqa:
-        key, value = _for_every_head("key", key, query), _for_every_head("value", value, query)
+        query, key, value, attn_mask, shape = _grouped(query, key, value, attn_mask)
     _check(query, key, value, attn_mask, is_causal)
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else float(scale)
+    if not 0 <= dropout_p <= 1:
+        raise ShapeError(
+            "scaled_dot_product_attention: dropout_p is a probability, from 0 to 1; "
+            f"got {dropout_p}"
+        )
+    seed = int(backend.stream(None).bit_generator.random_raw()) if dropout_p else 0
     differentiable_mask = attn_mask is not None and attn_mask.requires_grad and is_grad_enabled()
-    if dropout_p or differentiable_mask:
-        return _formula(query, key, value, attn_mask, is_causal, scale, dropout_p)
-    return _attention(query, key, value, attn_mask, is_causal, scale)
+    attend = _formula if differentiable_mask else _attention
+    output = attend(query, key, value, attn_mask, is_causal, scale, float(dropout_p), seed)
+    return output if shape is None else reshape(output, shape)
 
 
 def _check(query: Any, key: Any, value: Any, mask: Any, is_causal: bool) -> None:
@@ -106,44 +113,81 @@ def _broadcast(*shapes: tuple) -> Any:
         return None
 
 
-def _for_every_head(name: str, tensor: Any, query: Any) -> Any:
-    """(..., heads of key, S, E) with every head repeated: (..., heads of query, S, E)."""
+def _grouped(query: Any, key: Any, value: Any, mask: Any) -> tuple:
+    """Heads that share a key side by side in a dimension in which key and value are 1.
+
+    query (..., H, L, E) -> (..., Hkv, H/Hkv, L, E), key (..., Hkv, S, E) -> (..., Hkv, 1, S, E),
+    value likewise, a mask with H or 1 heads likewise; and the shape of the output, or None.
+    """
+    heads = [_heads(name, x, query) for name, x in (("key", key), ("value", value))]
+    of_query, shared = query.shape[-3], math.lcm(*heads)
+    if heads == [of_query, of_query]:
+        return query, key, value, mask, None
+    *lead, _, positions, features = query.shape
+    grouped = reshape(query, (*lead, shared, of_query // shared, positions, features))
+    if mask is not None and mask.ndim > 2:
+        if mask.shape[-3] not in (1, of_query):
+            raise ShapeError(
+                f"scaled_dot_product_attention: attn_mask of shape {tuple(mask.shape)} is neither "
+                f"for each of the {of_query} heads of query nor one for all"
+            )
+        groups = (shared, of_query // shared) if mask.shape[-3] == of_query else (1, 1)
+        mask = reshape(mask, (*mask.shape[:-3], *groups, *mask.shape[-2:]))
+    key, value = (unsqueeze(_spread(x, shared), -3) for x in (key, value))
+    lead = np.broadcast_shapes(tuple(lead), tuple(key.shape[:-4]), tuple(value.shape[:-4]))
+    return grouped, key, value, mask, (*lead, of_query, positions, value.shape[-1])
+
+
+def _heads(name: str, tensor: Any, query: Any) -> int:
+    """How many heads key or value has; raises ShapeError if they cannot be shared."""
     if min(tensor.ndim, query.ndim) < 3:
         raise ShapeError(
             "scaled_dot_product_attention: enable_gqa needs heads, in dimension -3; got query "
             f"{tuple(query.shape)}, {name} {tuple(tensor.shape)}"
         )
     heads, shared = query.shape[-3], tensor.shape[-3]
-    if heads == shared:
-        return tensor
-    if not shared or heads % shared:
+    if heads != shared and (not shared or heads % shared):
         raise ShapeError(
             f"scaled_dot_product_attention: the {shared} heads of {name} must divide the {heads} "
             "of query"
         )
-    *lead, _, positions, features = tensor.shape
-    spread = expand(unsqueeze(tensor, -3), (*lead, shared, heads // shared, positions, features))
-    return reshape(spread, (*lead, heads, positions, features))
+    return shared
+
+
+def _spread(tensor: Any, heads: int) -> Any:
+    """(..., shared, S, E) with every head repeated, side by side, until there are `heads`."""
+    *lead, shared, positions, features = tensor.shape
+    if shared == heads:
+        return tensor
+    repeated = expand(unsqueeze(tensor, -3), (*lead, shared, heads // shared, positions, features))
+    return reshape(repeated, (*lead, heads, positions, features))
 
 
 @differentiable(saves=("logsumexp",))
 def _attention(
-    query: Any, key: Any, value: Any, attn_mask: Any, is_causal: bool, scale: float
-) -> Any:
+    query: Any, key: Any, value: Any, attn_mask: Any, is_causal: bool, scale: float,
+    dropout_p: float, seed: int,
+) -> Any:  # fmt: skip
     return backend.kernel(
-        "attention", query, key, value, attn_mask, is_causal=is_causal, scale=scale
-    )
+        "attention", query, key, value, attn_mask,
+        is_causal=is_causal, scale=scale, **_dropping(dropout_p, seed),
+    )  # fmt: skip
 
 
 @_attention.joint_gradient("query", "key", "value")
 def _(
     g: Any, query: Any, key: Any, value: Any, attn_mask: Any, is_causal: bool, scale: float,
-    output: Any, logsumexp: Any,
+    dropout_p: float, seed: int, output: Any, logsumexp: Any,
 ) -> Any:  # fmt: skip
     return backend.kernel(
         "attention_backward", g, query, key, value, output, logsumexp, attn_mask,
-        is_causal=is_causal, scale=scale,
+        is_causal=is_causal, scale=scale, **_dropping(dropout_p, seed),
     )  # fmt: skip
+
+
+def _dropping(dropout_p: float, seed: int) -> dict:
+    """Dropout's options: none without it, so that a user's kernel need not know of them."""
+    return {"dropout_p": dropout_p, "seed": seed} if dropout_p else {}
 
 
 @differentiable
@@ -155,7 +199,7 @@ def _hidden(scores: Any) -> Any:
 @_attention.formula
 def _formula(
     query: Any, key: Any, value: Any, attn_mask: Any, is_causal: bool, scale: float,
-    dropout_p: float = 0.0,
+    dropout_p: float, seed: int,
 ) -> Any:  # fmt: skip
     """The same in differentiable operations, with the whole matrix of weights in memory."""
     scores = matmul(query * scale, transpose(key, -2, -1))
@@ -168,4 +212,8 @@ def _formula(
         scores = scores + attn_mask
     hidden = _hidden(scores)  # their scores, all -inf, would make the softmax NaN
     weights = where(hidden, 0.0, softmax(where(hidden, 0.0, scores), -1))
-    return matmul(dropout(weights, dropout_p), value)
+    if dropout_p:
+        factors = backend.kernels.attention.dropout.factors  # of which the kernels drop, too
+        array = factors(tuple(weights.shape), dropout_p, seed, weights.array.dtype)
+        weights = weights * wrap(backend.to_device(array, backend.device_of(weights.array)))
+    return matmul(weights, value)

@@ -95,12 +95,12 @@ def test_nowhere_to_write_the_cache(tmp_path: Path) -> None:
 def test_two_threads_compile_and_run_the_same_kernel(rng) -> None:
     """A second thread waits for the first one's compiler and gets the same function."""
     x = rng.standard_normal((2, 2, 65, 16)).astype(np.float32)
-    alone = kernels.get("attention", "numba")(x, x, x, is_causal=True)[0]
+    alone = kernels.get("attention", "flash")(x, x, x, is_causal=True)[0]
     same = []
 
     def work() -> None:
         for _ in range(50):
-            out, _ = kernels.get("attention", "numba")(x, x, x, is_causal=True)
+            out, _ = kernels.get("attention", "flash")(x, x, x, is_causal=True)
             same.append(np.array_equal(out, alone))
 
     threads = [threading.Thread(target=work) for _ in range(2)]
@@ -145,7 +145,7 @@ def test_a_forked_child_can_call_a_kernel() -> None:
 import os, numpy as np
 from minigen import kernels
 x = np.ones((1, 1, 64, 8), np.float32)
-attention = kernels.get("attention", "numba")
+attention = kernels.get("attention", "flash")
 attention(x, x, x)
 child = os.fork()
 if child == 0:

@@ -78,7 +78,7 @@ def test_a_plain_call_holds_until_it_is_changed() -> None:
     thread.start()
     thread.join()
     assert seen == [kernels.get("matmul", "reference")]
-    kernels.use(matmul=mine, attention="numba")
+    kernels.use(matmul=mine, attention="flash")
     np.testing.assert_array_equal(chosen()(A, B), A @ B)
     kernels.use(matmul=None, attention=None)
     assert chosen() is default
@@ -292,7 +292,7 @@ def test_the_import_is_light() -> None:
     code = """
 import sys, minigen.kernels as kernels, numpy as np
 kernels.get("gelu", "numpy")(np.ones(5)); kernels.select("matmul", np.ones((2, 2)))
-kernels.why("attention"); kernels.get("attention", "numba"); kernels.use(attention="numba")
+kernels.why("attention"); kernels.get("attention", "flash"); kernels.use(attention="flash")
 print(sorted({"numba", "llvmlite", "cupy", "matplotlib", "torch"} & set(sys.modules)))
 """
     assert run(code) == "[]"

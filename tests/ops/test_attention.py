@@ -1,11 +1,14 @@
 """scaled_dot_product_attention against torch's formula, and through whatever kernel is in use."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 import minigen
+from minigen import backend
 from minigen.autograd import grad
 from minigen.ops.attention import scaled_dot_product_attention as attend
 from tests import oracle
@@ -112,6 +115,26 @@ def test_grouped_queries(heads, of_key, of_value):
     inputs = [normal(2, heads, 3, 4), normal(2, of_key, 5, 4), normal(2, of_value, 5, 3)]
     check(*pair(enable_gqa=True), *inputs)
     check(*pair(rng.random((heads, 3, 5)) < 0.7, enable_gqa=True), *inputs)
+    check(*pair(normal(2, 1, 3, 5), enable_gqa=True), *inputs)
+    check(*pair(is_causal=True, enable_gqa=True), *inputs)
+    mask = [normal(2, heads, 3, 5)]
+    gqa = (functools.partial(f, enable_gqa=True) for f in (attend, reference))
+    check(*gqa, *inputs, *mask)
+
+
+def test_grouped_queries_reach_the_kernel_without_a_copy():
+    k = minigen.from_numpy(normal(2, 2, 5, 4)).requires_grad_()
+    seen = []
+
+    def mine(q, k, v, *_, **__):
+        seen.extend((q.shape, k.shape, v.shape, k))
+        return np.zeros((2, 2, 3, 7, 4)), np.zeros((2, 2, 3, 7))
+
+    with minigen.kernels.use(attention=mine):
+        y = attend(minigen.ones(2, 6, 7, 4).double(), k, k, enable_gqa=True)
+    assert y.shape == (2, 6, 7, 4)
+    assert seen[:3] == [(2, 2, 3, 7, 4), (2, 2, 1, 5, 4), (2, 2, 1, 5, 4)]
+    assert np.shares_memory(seen[3], k.detach().numpy())
 
 
 def test_float32():
@@ -172,6 +195,53 @@ def test_dropout_gradient():
         assert abs((ends[0] - ends[1]) / (2 * h) - slope) < 1e-6 * max(1, abs(slope))
 
 
+@pytest.mark.parametrize("is_causal", [False, True])
+@pytest.mark.parametrize("enable_gqa", [False, True])
+@pytest.mark.parametrize("p", [0.3, 1.0])
+def test_dropout_to_the_second_order(is_causal, enable_gqa, p):
+    """Against torch with the weights multiplied by the factors that the kernels' stream gives."""
+    shared = 2 if enable_gqa else 4
+    inputs = [normal(2, 4, 6, 3), normal(2, shared, 9, 3), normal(2, shared, 9, 2)]
+    minigen.manual_seed(21)
+    seed = int(backend.stream(None).bit_generator.random_raw())
+    factors = minigen.kernels.attention.dropout.factors((2, 4, 6, 9), p, seed)
+
+    def ours(*x):
+        minigen.manual_seed(21)
+        return attend(*x, dropout_p=p, is_causal=is_causal, enable_gqa=enable_gqa)
+
+    def theirs(q, k, v):
+        k, v = (x.repeat_interleave(4 // shared, 1) for x in (k, v))
+        scores = q @ k.mT / 3**0.5
+        if is_causal:
+            scores = scores.masked_fill(~torch.ones(6, 9, dtype=bool).tril(), -torch.inf)
+        return (scores.softmax(-1) * torch.from_numpy(factors)) @ v
+
+    check(ours, theirs, *inputs)
+
+
+def test_dropout_of_a_mask_with_a_gradient():
+    """The formula drops what the kernels drop."""
+    inputs = [minigen.from_numpy(normal(2, 6, 3)).requires_grad_() for _ in range(3)]
+    mask = minigen.from_numpy(normal(6, 6))
+    results = []
+    for needed in (False, True):
+        minigen.manual_seed(8)
+        y = attend(*inputs, mask.clone().requires_grad_(needed), dropout_p=0.5)
+        results.append((y.detach().numpy(), *(g.numpy() for g in grad((y * y).sum(), inputs))))
+    for x, y in zip(*results):
+        np.testing.assert_allclose(x, y, rtol=1e-10, atol=1e-12)
+
+
+def test_a_seed_repeats_dropout_and_calls_differ():
+    q = minigen.from_numpy(normal(2, 20, 3))
+    minigen.manual_seed(1)
+    first, second = (attend(q, q, q, dropout_p=0.5).numpy() for _ in range(2))
+    minigen.manual_seed(1)
+    np.testing.assert_array_equal(attend(q, q, q, dropout_p=0.5).numpy(), first)
+    assert not np.array_equal(first, second)
+
+
 def test_all_weights_dropped():
     q = minigen.ones(1, 3, 4)
     assert (attend(q, q, q, dropout_p=1.0).numpy() == 0).all()
@@ -201,6 +271,14 @@ def test_errors():
             "must divide",
             lambda: attend(minigen.ones(4, 3, 4), *[minigen.ones(3, 3, 4)] * 2, enable_gqa=True),
         ),
+        (
+            RuntimeError,
+            "neither for each of the 4 heads",
+            lambda: attend(
+                *[minigen.ones(4, 3, 4), *[minigen.ones(2, 3, 4)] * 2, minigen.ones(2, 3, 3)],
+                enable_gqa=True,
+            ),
+        ),
         (RuntimeError, "needs heads", lambda: attend(*[minigen.ones(2, 4)] * 3, enable_gqa=True)),
     ]
     for kind, message, call in cases:
@@ -215,7 +293,9 @@ def test_errors():
 def test_every_rung_under_the_operation(rung):
     inputs = [normal(2, 2, 7, 4), normal(2, 2, 9, 4), normal(2, 2, 9, 3)]
     mask = rng.random((2, 1, 7, 9)) < 0.7
-    with minigen.kernels.use(attention=rung, attention_backward=rung):
+    backward = {r.name for r in minigen.kernels.rungs("attention_backward")}
+    chosen = {"attention": rung} | ({"attention_backward": rung} if rung in backward else {})
+    with minigen.kernels.use(**chosen):
         check(*pair(mask), *inputs, order=1)
         check(*pair(is_causal=True), *inputs, order=1)
 
