@@ -13,12 +13,14 @@
 | `matmul/`    | matmul                                                                      |
 | `attention/` | attention, attention_backward                                               |
 | `fused/`     | gelu, layer_norm, cross_entropy, each with its `_backward`; erf; adam       |
+| `convolution/` | convolution, transposed_convolution, weight_correlation                   |
 
 Importing this package costs a few milliseconds; Numba is imported when one of its rungs first runs.
 """
 
 from . import parallel
 from .checking import KernelError
+from .convolution.windows import Windows
 from .jit import Compilation, on_compile
 from .ladder import Operation, Rung
 from .registry import get, operations, rungs, select, use, why
@@ -28,6 +30,7 @@ __all__ = [
     "KernelError",
     "Operation",
     "Rung",
+    "Windows",
     "get",
     "on_compile",
     "operations",

@@ -112,4 +112,34 @@ MEASURED: dict[str, dict[str, tuple[tuple[int, str, float], ...]]] = {
             (sys.maxsize, "numba", 3.75),
         ),
     },
+    "convolution": {
+        "float32": (
+            (512, "numpy", 1.5),
+            (sys.maxsize, "numba", 1.5),
+        ),
+        "float64": (
+            (512, "numpy", 1.5),
+            (sys.maxsize, "numba", 1.5),
+        ),
+    },
+    "transposed_convolution": {
+        "float32": (
+            (512, "numpy", 1.5),
+            (sys.maxsize, "numba", 1.5),
+        ),
+        "float64": (
+            (512, "numpy", 1.5),
+            (sys.maxsize, "numba", 1.5),
+        ),
+    },
+    "weight_correlation": {
+        "float32": (
+            (512, "numpy", 1.5),
+            (sys.maxsize, "numba", 1.5),
+        ),
+        "float64": (
+            (512, "numpy", 1.5),
+            (sys.maxsize, "numba", 1.5),
+        ),
+    },
 }

@@ -24,6 +24,7 @@ from numpy import ndarray
 from . import jit
 from .attention.rungs import ATTENTION, ATTENTION_BACKWARD
 from .checking import KernelError, checked, describe, device_of
+from .convolution.rungs import CONVOLUTION
 from .crossovers import MEASURED
 from .fused.rungs import FUSED
 from .ladder import Operation, Rung
@@ -31,7 +32,7 @@ from .matmul.rungs import MATMUL
 
 Choice = Rung | Callable[..., Any] | None  # None: the measured default
 
-_operations = {o.name: o for o in (MATMUL, ATTENTION, ATTENTION_BACKWARD, *FUSED)}
+_operations = {o.name: o for o in (MATMUL, ATTENTION, ATTENTION_BACKWARD, *FUSED, *CONVOLUTION)}
 
 
 def operations() -> tuple[str, ...]:

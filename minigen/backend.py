@@ -20,12 +20,13 @@ from minigen.dtypes import DTYPES
 from minigen.random import Generator, default_generator, stream
 
 __all__ = [
-    "CPU", "Array", "Generator", "all_finite", "array_module", "as_array", "cast",
+    "CPU", "Array", "Generator", "Windows", "all_finite", "array_module", "as_array", "cast",
     "default_generator", "device", "device_of", "kernel", "nonfinite_name", "ones_like", "owner",
     "quiet", "silent", "stream", "to_device", "zeros_like",
 ]  # fmt: skip
 
 Array = Any  # numpy.ndarray or cupy.ndarray
+Windows = kernels.Windows
 
 
 def as_array(value: Any) -> Array:

@@ -1,0 +1,157 @@
+"""The copies around a convolution's matrix product: windows side by side, and back into an image.
+
+Both go through a canvas: one padded image, channels last, that the fastest caches hold. There a row
+of a window is one run of memory (kernel width times channels), copied or added a vector at a time.
+"""
+
+from __future__ import annotations
+
+from ..jit import device, jit
+from ..simd import address, lanes, load, number, peek, plus, poke, store
+
+TILE = 8  # streams that a transposition reads or writes at once
+
+
+@device
+def _copy(source, source_at, count, p, at):
+    """p[at : at + count] = `count` numbers of the source."""
+    width = lanes(p)
+    whole = count - count % width
+    for i in range(0, whole, width):
+        store(p, at + i, load(source, source_at + i))
+    for i in range(whole, count):
+        poke(p, at + i, peek(source, source_at + i))
+
+
+@device
+def _add(source, source_at, count, p, at):
+    """p[at : at + count] += `count` numbers of the source."""
+    width = lanes(p)
+    whole = count - count % width
+    for i in range(0, whole, width):
+        store(p, at + i, plus(load(p, at + i), load(source, source_at + i)))
+    for i in range(whole, count):
+        poke(p, at + i, peek(p, at + i) + peek(source, source_at + i))
+
+
+@device
+def _interleave(a, at, step, pitch, b, b_at, b_pitch, rows, columns):
+    """b[j, i] = a[i, j] for i < rows, j < columns: b's rows are contiguous.
+
+    a[i, j] is at + i pitch + j step behind a, b[j, i] is b_at + j b_pitch + i behind b.
+    """
+    whole = rows - rows % TILE
+    for first in range(0, whole, TILE):
+        source, target = at + first * pitch, b_at + first
+        for j in range(columns):
+            for i in range(TILE):
+                poke(b, target + j * b_pitch + i, peek(a, source + j * step + i * pitch))
+    for j in range(columns):
+        for i in range(whole, rows):
+            poke(b, b_at + j * b_pitch + i, peek(a, at + j * step + i * pitch))
+
+
+@device
+def _separate(a, at, a_pitch, bias, b, b_at, b_pitch, rows, columns):
+    """b[i, j] = a[j, i] + bias[i] for i < rows, j < columns: a's rows are contiguous."""
+    whole = rows - rows % TILE
+    for first in range(0, whole, TILE):
+        source, target = at + first, b_at + first * b_pitch
+        for j in range(columns):
+            for i in range(TILE):
+                total = peek(a, source + j * a_pitch + i) + peek(bias, first + i)
+                poke(b, target + i * b_pitch + j, total)
+    for i in range(whole, rows):
+        for j in range(columns):
+            poke(b, b_at + i * b_pitch + j, peek(a, at + j * a_pitch + i) + peek(bias, i))
+
+
+@jit("transpose", "const T[:, :, :]", "T[:, :, ::1]", seconds=0.5)
+def transpose(a, b):
+    """b[n, j, i] = a[n, i, j]."""
+    batch, rows, columns = a.shape
+    size = a.itemsize
+    step, row, column = a.strides[0] // size, a.strides[1] // size, a.strides[2] // size
+    for n in range(batch):
+        _interleave(
+            address(a), n * step, column, row,
+            address(b), n * rows * columns, rows, rows, columns,
+        )  # fmt: skip
+
+
+@jit(
+    "unfold",
+    "const T[:, :, :, :]",
+    "T[:, :, ::1]",
+    "T[:, :, :, :, :, :, ::1]",
+    *["int64"] * 6,
+    seconds=1.0,
+)
+def unfold(x, canvas, patches, stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x):
+    """patches[n, i, g, k, c] = x[n, g c, s i + d k - p], zero outside: (n, iy, ix, g, ky, kx, c)."""
+    batch, channels, height, width = x.shape
+    _, high, wide, groups, taps_y, taps_x, run = patches.shape
+    size = x.itemsize
+    step, plane = x.strides[0] // size, x.strides[1] // size
+    row, column = x.strides[2] // size, x.strides[3] // size
+    a, c, p = address(x), address(canvas), address(patches)
+    pitch = canvas.shape[1] * channels
+    rows, columns = min(height, canvas.shape[0] - pad_y), min(width, canvas.shape[1] - pad_x)
+    for i in range(canvas.size):
+        poke(c, i, number(c, 0.0))
+    segments, apart = taps_x, dilation_x * channels
+    if groups == 1 and dilation_x == 1:  # the taps of a row lie side by side
+        segments, run = 1, run * taps_x
+    at = 0
+    for n in range(batch):
+        for y in range(rows):
+            inside = ((y + pad_y) * canvas.shape[1] + pad_x) * channels
+            _interleave(a, n * step + y * row, column, plane, c, inside, channels, channels, columns)
+        for y in range(high):
+            for x_ in range(wide):
+                for g in range(groups):
+                    for k in range(taps_y):
+                        source = (y * stride_y + k * dilation_y) * pitch
+                        source += x_ * stride_x * channels + g * run
+                        for s in range(segments):
+                            _copy(c, source + s * apart, run, p, at)
+                            at += run
+
+
+@jit(
+    "fold",
+    "const T[:, :, :, :, :, :, ::1]",
+    "T[:, :, ::1]",
+    "const T[::1]",
+    "T[:, :, :, ::1]",
+    *["int64"] * 6,
+    seconds=1.0,
+)
+def fold(patches, canvas, bias, x, stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x):
+    """x[n, g c, j] = bias[g c] + Σ patches[n, i, g, k, c] over all i, k with s i + d k - p = j."""
+    batch, channels, height, width = x.shape
+    _, high, wide, groups, taps_y, taps_x, run = patches.shape
+    a, c, p = address(x), address(canvas), address(patches)
+    pitch = canvas.shape[1] * channels
+    segments, apart = taps_x, dilation_x * channels
+    if groups == 1 and dilation_x == 1:  # the taps of a row lie side by side
+        segments, run = 1, run * taps_x
+    at = 0
+    for n in range(batch):
+        for i in range(canvas.size):
+            poke(c, i, number(c, 0.0))
+        for y in range(high):
+            for x_ in range(wide):
+                for g in range(groups):
+                    for k in range(taps_y):
+                        target = (y * stride_y + k * dilation_y) * pitch
+                        target += x_ * stride_x * channels + g * run
+                        for s in range(segments):
+                            _add(p, at, run, c, target + s * apart)
+                            at += run
+        for y in range(height):
+            inside = ((y + pad_y) * canvas.shape[1] + pad_x) * channels
+            first = (n * channels * height + y) * width
+            _separate(
+                c, inside, channels, address(bias), a, first, height * width, channels, width
+            )
