@@ -34,7 +34,8 @@ from .windows import Windows
 
 Array = Any
 
-BLOCK = 2**19  # numbers in a block of windows: 2 MB in float32
+BLOCK = 2**18  # numbers in a block of windows: 1 MB in float32
+MANY = 128  # positions that make an image's product large enough to be done on its own
 SPLIT = 2**18  # numbers that are worth a second core to copy
 
 _kept = threading.local()
@@ -75,9 +76,7 @@ def convolution_blocks(
     rows = _rows(weight, windows.groups)
     for block in _blocks(batch, math.prod(size) * rows.shape[0] * rows.shape[2]):
         columns = _columns(input[block], size, kernel, windows)
-        shape = (windows.groups, rows.shape[1], columns.shape[2])
-        product = np.matmul(rows, columns, out=_scratch("outputs", shape, y.dtype))
-        _scatter(product, bias, y[block])
+        _product(rows, columns, bias, y[block])
     return y
 
 
@@ -108,10 +107,9 @@ def transposed_convolution_blocks(
     rows = _rows(weight, groups)
     canvas = (*windows.canvas(size, extent, kernel), channels)
     for block in _blocks(batch, math.prod(extent) * groups * rows.shape[2]):
-        y = _gather(input[block], groups)
-        patches = _scratch("patches", (y.shape[2], groups, rows.shape[2]), x.dtype)
-        np.matmul(y.swapaxes(1, 2), rows, out=patches.swapaxes(0, 1))
-        target = x[block]
+        target, y = x[block], _operand(input[block], groups)
+        patches = _scratch("patches", (len(y), y.shape[3], groups, rows.shape[2]), x.dtype)
+        np.matmul(y.swapaxes(2, 3), rows, out=patches.swapaxes(1, 2))
         patches = patches.reshape(len(target), *extent, groups, *kernel, weight.shape[1])
         _each_part(
             lambda part, own: fold(patches[part], own, offset, target[part], *_places(windows)),
@@ -141,9 +139,9 @@ def weight_correlation_blocks(
     rows = np.zeros((groups, filters // groups, math.prod(size) * channels), input.dtype)
     product = rows
     for block in _blocks(batch, math.prod(positions) * groups * rows.shape[2]):
-        columns = _columns(input[block], positions, size, windows)
-        y = _gather(output_gradient[block], groups)
-        np.matmul(y, columns.swapaxes(1, 2), out=product)
+        columns = _columns(input[block], positions, size, windows, together=True)
+        y = _operand(output_gradient[block], groups, together=True)
+        np.matmul(y[0], columns[0].swapaxes(1, 2), out=product)
         if product is rows:
             product = _scratch("filters", rows.shape, rows.dtype)
         else:
@@ -215,19 +213,22 @@ def _from_rows(rows: Array, shape: tuple[int, ...]) -> Array:
     return weight.reshape(shape)
 
 
-def _columns(x: Array, size: tuple, kernel: tuple, windows: Windows) -> Array:
-    """All windows of a block: (groups, taps · c, images · positions)."""
-    batch, channels = x.shape[:2]
+def _columns(
+    x: Array, size: tuple, kernel: tuple, windows: Windows, together: bool = False
+) -> Array:
+    """All windows of a block, laid out as `_operand` does: (…, groups, taps · c, positions)."""
+    images, channels = x.shape[:2]
     groups = windows.groups
     if _is_pixels(x.shape[2:], size, kernel, windows):
-        return _gather(x, groups, "patches")
-    shape = (batch, *size, groups, *kernel, channels // groups)
-    patches = _scratch("patches", shape, x.dtype)
+        return _operand(x, groups, together, "patches")
+    patches = _scratch("patches", (images, *size, groups, *kernel, channels // groups), x.dtype)
     canvas = (*windows.span(size, kernel), channels)
     _each_part(
         lambda part, own: unfold(x[part], own, patches[part], *_places(windows)), patches, canvas
     )
-    return patches.reshape(batch * math.prod(size), groups, -1).transpose(1, 2, 0)
+    positions, taps_channels = math.prod(size), math.prod(kernel) * (channels // groups)
+    apart = _apart(images, positions, together)
+    return patches.reshape(*apart, groups, taps_channels).transpose(0, 2, 3, 1)
 
 
 def _places(windows: Windows) -> tuple[int, ...]:
@@ -245,19 +246,38 @@ def _each_part(copy: Any, patches: Array, canvas: tuple[int, ...]) -> None:
     )
 
 
-def _gather(y: Array, groups: int, name: str = "inputs") -> Array:
-    """(images, o, positions) -> (groups, o of a group, images · positions)."""
-    images, channels = y.shape[:2]
-    rows = _scratch(name, (channels, images, math.prod(y.shape[2:])), y.dtype)
-    np.copyto(rows, y.reshape(images, channels, -1).swapaxes(0, 1))
-    return rows.reshape(groups, channels // groups, -1)
+def _apart(images: int, positions: int, together: bool = False) -> tuple[int, int]:
+    """(products, columns of each): one for every image, or a single one for the block."""
+    if positions >= MANY and not together:
+        return images, positions
+    return 1, images * positions
 
 
-def _scatter(rows: Array, bias: Array | None, y: Array) -> None:
-    """The inverse of `_gather`, into y, plus the bias."""
+def _operand(y: Array, groups: int, together: bool = False, name: str = "operand") -> Array:
+    """(images, o, positions) -> (images, groups, o of a group, positions), the array itself, or
+    -> (1, groups, o of a group, images · positions), a copy."""
     images, channels = y.shape[:2]
-    source = rows.reshape(channels, images, -1).swapaxes(0, 1)
+    flat = y.reshape(images, channels, math.prod(y.shape[2:]))
+    apart = _apart(images, flat.shape[2], together)
+    if apart[0] != images:
+        rows = _scratch(name, (channels, *flat.shape[::2]), y.dtype)
+        np.copyto(rows, flat.swapaxes(0, 1))
+        flat = rows
+    return flat.reshape(apart[0], groups, channels // groups, apart[1])
+
+
+def _product(rows: Array, columns: Array, bias: Array | None, y: Array) -> None:
+    """y = rows columns + bias, for a block of images."""
+    images, channels = y.shape[:2]
     target = y.reshape(images, channels, -1)
+    if len(columns) == images:
+        np.matmul(rows, columns, out=y.reshape(images, *rows.shape[:2], columns.shape[3]))
+        if bias is not None:
+            np.add(target, bias[:, None], out=target)
+        return
+    product = _scratch("product", (*rows.shape[:2], columns.shape[3]), y.dtype)
+    np.matmul(rows, columns[0], out=product)
+    source = product.reshape(channels, images, -1).swapaxes(0, 1)
     if bias is None:
         np.copyto(target, source)
     else:

@@ -13,10 +13,15 @@ TILE = 8  # streams that a transposition reads or writes at once
 
 
 @device
-def _copy(source, source_at, count, p, at):
-    """p[at : at + count] = `count` numbers of the source."""
+def _copy(source, source_at, source_end, count, p, at, end):
+    """p[at : at + count] = `count` numbers of the source, in whole vectors if there is room.
+
+    What lands behind the last number is overwritten by the next copy, which follows there.
+    """
     width = lanes(p)
-    whole = count - count % width
+    whole = -(-count // width) * width
+    if source_at + whole > source_end or at + whole > end:
+        whole = count - count % width
     for i in range(0, whole, width):
         store(p, at + i, load(source, source_at + i))
     for i in range(whole, count):
@@ -36,34 +41,33 @@ def _add(source, source_at, count, p, at):
 
 @device
 def _interleave(a, at, step, pitch, b, b_at, b_pitch, rows, columns):
-    """b[j, i] = a[i, j] for i < rows, j < columns: b's rows are contiguous.
+    """b[j, i] = a[i, j] for i < rows, j < columns: b's rows are contiguous; rows is at most TILE.
 
     a[i, j] is at + i pitch + j step behind a, b[j, i] is b_at + j b_pitch + i behind b.
     """
-    whole = rows - rows % TILE
-    for first in range(0, whole, TILE):
-        source, target = at + first * pitch, b_at + first
+    if rows == TILE:
         for j in range(columns):
             for i in range(TILE):
-                poke(b, target + j * b_pitch + i, peek(a, source + j * step + i * pitch))
-    for j in range(columns):
-        for i in range(whole, rows):
-            poke(b, b_at + j * b_pitch + i, peek(a, at + j * step + i * pitch))
+                poke(b, b_at + j * b_pitch + i, peek(a, at + j * step + i * pitch))
+    else:
+        for i in range(rows):
+            for j in range(columns):
+                poke(b, b_at + j * b_pitch + i, peek(a, at + j * step + i * pitch))
 
 
 @device
-def _separate(a, at, a_pitch, bias, b, b_at, b_pitch, rows, columns):
-    """b[i, j] = a[j, i] + bias[i] for i < rows, j < columns: a's rows are contiguous."""
-    whole = rows - rows % TILE
-    for first in range(0, whole, TILE):
-        source, target = at + first, b_at + first * b_pitch
+def _separate(a, at, a_pitch, bias, first, b, b_at, b_pitch, rows, columns):
+    """b[i, j] = a[j, i] + bias[first + i]: a's rows are contiguous; rows is at most TILE."""
+    if rows == TILE:
         for j in range(columns):
             for i in range(TILE):
-                total = peek(a, source + j * a_pitch + i) + peek(bias, first + i)
-                poke(b, target + i * b_pitch + j, total)
-    for i in range(whole, rows):
-        for j in range(columns):
-            poke(b, b_at + i * b_pitch + j, peek(a, at + j * a_pitch + i) + peek(bias, i))
+                total = peek(a, at + j * a_pitch + i) + peek(bias, first + i)
+                poke(b, b_at + i * b_pitch + j, total)
+    else:
+        for i in range(rows):
+            for j in range(columns):
+                total = peek(a, at + j * a_pitch + i) + peek(bias, first + i)
+                poke(b, b_at + i * b_pitch + j, total)
 
 
 @jit("transpose", "const T[:, :, :]", "T[:, :, ::1]", seconds=0.5)
@@ -73,10 +77,11 @@ def transpose(a, b):
     size = a.itemsize
     step, row, column = a.strides[0] // size, a.strides[1] // size, a.strides[2] // size
     for n in range(batch):
-        _interleave(
-            address(a), n * step, column, row,
-            address(b), n * rows * columns, rows, rows, columns,
-        )  # fmt: skip
+        for i in range(0, rows, TILE):
+            _interleave(
+                address(a), n * step + i * row, column, row,
+                address(b), n * rows * columns + i, rows, min(TILE, rows - i), columns,
+            )  # fmt: skip
 
 
 @jit(
@@ -104,9 +109,12 @@ def unfold(x, canvas, patches, stride_y, stride_x, pad_y, pad_x, dilation_y, dil
         segments, run = 1, run * taps_x
     at = 0
     for n in range(batch):
-        for y in range(rows):
-            inside = ((y + pad_y) * canvas.shape[1] + pad_x) * channels
-            _interleave(a, n * step + y * row, column, plane, c, inside, channels, channels, columns)
+        for first in range(0, channels, TILE):
+            some = min(TILE, channels - first)
+            for y in range(rows):
+                inside = (y + pad_y) * pitch + pad_x * channels + first
+                source = n * step + first * plane + y * row
+                _interleave(a, source, column, plane, c, inside, channels, some, columns)
         for y in range(high):
             for x_ in range(wide):
                 for g in range(groups):
@@ -114,7 +122,7 @@ def unfold(x, canvas, patches, stride_y, stride_x, pad_y, pad_x, dilation_y, dil
                         source = (y * stride_y + k * dilation_y) * pitch
                         source += x_ * stride_x * channels + g * run
                         for s in range(segments):
-                            _copy(c, source + s * apart, run, p, at)
+                            _copy(c, source + s * apart, canvas.size, run, p, at, patches.size)
                             at += run
 
 
@@ -149,9 +157,12 @@ def fold(patches, canvas, bias, x, stride_y, stride_x, pad_y, pad_x, dilation_y,
                         for s in range(segments):
                             _add(p, at, run, c, target + s * apart)
                             at += run
-        for y in range(height):
-            inside = ((y + pad_y) * canvas.shape[1] + pad_x) * channels
-            first = (n * channels * height + y) * width
-            _separate(
-                c, inside, channels, address(bias), a, first, height * width, channels, width
-            )
+        for first in range(0, channels, TILE):
+            some = min(TILE, channels - first)
+            for y in range(height):
+                inside = (y + pad_y) * pitch + pad_x * channels + first
+                target = ((n * channels + first) * height + y) * width
+                _separate(
+                    c, inside, channels, address(bias), first,
+                    a, target, height * width, some, width,
+                )  # fmt: skip
