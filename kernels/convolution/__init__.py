@@ -1,5 +1,4 @@
-"""Convolution of any strides, padding, dilation and groups, and its two companions.
-"""
+"""Convolution of any strides, padding, dilation and groups, and its two companions."""
 
 from .rungs import CONVOLUTION
 from .windows import Windows

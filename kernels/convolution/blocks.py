@@ -69,7 +69,8 @@ def convolution_blocks(
                           size=size, windows=windows)  # fmt: skip
     batch, filters, kernel = input.shape[0], weight.shape[0], weight.shape[2:]
     if _is_one_window(input.shape[2:], size, kernel, windows):
-        y = np.matmul(input.reshape(batch, -1), weight.reshape(filters, -1).T)
+        rows = weight.reshape(filters, math.prod(weight.shape[1:]))
+        y = np.matmul(input.reshape(batch, rows.shape[1]), rows.T)
         y = y if bias is None else np.add(y, bias, out=y)
         return y.reshape(batch, filters, 1, 1)
     y = np.empty((batch, filters, *size), input.dtype)
@@ -100,8 +101,8 @@ def transposed_convolution_blocks(
         return convolution_blocks(input, swapped, bias, size, windows)
     x = np.empty((batch, channels, *size), input.dtype)
     if _is_one_window(size, extent, kernel, windows):
-        rows = weight.reshape(weight.shape[0], -1)
-        np.matmul(input.reshape(batch, -1), rows, out=x.reshape(batch, -1))
+        rows = weight.reshape(weight.shape[0], math.prod(weight.shape[1:]))
+        np.matmul(input.reshape(batch, len(rows)), rows, out=x.reshape(batch, rows.shape[1]))
         return x if bias is None else np.add(x, bias.reshape(-1, 1, 1), out=x)
     offset = np.zeros(channels, x.dtype) if bias is None else contiguous(bias)
     rows = _rows(weight, groups)
@@ -110,11 +111,8 @@ def transposed_convolution_blocks(
         target, y = x[block], _operand(input[block], groups)
         patches = _scratch("patches", (len(y), y.shape[3], groups, rows.shape[2]), x.dtype)
         np.matmul(y.swapaxes(2, 3), rows, out=patches.swapaxes(1, 2))
-        patches = patches.reshape(len(target), *extent, groups, *kernel, weight.shape[1])
-        _each_part(
-            lambda part, own: fold(patches[part], own, offset, target[part], *_places(windows)),
-            patches, canvas,
-        )  # fmt: skip
+        shape = (len(target), *extent, groups, *kernel, weight.shape[1])
+        _fold(patches.reshape(shape), canvas, offset, target, windows)
     return x
 
 
@@ -134,8 +132,8 @@ def weight_correlation_blocks(
         return _otherwise(taps.weight_correlation_taps, weight_correlation_blocks, input,
                           output_gradient, size=size, windows=windows)  # fmt: skip
     if _is_one_window(input.shape[2:], positions, size, windows):
-        rows = output_gradient.reshape(batch, filters).T
-        return np.matmul(rows, input.reshape(batch, -1)).reshape(shape)
+        flat = input.reshape(batch, math.prod(shape[1:]))
+        return np.matmul(output_gradient.reshape(batch, filters).T, flat).reshape(shape)
     rows = np.zeros((groups, filters // groups, math.prod(size) * channels), input.dtype)
     product = rows
     for block in _blocks(batch, math.prod(positions) * groups * rows.shape[2]):
@@ -223,12 +221,17 @@ def _columns(
         return _operand(x, groups, together, "patches")
     patches = _scratch("patches", (images, *size, groups, *kernel, channels // groups), x.dtype)
     canvas = (*windows.span(size, kernel), channels)
-    _each_part(
-        lambda part, own: unfold(x[part], own, patches[part], *_places(windows)), patches, canvas
-    )
+    places = _places(windows)
+    _each_part(lambda part, own: unfold(x[part], own, patches[part], *places), patches, canvas)
     positions, taps_channels = math.prod(size), math.prod(kernel) * (channels // groups)
     apart = _apart(images, positions, together)
     return patches.reshape(*apart, groups, taps_channels).transpose(0, 2, 3, 1)
+
+
+def _fold(patches: Array, canvas: tuple[int, ...], bias: Array, x: Array, windows: Windows) -> None:
+    """x = the sum of what the patches of a block have where they lie, plus the bias."""
+    places = _places(windows)
+    _each_part(lambda part, own: fold(patches[part], own, bias, x[part], *places), patches, canvas)
 
 
 def _places(windows: Windows) -> tuple[int, ...]:

@@ -93,7 +93,7 @@ def transpose(a, b):
     seconds=1.0,
 )
 def unfold(x, canvas, patches, stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x):
-    """patches[n, i, g, k, c] = x[n, g c, s i + d k - p], zero outside: (n, iy, ix, g, ky, kx, c)."""
+    """patches[n, iy, ix, g, ky, kx, c] = x[n, g c, s i + d k - p], zero outside of x."""
     batch, channels, height, width = x.shape
     _, high, wide, groups, taps_y, taps_x, run = patches.shape
     size = x.itemsize

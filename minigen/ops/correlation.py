@@ -59,9 +59,7 @@ def transposed_convolution(
 @differentiable
 def weight_correlation(input: Any, output_gradient: Any, size: tuple, windows: Windows) -> Any:
     """W(x, y)[o, c, k] = Σ y[n, o, i] x[n, c, s i + d k - p]."""
-    return backend.kernel(
-        "weight_correlation", input, output_gradient, size=size, windows=windows
-    )
+    return backend.kernel("weight_correlation", input, output_gradient, size=size, windows=windows)
 
 
 def _sum_positions(g: Any) -> Any:
