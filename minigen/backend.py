@@ -17,6 +17,7 @@ import numpy as np
 import minigen.kernels as kernels
 from minigen.devices import CPU, array_module, device, device_of, owner, to_device
 from minigen.dtypes import DTYPES
+from minigen.kernels import Windows
 from minigen.random import Generator, default_generator, stream
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
 ]  # fmt: skip
 
 Array = Any  # numpy.ndarray or cupy.ndarray
-Windows = kernels.Windows
 
 
 def as_array(value: Any) -> Array:

@@ -30,6 +30,7 @@ from .. import parallel
 from ..jit import contiguous
 from . import taps
 from .copies import fold, transpose, unfold
+from .products import matmul
 from .windows import Windows
 
 Array = Any
@@ -38,17 +39,25 @@ BLOCK = 2**18  # numbers in a block of windows: 1 MB in float32
 MANY = 128  # positions that make an image's product large enough to be done on its own
 SPLIT = 2**18  # numbers that are worth a second core to copy
 
-_kept = threading.local()
+
+class _Kept(threading.local):
+    """What `_scratch` keeps, a thread its own."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[tuple[str, Any], Array] = {}
+
+
+_kept = _Kept()
 
 
 def _scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Array:
     """Memory for a block, kept by the thread for the next: fresh pages cost as much as a copy."""
     count = math.prod(shape)
-    have = _kept.__dict__.get((name, dtype))
+    have = _kept.arrays.get((name, dtype))
     if have is None or have.size < count:
         have = np.empty(count, dtype)
         if count <= 2 * BLOCK:
-            _kept.__dict__[name, dtype] = have
+            _kept.arrays[name, dtype] = have
     return have[:count].reshape(shape)
 
 
@@ -70,7 +79,7 @@ def convolution_blocks(
     batch, filters, kernel = input.shape[0], weight.shape[0], weight.shape[2:]
     if _is_one_window(input.shape[2:], size, kernel, windows):
         rows = weight.reshape(filters, math.prod(weight.shape[1:]))
-        y = np.matmul(input.reshape(batch, rows.shape[1]), rows.T)
+        y = matmul(input.reshape(batch, rows.shape[1]), rows.T)
         y = y if bias is None else np.add(y, bias, out=y)
         return y.reshape(batch, filters, 1, 1)
     y = np.empty((batch, filters, *size), input.dtype)
@@ -102,7 +111,7 @@ def transposed_convolution_blocks(
     x = np.empty((batch, channels, *size), input.dtype)
     if _is_one_window(size, extent, kernel, windows):
         rows = weight.reshape(weight.shape[0], math.prod(weight.shape[1:]))
-        np.matmul(input.reshape(batch, len(rows)), rows, out=x.reshape(batch, rows.shape[1]))
+        matmul(input.reshape(batch, len(rows)), rows, out=x.reshape(batch, rows.shape[1]))
         return x if bias is None else np.add(x, bias.reshape(-1, 1, 1), out=x)
     offset = np.zeros(channels, x.dtype) if bias is None else contiguous(bias)
     rows = _rows(weight, groups)
@@ -110,7 +119,7 @@ def transposed_convolution_blocks(
     for block in _blocks(batch, math.prod(extent) * groups * rows.shape[2]):
         target, y = x[block], _operand(input[block], groups)
         patches = _scratch("patches", (len(y), y.shape[3], groups, rows.shape[2]), x.dtype)
-        np.matmul(y.swapaxes(2, 3), rows, out=patches.swapaxes(1, 2))
+        matmul(y.swapaxes(2, 3), rows, out=patches.swapaxes(1, 2))
         shape = (len(target), *extent, groups, *kernel, weight.shape[1])
         _fold(patches.reshape(shape), canvas, offset, target, windows)
     return x
@@ -133,13 +142,13 @@ def weight_correlation_blocks(
                           output_gradient, size=size, windows=windows)  # fmt: skip
     if _is_one_window(input.shape[2:], positions, size, windows):
         flat = input.reshape(batch, math.prod(shape[1:]))
-        return np.matmul(output_gradient.reshape(batch, filters).T, flat).reshape(shape)
+        return matmul(output_gradient.reshape(batch, filters).T, flat).reshape(shape)
     rows = np.zeros((groups, filters // groups, math.prod(size) * channels), input.dtype)
     product = rows
     for block in _blocks(batch, math.prod(positions) * groups * rows.shape[2]):
         columns = _columns(input[block], positions, size, windows, together=True)
         y = _operand(output_gradient[block], groups, together=True)
-        np.matmul(y[0], columns[0].swapaxes(1, 2), out=product)
+        matmul(y[0], columns[0].swapaxes(1, 2), out=product)
         if product is rows:
             product = _scratch("filters", rows.shape, rows.dtype)
         else:
@@ -274,12 +283,12 @@ def _product(rows: Array, columns: Array, bias: Array | None, y: Array) -> None:
     images, channels = y.shape[:2]
     target = y.reshape(images, channels, -1)
     if len(columns) == images:
-        np.matmul(rows, columns, out=y.reshape(images, *rows.shape[:2], columns.shape[3]))
+        matmul(rows, columns, out=y.reshape(images, *rows.shape[:2], columns.shape[3]))
         if bias is not None:
             np.add(target, bias[:, None], out=target)
         return
     product = _scratch("product", (*rows.shape[:2], columns.shape[3]), y.dtype)
-    np.matmul(rows, columns[0], out=product)
+    matmul(rows, columns[0], out=product)
     source = product.reshape(channels, images, -1).swapaxes(0, 1)
     if bias is None:
         np.copyto(target, source)

@@ -46,7 +46,7 @@ def transposed_convolution_reference(
     filters = _filters(weight, windows.groups)
     extent, kernel = input.shape[2:], weight.shape[2:]
     canvas = windows.canvas(size, extent, kernel)
-    x = np.zeros((grouped.shape[0], windows.groups, weight.shape[1], *canvas))
+    x: Array = np.zeros((grouped.shape[0], windows.groups, weight.shape[1], *canvas))
     for tap in np.ndindex(*kernel):
         x[(..., *windows.places(tap, extent))] += np.einsum(
             "ngo...,goc->ngc...", grouped, filters[(..., *tap)]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..matmul.blas import matmul_blas
+from .products import matmul
 from .windows import Windows, module_of
 
 Array = Any
@@ -132,8 +132,8 @@ def _from_rows(rows: Any, batch: int, size: tuple) -> Any:
 def _matmul(a: Any, b: Any) -> Any:
     """The product of each group's matrices; a single group is a plain matrix product."""
     if a.shape[0] == 1:
-        return matmul_blas(a[0], b[0])[None]
-    return matmul_blas(a, b)
+        return matmul(a[0], b[0])[None]
+    return matmul(a, b)
 
 
 def _padded_last(input: Any, size: tuple, kernel: tuple, windows: Windows) -> Any:

@@ -123,7 +123,7 @@ def check(rung: str, name: str, case: Case, arrays: Any, bias: bool = True) -> n
 @pytest.fixture
 def fresh() -> None:
     """The scratch memory that earlier calls left behind is forgotten."""
-    blocks._kept.__dict__.clear()
+    blocks._kept.arrays.clear()
 
 
 @pytest.mark.parametrize("dtype", UNIT)
@@ -260,7 +260,7 @@ def test_kept_memory_is_bounded(rng, fresh) -> None:
     for case in (CASES[-1], Case(2, 3, 2, (700, 700), (3, 3)), Case(600, 3, 2, (40, 40), (3, 3))):
         for name in OPERATIONS:
             kernels.get(name, "numba")(*case.arguments(name, case.arrays(rng, "float32")))
-    kept = [array.size for array in blocks._kept.__dict__.values()]
+    kept = [array.size for array in blocks._kept.arrays.values()]
     assert max(kept) <= 2 * blocks.BLOCK
     assert len(kept) <= 6
 
