@@ -291,3 +291,23 @@ def test_integers_are_computed_by_numpy() -> None:
     assert function is kernels.get("convolution", "numpy")
     result = function(x, w, None, (4,), Windows((2,), (0,), (1,)))
     np.testing.assert_array_equal(result, [[[10, 32, 54, 76]]])
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_parts_have_canvases_of_their_own(name, rng, monkeypatch) -> None:
+    """Or two threads would paint on the same one."""
+    canvases = []
+    for copy in ("unfold", "fold"):
+        kernel = getattr(blocks, copy)
+
+        def recording(*arguments: Any, kernel: Any = kernel) -> None:
+            canvases.append(arguments[1])
+            kernel(*arguments)
+
+        monkeypatch.setattr(blocks, copy, recording)
+    monkeypatch.setattr(blocks, "SPLIT", 100)
+    case = Case(3, 4, 5, (6, 7), (3, 3), (2, 2), (1, 1))
+    kernels.get(name, "numba")(*case.arguments(name, case.arrays(rng, "float32")))
+    assert len(canvases) == 3
+    for one, other in itertools.combinations(canvases, 2):
+        assert not np.shares_memory(one, other)
