@@ -8,11 +8,11 @@
     why("matmul", a, b)          and the reason, in a sentence
     on_compile                   called before Numba compiles a kernel; assign your own
 
-| folder       | operations                                                                  |
-|--------------|-----------------------------------------------------------------------------|
-| `matmul/`    | matmul                                                                      |
-| `attention/` | attention, attention_backward                                               |
-| `fused/`     | gelu, layer_norm, cross_entropy, each with its `_backward`; erf; adam       |
+| folder         | operations                                                                |
+|----------------|---------------------------------------------------------------------------|
+| `matmul/`      | matmul                                                                    |
+| `attention/`   | attention, attention_backward                                             |
+| `fused/`       | gelu, layer_norm, cross_entropy, each with its `_backward`; erf; adam     |
 | `convolution/` | convolution, transposed_convolution, weight_correlation                   |
 
 Importing this package costs a few milliseconds; Numba is imported when one of its rungs first runs.

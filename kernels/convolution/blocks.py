@@ -28,8 +28,9 @@ import numpy as np
 
 from .. import parallel
 from ..jit import contiguous
-from . import taps
-from .copies import fold, transpose, unfold
+from . import depthwise, taps
+from .depthwise import is_depthwise
+from .loops import fold, transpose, unfold
 from .products import matmul
 from .windows import Windows
 
@@ -73,9 +74,11 @@ def convolution_blocks(
     >>> convolution_blocks(x, w, None, (3,), Windows((2,), (1,), (1,)))
     array([[[2., 3., 3.]]])
     """
-    if input.ndim != 4 or _is_depthwise(weight.shape, windows):
+    if input.ndim != 4:
         return _otherwise(taps.convolution_taps, convolution_blocks, input, weight, bias,
                           size=size, windows=windows)  # fmt: skip
+    if is_depthwise(weight.shape, windows):
+        return depthwise.convolution_depthwise(input, weight, bias, size, windows)
     batch, filters, kernel = input.shape[0], weight.shape[0], weight.shape[2:]
     if _is_one_window(input.shape[2:], size, kernel, windows):
         rows = weight.reshape(filters, math.prod(weight.shape[1:]))
@@ -99,9 +102,11 @@ def transposed_convolution_blocks(
     >>> transposed_convolution_blocks(y, w, None, (5,), Windows((2,), (0,), (1,)))
     array([[[ 1.,  2., 13., 20., 30.]]])
     """
-    if input.ndim != 4 or _is_depthwise(weight.shape, windows):
+    if input.ndim != 4:
         return _otherwise(taps.transposed_convolution_taps, transposed_convolution_blocks, input,
                           weight, bias, size=size, windows=windows)  # fmt: skip
+    if is_depthwise(weight.shape, windows):
+        return depthwise.transposed_convolution_depthwise(input, weight, bias, size, windows)
     batch, kernel, extent = input.shape[0], weight.shape[2:], input.shape[2:]
     groups, channels = windows.groups, windows.groups * weight.shape[1]
     if _is_pixels(size, extent, kernel, windows):
@@ -137,9 +142,11 @@ def weight_correlation_blocks(
     groups, positions = windows.groups, output_gradient.shape[2:]
     batch, filters, channels = len(input), output_gradient.shape[1], input.shape[1] // groups
     shape = (filters, channels, *size)
-    if input.ndim != 4 or _is_depthwise(shape, windows):
+    if input.ndim != 4:
         return _otherwise(taps.weight_correlation_taps, weight_correlation_blocks, input,
                           output_gradient, size=size, windows=windows)  # fmt: skip
+    if is_depthwise(shape, windows):
+        return depthwise.weight_correlation_depthwise(input, output_gradient, size, windows)
     if _is_one_window(input.shape[2:], positions, size, windows):
         flat = input.reshape(batch, math.prod(shape[1:]))
         return matmul(output_gradient.reshape(batch, filters).T, flat).reshape(shape)
@@ -173,10 +180,6 @@ def _is_one_window(extent: tuple, size: tuple, kernel: tuple, windows: Windows) 
         and windows.groups == 1
         and all(d == 1 or k == 1 for d, k in zip(windows.dilation, kernel))
     )
-
-
-def _is_depthwise(weight_shape: tuple, windows: Windows) -> bool:
-    return weight_shape[1] == 1 and weight_shape[0] == windows.groups > 1
 
 
 def _otherwise(plain: Any, this: Any, first: Array, second: Array, *bias: Any, **where: Any) -> Any:

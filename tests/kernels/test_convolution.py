@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from minigen.kernels import Windows, parallel
-from minigen.kernels.convolution import blocks
+from minigen.kernels.convolution import blocks, depthwise
 
 from minigen import kernels
 
@@ -143,6 +143,7 @@ def test_many_blocks_and_parts(case, name, rng, poisoned, fresh, monkeypatch) ->
     monkeypatch.setattr(blocks, "BLOCK", 300)
     monkeypatch.setattr(blocks, "SPLIT", 100)
     monkeypatch.setattr(blocks, "MANY", 7)
+    monkeypatch.setattr(depthwise, "PART", 100)
     case = case._replace(batch=case.batch and case.batch + 4)
     check("numba", name, case, case.arrays(rng, "float32"))
 
@@ -225,9 +226,10 @@ def test_nan_and_infinity_come_through(case, name, rung, rng, fresh) -> None:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-@pytest.mark.parametrize("case", [CASES[1], CASES[5], CASES[19], CASES[-1]], ids=str)
+@pytest.mark.parametrize("case", [CASES[1], CASES[5], CASES[7], CASES[19], CASES[-1]], ids=str)
 def test_the_same_on_any_number_of_threads(case, name, rng, monkeypatch) -> None:
     monkeypatch.setattr(blocks, "SPLIT", 100)
+    monkeypatch.setattr(depthwise, "PART", 100)
     arguments = case.arguments(name, case.arrays(rng, "float32"))
     threads, results = parallel.threads(), []
     try:
