@@ -74,6 +74,7 @@ def convolution_blocks(
     >>> convolution_blocks(x, w, None, (3,), Windows((2,), (1,), (1,)))
     array([[[2., 3., 3.]]])
     """
+    input, weight = _aligned(input), _aligned(weight)
     if input.ndim != 4:
         return _otherwise(taps.convolution_taps, convolution_blocks, input, weight, bias,
                           size=size, windows=windows)  # fmt: skip
@@ -102,6 +103,7 @@ def transposed_convolution_blocks(
     >>> transposed_convolution_blocks(y, w, None, (5,), Windows((2,), (0,), (1,)))
     array([[[ 1.,  2., 13., 20., 30.]]])
     """
+    input, weight = _aligned(input), _aligned(weight)
     if input.ndim != 4:
         return _otherwise(taps.transposed_convolution_taps, transposed_convolution_blocks, input,
                           weight, bias, size=size, windows=windows)  # fmt: skip
@@ -139,6 +141,7 @@ def weight_correlation_blocks(
     >>> weight_correlation_blocks(x, y, (2,), Windows((1,), (0,), (1,)))
     array([[[21., 42.]]])
     """
+    input, output_gradient = _aligned(input), _aligned(output_gradient)
     groups, positions = windows.groups, output_gradient.shape[2:]
     batch, filters, channels = len(input), output_gradient.shape[1], input.shape[1] // groups
     shape = (filters, channels, *size)
@@ -200,6 +203,10 @@ def _blocks(batch: int, each: int) -> list[slice]:
     most = max(1, BLOCK // max(1, each))
     count = -(-batch // most)
     return [slice(batch * i // count, batch * (i + 1) // count) for i in range(count)]
+
+
+def _aligned(array: Array) -> Array:
+    return array if array.flags.aligned else array.copy()
 
 
 def _rows(weight: Array, groups: int) -> Array:

@@ -172,6 +172,19 @@ def test_any_strides(case, name, rung, rng, poisoned, fresh) -> None:
 
 @pytest.mark.parametrize("rung", RUNGS)
 @pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("case", [CASES[2], CASES[7], CASES[8], CASES[11], CASES[22]], ids=str)
+def test_numbers_at_odd_addresses(case, name, rung, rng) -> None:
+    def displaced(array: np.ndarray) -> np.ndarray:
+        memory = np.frombuffer(b"?" + array.tobytes(), np.uint8)[1:]
+        return memory.view(array.dtype).reshape(array.shape)
+
+    arrays = [displaced(array) for array in case.arrays(rng, "float32")]
+    assert not arrays[0].flags.aligned
+    check(rung, name, case, arrays)
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+@pytest.mark.parametrize("name", OPERATIONS)
 def test_an_array_repeated_by_stride_zero(rung, name, rng) -> None:
     case = Case(3, 4, 5, (6, 7), (3, 3), (2, 2), (1, 1))
     x, w, y, *biases = case.arrays(rng, "float64")
