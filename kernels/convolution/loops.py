@@ -141,7 +141,7 @@ def transpose(a, b):
     "T[:, :, ::1]",
     "T[:, :, :, :, :, :, ::1]",
     *PLACES,
-    seconds=1.0,
+    seconds=1.5,
 )
 def unfold(x, canvas, patches, stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x):
     """patches[n, iy, ix, g, ky, kx, c] = x[n, g c, s i + d k - p], zero outside of x."""
@@ -174,7 +174,7 @@ def unfold(x, canvas, patches, stride_y, stride_x, pad_y, pad_x, dilation_y, dil
     "const T[::1]",
     "T[:, :, :, ::1]",
     *PLACES,
-    seconds=1.0,
+    seconds=1.5,
 )
 def fold(patches, canvas, bias, x, stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x):
     """x[n, g c, j] = bias[g c] + Σ patches[n, i, g, k, c] over all i, k with s i + d k - p = j."""
@@ -238,7 +238,7 @@ def _meet(to, c, y, w, high, wide, tall, broad, channels, pitch, places):
     "T[:, :, ::1]",
     "T[:, :, :, ::1]",
     *PLACES,
-    seconds=1.0,
+    seconds=1.5,
 )
 def depthwise_outputs(x, w, bias, canvas, rows, y, sy, sx, pad_y, pad_x, dy, dx):
     """y[n, c, i] = bias[c] + Σ x[n, c, s i + d k - p] w[k, c]."""
@@ -263,7 +263,7 @@ def depthwise_outputs(x, w, bias, canvas, rows, y, sy, sx, pad_y, pad_x, dy, dx)
     "T[:, :, ::1]",
     "T[:, :, :, ::1]",
     *PLACES,
-    seconds=1.0,
+    seconds=1.5,
 )
 def depthwise_inputs(y, w, bias, canvas, rows, x, sy, sx, pad_y, pad_x, dy, dx):
     """x[n, c, j] = bias[c] + Σ y[n, c, i] w[k, c] over all i and k with s i + d k - p = j."""
@@ -286,7 +286,7 @@ def depthwise_inputs(y, w, bias, canvas, rows, x, sy, sx, pad_y, pad_x, dy, dx):
     "T[:, :, ::1]",
     "T[:, :, ::1]",
     *PLACES,
-    seconds=1.0,
+    seconds=1.5,
 )
 def depthwise_filters(x, y, canvas, rows, w, sy, sx, pad_y, pad_x, dy, dx):
     """w[k, c] = Σ y[n, c, i] x[n, c, s i + d k - p] over all n and i."""
