@@ -8,17 +8,19 @@
     why("matmul", a, b)          and the reason, in a sentence
     on_compile                   called before Numba compiles a kernel; assign your own
 
-| folder       | operations                                                                  |
-|--------------|-----------------------------------------------------------------------------|
-| `matmul/`    | matmul                                                                      |
-| `attention/` | attention, attention_backward                                               |
-| `fused/`     | gelu, layer_norm, cross_entropy, each with its `_backward`; erf; adam       |
+| folder         | operations                                                                |
+|----------------|---------------------------------------------------------------------------|
+| `matmul/`      | matmul                                                                    |
+| `attention/`   | attention, attention_backward                                             |
+| `fused/`       | gelu, layer_norm, cross_entropy, each with its `_backward`; erf; adam     |
+| `convolution/` | convolution, transposed_convolution, weight_correlation                   |
 
 Importing this package costs a few milliseconds; Numba is imported when one of its rungs first runs.
 """
 
 from . import parallel
 from .checking import KernelError
+from .convolution.windows import Windows
 from .jit import Compilation, on_compile
 from .ladder import Operation, Rung
 from .registry import get, operations, overriding, rungs, select, use, why
@@ -28,6 +30,7 @@ __all__ = [
     "KernelError",
     "Operation",
     "Rung",
+    "Windows",
     "get",
     "on_compile",
     "operations",

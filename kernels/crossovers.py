@@ -112,4 +112,34 @@ MEASURED: dict[str, dict[str, tuple[tuple[int, str, float], ...]]] = {
             (sys.maxsize, "numba", 3.75),
         ),
     },
+    "convolution": {
+        "float32": (
+            (512, "numpy", 1.76),
+            (sys.maxsize, "numba", 1.2),
+        ),
+        "float64": (
+            (512, "numpy", 1.87),
+            (sys.maxsize, "numba", 1.27),
+        ),
+    },
+    "transposed_convolution": {
+        "float32": (
+            (512, "numpy", 8.96),
+            (sys.maxsize, "numba", 2.5),
+        ),
+        "float64": (
+            (512, "numpy", 9.4),
+            (sys.maxsize, "numba", 2.2),
+        ),
+    },
+    "weight_correlation": {
+        "float32": (
+            (512, "numpy", 1.64),
+            (sys.maxsize, "numba", 1.2),
+        ),
+        "float64": (
+            (512, "numpy", 1.73),
+            (sys.maxsize, "numba", 1.2),
+        ),
+    },
 }

@@ -24,6 +24,7 @@ from numpy import ndarray
 from . import jit, measured
 from .attention.rungs import ATTENTION, ATTENTION_BACKWARD
 from .checking import KernelError, checked, describe, device_of
+from .convolution.rungs import CONVOLUTION
 from .fused.rungs import FUSED
 from .ladder import Operation, Rung
 from .matmul.rungs import MATMUL
@@ -31,7 +32,7 @@ from .measured import FASTER
 
 Choice = Rung | Callable[..., Any] | None  # None: the measured default
 
-_operations = {o.name: o for o in (MATMUL, ATTENTION, ATTENTION_BACKWARD, *FUSED)}
+_operations = {o.name: o for o in (MATMUL, ATTENTION, ATTENTION_BACKWARD, *FUSED, *CONVOLUTION)}
 
 
 def operations() -> tuple[str, ...]:

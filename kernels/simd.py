@@ -210,6 +210,16 @@ def multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 @intrinsic
+def plus(typing: Any, a: Any, b: Any) -> Any:
+    """a + b lane by lane."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fadd(*args)
+
+    return a(a, b), codegen
+
+
+@intrinsic
 def larger(typing: Any, a: Any, b: Any) -> Any:
     """The larger number of each lane; b's where a has a NaN."""
 

@@ -16,10 +16,11 @@ import numpy as np
 from minigen.devices import CPU, array_module, device, device_of, owner, to_device
 from minigen.dispatch import kernel, quiet, quiet_kernel, silent
 from minigen.dtypes import DTYPES
+from minigen.kernels import Windows
 from minigen.random import Generator, default_generator, stream
 
 __all__ = [
-    "CPU", "Array", "Generator", "all_finite", "array_module", "as_array", "cast",
+    "CPU", "Array", "Generator", "Windows", "all_finite", "array_module", "as_array", "cast",
     "default_generator", "device", "device_of", "kernel", "nonfinite_name", "ones_like", "owner",
     "quiet", "quiet_kernel", "silent", "stream", "to_device", "zeros_like",
 ]  # fmt: skip

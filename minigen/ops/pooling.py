@@ -273,6 +273,13 @@ line_mean.gradients(
 _line_spread.gradients(input=lambda g, line, counts: line_mean(g, line, counts))
 
 
+def repeated(input: Any, dim: int, times: int) -> Any:
+    """Every element `times` times along a dimension: the adjoint of sums over disjoint windows."""
+    extent = input.shape[dim]
+    line = Line(dim, times, extent, Windows((times,), (0,), (1,)))
+    return _line_spread(input, line, (1,) * extent, extent * times)
+
+
 def _divide(total: Any, line: Line, counts: tuple) -> Any:
     """Divide in place by one count, or by one for each window."""
     if total.dtype.kind != "f":

@@ -10,6 +10,7 @@ import numpy as np
 
 from minigen.ops.adaptive_pooling import adaptive_avg_pool1d, adaptive_avg_pool2d
 from minigen.ops.indexing import take
+from minigen.ops.pooling import repeated
 from minigen.ops.shape import permute, reshape
 from minigen.ops.windows import per_dimension, require
 
@@ -70,7 +71,12 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
 def _nearest(input: Any, dim: int, size: int, step: float, shift: float) -> Any:
     """out[i] = input[floor((i + shift) · step)]; computed in float32, as PyTorch computes it."""
     points = (np.arange(size, dtype=np.float32) + np.float32(shift)) * np.float32(step)
-    return take(input, dim, np.minimum(np.floor(points).astype(np.int64), input.shape[dim] - 1))
+    places = np.minimum(np.floor(points).astype(np.int64), input.shape[dim] - 1)
+    times, rest = divmod(size, input.shape[dim])
+    floating = getattr(input, "array", input).dtype.kind == "f"
+    if rest or not floating or (places != np.arange(size) // times).any():
+        return take(input, dim, places)
+    return repeated(input, dim, times)
 
 
 def _points(extent: int, size: int, step: float, align_corners: bool) -> Any:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from minigen import backend
+from minigen.backend import Windows
 from minigen.errors import ShapeError
 
 __all__ = ["Windows", "batched", "per_dimension", "require", "window_count"]
@@ -56,42 +56,3 @@ def window_count(extent: int, padding: int, reach: int, stride: int, ceil: bool 
     """
     rest = extent + padding - reach
     return (rest + stride - 1 if ceil else rest) // stride + 1
-
-
-class Windows(NamedTuple):
-    """Windows over n dimensions: tap t of window i is at  stride * i + dilation * t - padding."""
-
-    stride: tuple[int, ...]
-    padding: tuple[int, ...]  # before the first element; how much is after follows from the sizes
-    dilation: tuple[int, ...]
-    groups: int = 1  # of channels, each with filters of its own (convolution only)
-
-    def span(self, size: Sequence[int], kernel: Sequence[int]) -> tuple[int, ...]:
-        """Elements from the first tap of the first window to the last tap of the last."""
-        steps = zip(size, kernel, self.stride, self.dilation)
-        return tuple((o - 1) * s + (k - 1) * d + 1 for o, k, s, d in steps)
-
-    def places(self, tap: Sequence[int], size: Sequence[int]) -> tuple[slice, ...]:
-        """The elements of a padded array that one tap meets in all windows."""
-        steps = zip(tap, size, self.stride, self.dilation)
-        return tuple(slice(t * d, t * d + (o - 1) * s + 1, s) for t, o, s, d in steps)
-
-    def inside(self, extent: Sequence[int]) -> tuple[slice, ...]:
-        """Where the unpadded array lies in the padded one."""
-        return tuple(slice(p, p + n) for p, n in zip(self.padding, extent))
-
-    def padded(self, input: Any, span: Sequence[int], first: int, value: float = 0) -> Any:
-        """`input` between `value`s, cut or filled to `span` elements in dimensions from `first` on.
-
-        It is the input itself where nothing has to be added.
-        """
-        n = len(span)
-        extent = input.shape[first : first + n]
-        kept = [min(e, s - p) for e, s, p in zip(extent, span, self.padding)]
-        source = input[(slice(None),) * first + tuple(slice(0, max(k, 0)) for k in kept)]
-        if not any(self.padding) and tuple(kept) == tuple(span):
-            return source
-        shape = (*input.shape[:first], *span, *input.shape[first + n :])
-        buffer = backend.array_module(input).full(shape, value, input.dtype)
-        buffer[(slice(None),) * first + self.inside(source.shape[first : first + n])] = source
-        return buffer

@@ -252,6 +252,7 @@ RULES.update(
         "pooling.line_argmax": pooled,
         "pooling.line_max": pooled,
         "pooling.line_mean": pooled,
+        "pooling.line_spread": pooled,
         "scatter.index_add": index_written,
         "scatter.index_write": index_written,
         "sorting.search": searched,

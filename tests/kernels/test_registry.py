@@ -200,8 +200,13 @@ def test_the_rungs_themselves_pass_the_check(operation, rng) -> None:
     row, target = np.abs(x[:, 0]) + 1, np.arange(6) % 5
     three = [rng.standard_normal((2, 3, n)).astype(np.float32) for n in (4, 4, 5)]
     out, logsumexp = kernels.get("attention", "numpy")(*three)
+    image, filters = x.reshape(1, 2, 5, 3), x[:4].reshape(2, 2, 5)[..., None]
+    windows = kernels.Windows((1, 1), (0, 1), (1, 2))
     arguments = {
         "matmul": (x, x.T),
+        "convolution": (image, filters, x[0, :2], (1, 5), windows),
+        "transposed_convolution": (image[:, :, :1], filters, x[0, :2], (5, 1), windows),
+        "weight_correlation": (image, image[:, :, :1], (5, 3), windows),
         "attention": three,
         "attention_backward": (out, *three, out, logsumexp),
         "erf": (x,),

@@ -18,6 +18,8 @@ from minigen import kernels
 from minigen.errors import ShapeError
 from tests.oracle import check
 
+CONVOLUTIONS = ("convolution", "transposed_convolution", "weight_correlation")
+
 rng = np.random.default_rng(1)
 
 
@@ -237,11 +239,23 @@ def test_matrix_products_are_the_kernels():
 
     x = minigen.from_numpy(normal(2, 3, 5, 5)).requires_grad_()
     w = minigen.from_numpy(normal(4, 3, 3, 3)).requires_grad_()
-    with kernels.use(matmul=counting):
-        y = F.conv2d(x, w)
-        assert len(calls) == 1
-        y.backward(minigen.ones_like(y))
-    assert len(calls) == 1 + 1 + 9  # one for the weight, one a tap for the input
+    for rung, products in (("numpy", 9), ("numba", 1)):
+        calls.clear()
+        with kernels.use(matmul=counting, **dict.fromkeys(CONVOLUTIONS, rung)):
+            y = F.conv2d(x, w)
+            assert len(calls) == 1
+            y.backward(minigen.ones_like(y))
+        assert len(calls) == 1 + 1 + products  # for the weight; for the input, "numpy" one a tap
+
+
+@pytest.mark.parametrize("rung", ["reference", "numpy", "numba"])
+def test_every_rung_under_the_engine(rung):
+    """Values, first and second derivatives, whatever the rungs of the three maps are."""
+    inputs = [normal(2, 4, 7, 6), normal(6, 2, 3, 3), normal(6)]
+    options = {"stride": 2, "padding": 1, "groups": 2}
+    with kernels.use(**dict.fromkeys(CONVOLUTIONS, rung)):
+        same("conv2d", *inputs, **options)
+        same("conv_transpose2d", inputs[0], normal(4, 3, 3, 3), inputs[2], **options)
 
 
 def test_first_layer_computes_no_input_gradient():
