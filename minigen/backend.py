@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from minigen.devices import CPU, array_module, device, device_of, owner, to_device
-from minigen.dispatch import kernel, quiet, quiet_kernel, silent
+from minigen.dispatch import Windows, kernel, quiet, quiet_kernel, silent
 from minigen.dtypes import DTYPES
-from minigen.kernels import Windows
 from minigen.random import Generator, default_generator, stream
 
 __all__ = [

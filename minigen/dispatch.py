@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 import minigen.kernels as kernels
+from minigen.kernels import Windows
 
-__all__ = ["kernel", "quiet", "quiet_kernel", "silent"]
+__all__ = ["Windows", "kernel", "quiet", "quiet_kernel", "silent"]
 
 
 def quiet() -> Any:
