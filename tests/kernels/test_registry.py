@@ -203,15 +203,21 @@ def test_the_rungs_themselves_pass_the_check(operation, rng) -> None:
         "matmul": (x, x.T),
         "attention": three,
         "attention_backward": (out, *three, out, logsumexp),
-        "erf": (x,),
-        "gelu": (x,),
-        "gelu_backward": (x, x),
         "layer_norm": (x, x[0], x[1], 1e-5),
         "layer_norm_backward": (x, x, x[0], row, row),
         "cross_entropy": (x, target),
         "cross_entropy_backward": (row, x, target, row),
         "adam": (row, row.copy(), row.copy(), row.copy(), 0.1, 0.9, 0.9, 1e-8, 0.0, False, 1),
-    }[operation]
+        "sgd": (row, row.copy(), row.copy(), 0.1, 0.9, 0.0, 0.0, False, False, False),
+        "rms_norm": (x, x[0], 1e-5),
+        "rms_norm_backward": (x, x, x[0], row),
+        "add_rows": (x, target, 5),
+        "dropout": (x, x > 0, 2.0),
+        "binary_cross_entropy": (x, row[:, None] + 0 * x),
+        "binary_cross_entropy_backward": (x, x, x),
+    }
+    backward = operation.endswith("_backward")
+    arguments = arguments.get(operation, (x, x) if backward else (x,))
     for rung in ("numpy", "numba"):
         function = kernels.get(operation, rung)
         with kernels.use(**{operation: lambda *a, _f=function, **o: _f(*a, **o)}):
