@@ -9,7 +9,9 @@ a device, and asks here. This file is also the only one that reaches into `minig
 from __future__ import annotations
 
 import contextvars
+import functools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,12 +19,14 @@ import numpy as np
 import minigen.kernels as kernels
 from minigen.devices import CPU, array_module, device, device_of, owner, to_device
 from minigen.dtypes import DTYPES
+from minigen.kernels import registry
+from minigen.kernels.fused import log1p as log1p_array
 from minigen.random import Generator, default_generator, stream
 
 __all__ = [
     "CPU", "Array", "Generator", "all_finite", "array_module", "as_array", "cast",
-    "default_generator", "device", "device_of", "kernel", "nonfinite_name", "ones_like", "owner",
-    "quiet", "silent", "stream", "to_device", "zeros_like",
+    "default_generator", "device", "device_of", "kernel", "kernel_over", "large", "log1p_array",
+    "nonfinite_name", "ones_like", "owner", "quiet", "silent", "stream", "to_device", "zeros_like",
 ]  # fmt: skip
 
 Array = Any  # numpy.ndarray or cupy.ndarray
@@ -86,3 +90,40 @@ context in which all is ignored (30 ns), which no other thread and no caller can
 def kernel(operation: str, *arrays: Array, **options: Any) -> Any:
     """Run the kernel that is chosen for this operation and these arrays."""
     return kernels.select(operation, *arrays)(*arrays, **options)
+
+
+LARGE = 1024  # elements from which on asking for a kernel can pay
+
+
+def large(array: Any) -> bool:
+    """Whether to ask for a kernel where a few ufuncs do the same: it is a float32 or float64 array
+    of NumPy's (no tensor, whose operations are recorded) of some size, or a kernel was swapped in.
+
+    >>> large(np.ones(10)), large(np.ones(10_000)), large(np.ones(10_000, np.float16))
+    (False, True, False)
+    """
+    if array.__class__ is not np.ndarray or (array.size < LARGE and not registry._overriding):
+        return False
+    return array.dtype.char in "fd"
+
+
+@functools.lru_cache(256)
+def _of_size(dtype: np.dtype, size: int) -> Array:
+    """An array of that many elements, which takes the memory of one."""
+    return np.broadcast_to(np.zeros((), dtype), (size,))
+
+
+def kernel_over(operation: str, lists: Sequence[list[Array] | None], *options: Any) -> None:
+    """Run a kernel that works in place on lists of arrays; the elements of all of the first list
+    decide which. A kernel that was swapped in is called for one array of each list at a time,
+    flat if that takes no copy."""
+    first = lists[0]
+    assert first
+    if registry._overriding:
+        for arrays in zip(*(column or [None] * len(first) for column in lists)):
+            if all(a is None or a.flags.c_contiguous for a in arrays):
+                arrays = tuple(a if a is None else a.reshape(-1) for a in arrays)
+            kernel(operation, *arrays, *options)
+        return
+    size = sum(array.size for array in first)
+    kernels.select(operation, _of_size(first[0].dtype, size))(*lists, *options)

@@ -43,7 +43,8 @@ go through every kernel as they go through the formula. Long jobs are cut into p
 cores, by their shapes alone (`parts.py`), so results are the same on any number of them.
 """
 
+from .functions import log1p
 from .rungs import FUSED
 from .special import erf
 
-__all__ = ["FUSED", "erf"]
+__all__ = ["FUSED", "erf", "log1p"]

@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from ..elementary import erf, exp_decay
 from ..jit import jit
 from .function_loops import READ, WRITE, mapped

@@ -109,6 +109,8 @@ def _relu_backward(grad, y, dx, slope, one):
 def mapped(kernel: Callable[..., None], inputs: Sequence[Array], *numbers: float) -> Array:
     """kernel(*inputs, result, *numbers) on flat arrays, in parts if they are long."""
     x = inputs[-1]
+    if len(inputs) > 1 and any(a.size != x.size for a in inputs):
+        raise ValueError(f"arrays of shapes {[a.shape for a in inputs]} have different sizes")
     result = np.empty(x.shape, x.dtype)
     flat = [a if a.ndim == 1 else a.reshape(-1) for a in (*map(contiguous, inputs), result)]
     each_part(kernel, flat, numbers, 1)

@@ -136,7 +136,7 @@ def log1p(x: Array) -> Array:
     log(u), u = 1 + x as rounded, and the first-order term of what that lost: as accurate as
     np.log1p, and in float32 three times as fast. x = -1 gives NaN.
     """
-    u, lost = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype)
+    u, lost = np.empty_like(x), np.empty_like(x)
     np.add(x, 1, out=u)
     np.subtract(u, 1, out=lost)
     np.subtract(x, lost, out=lost)

@@ -26,9 +26,7 @@ SMALL = 2048  # arrays up to this size are put together: a ufunc's call costs as
 
 def as_lists(*arrays: Arrays | None) -> list[list[Array]]:
     """Every argument as a list; an empty one for None."""
-    return [
-        [] if a is None else [a] if isinstance(a, np.ndarray) else list(a) for a in arrays
-    ]  # fmt: skip
+    return [[] if a is None else a if isinstance(a, list) else [a] for a in arrays]
 
 
 def exactly(formula: Any, lists: list[list[Array]], options: tuple) -> None:

@@ -1,7 +1,7 @@
 """softmax and log_softmax of rows by their formulas in float64 and by NumPy.
 
-    softmax(x) -> y, log_softmax(x) -> y                                    x (rows, classes)
-    softmax_backward(grad, y) -> dx, log_softmax_backward(grad, y) -> dx
+softmax(x) -> y, log_softmax(x) -> y                                    x (rows, classes)
+softmax_backward(grad, y) -> dx, log_softmax_backward(grad, y) -> dx
 """
 
 from __future__ import annotations

@@ -190,6 +190,9 @@ def _rms_norm(input: Any, weight: Any, ndim: int, eps: float | None) -> Any:
     if input.size == 0:
         return input.copy(), None
     rows = _rows(input, ndim)
+    if backend.large(rows):
+        output, rrms = backend.kernel("rms_norm", rows, _vector(weight), _rms_eps(input.dtype, eps))
+        return output.reshape(input.shape), rrms
     square = np.einsum("rf,rf->r", rows, rows)
     square /= rows.shape[1]
     square += _rms_eps(input.dtype, eps)
@@ -208,6 +211,9 @@ def _(g: Any, input: Any, weight: Any, ndim: int, rrms: Any) -> Any:
     if input.size == 0:
         return g, backend.array_module(g).zeros(shape, g.dtype)
     rows, cotangent = _rows(input, ndim), _rows(g, ndim)
+    if backend.large(rows):
+        dx, dw = backend.kernel("rms_norm_backward", cotangent, rows, _vector(weight), rrms)
+        return dx.reshape(input.shape), dw.reshape(shape)
     normal = rows * rrms[:, None]
     dw = np.einsum("rf,rf->f", cotangent, normal).reshape(shape)
     dx = cotangent * (1 if weight is None else weight.reshape(-1))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from minigen.kernels import parallel
 
 from minigen import kernels
-from minigen.kernels import parallel
 
 UNIT = {"float32": 2.0**-24, "float64": 2.0**-53}
 SMALLEST = {"float32": 2.0**-126, "float64": 2.0**-1022}
@@ -50,7 +50,9 @@ def compare(operation, rung, x, dtype, *options) -> None:
     top = np.finfo(dtype).max
     np.testing.assert_array_equal(np.isnan(ours), np.isnan(exact))
     with np.errstate(invalid="ignore", over="ignore"):
-        bound = BOUNDS[operation](np.abs(x.astype("f8")), np.abs(exact), UNIT[dtype], SMALLEST[dtype])
+        bound = BOUNDS[operation](
+            np.abs(x.astype("f8")), np.abs(exact), UNIT[dtype], SMALLEST[dtype]
+        )
         close = np.abs(ours - exact) <= bound
         overflow = (np.abs(exact) > top * (1 - 1e-6)) & (np.sign(ours) == np.sign(exact))
     assert (close | (ours == exact) | overflow | np.isnan(exact)).all()
@@ -113,11 +115,13 @@ def test_gradients(rung, operation, dtype, rng, poisoned) -> None:
     for size in (0, 1, 2, 3, 17, 65, 1000):
         x, grad = (4 * rng.standard_normal((2, size))).astype(dtype)
         y = {"tanh_backward": np.tanh(x), "sigmoid_backward": np.abs(np.tanh(x))}.get(operation, x)
-        for options in ([(), (0.2,), (-1.5,)] if operation == "relu_backward" else [()]):
+        for options in [(), (0.2,), (-1.5,)] if operation == "relu_backward" else [()]:
             exact = kernels.get(operation, "reference")(grad, y, *options)
             ours = kernels.get(operation, rung)(grad, y, *options)
             assert ours.dtype == dtype
-            assert (np.abs(ours - exact) <= 2 * GRADIENTS[operation] * UNIT[dtype] * abs(grad)).all()
+            assert (
+                np.abs(ours - exact) <= 2 * GRADIENTS[operation] * UNIT[dtype] * abs(grad)
+            ).all()
 
 
 @pytest.mark.parametrize("rung", ALL)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from minigen.kernels import parallel
 
 from minigen import kernels
-from minigen.kernels import parallel
 
 UNIT = {"float32": 2.0**-24, "float64": 2.0**-53}
 RUNGS = ["numpy", "numba"]

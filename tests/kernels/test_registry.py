@@ -61,8 +61,8 @@ def test_unknown_names() -> None:
         kernels.rungs("matmull")
     with pytest.raises(ValueError, match="matmul has no rung 'fast'; its ladder is: reference,"):
         kernels.get("matmul", "fast")
-    with pytest.raises(ValueError, match="no operation 'softmax'"):
-        kernels.use(softmax=mine)
+    with pytest.raises(ValueError, match="no operation 'soft'"):
+        kernels.use(soft=mine)
     with pytest.raises(ValueError, match="a function or None, got int 3"):
         kernels.use(matmul=3)
 

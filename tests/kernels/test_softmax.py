@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
-
-from minigen import kernels
 from minigen.kernels import parallel
 from minigen.kernels.fused.parts import PART, row_parts
+
+from minigen import kernels
 
 UNIT = {"float32": 2.0**-24, "float64": 2.0**-53}
 SMALLEST = {"float32": 2.0**-126, "float64": 2.0**-1022}
@@ -116,7 +118,9 @@ def test_rms_norm(rung, dtype, affine, rng, poisoned) -> None:
         weight = rng.standard_normal(n).astype(dtype) if affine else None
         gain = np.abs(weight) if affine else 1.0
         y, rrms = run("rms_norm", "reference", x, weight, 1e-5)
-        within("rms_norm", rung, [(n / 2 + 8) * unit * f for f in (np.abs(y), rrms)], x, weight, 1e-5)
+        within(
+            "rms_norm", rung, [(n / 2 + 8) * unit * f for f in (np.abs(y), rrms)], x, weight, 1e-5
+        )
         rrms = rrms.astype(dtype)
         normal, h = np.abs(x) * rrms[:, None], np.abs(grad) * gain
         dx = (h + normal * (h * normal).mean(axis=1, keepdims=True)) * rrms[:, None]
@@ -145,7 +149,7 @@ def test_parts_cover_every_row_once() -> None:
         parts = row_parts(rows, width)
         assert parts[0][0] == 0
         assert parts[-1][1] == rows
-        assert all(a[1] == b[0] for a, b in zip(parts, parts[1:]))
+        assert all(a[1] == b[0] for a, b in itertools.pairwise(parts))
         assert len(parts) == 1 or rows * width >= 2 * PART
 
 
