@@ -152,7 +152,7 @@ def exp_decay(x: float) -> float:
 
 def _exp_decay32(x):
     vanishes = x < SMALLEST
-    y = exp_inside(SMALLEST if vanishes else x)
+    y = exp_inside(SMALLEST if vanishes else x)  # type: ignore[arg-type]
     return ZERO if vanishes else y
 
 

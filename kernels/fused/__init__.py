@@ -23,17 +23,17 @@
     sgd(parameters, grads, buffers, lr, momentum, dampening, weight_decay, nesterov, maximize,
         first) -> None, in place
 
-| operations                        | formula in float64, ufuncs           | Numba                   |
-|-----------------------------------|--------------------------------------|-------------------------|
-| exp, tanh, sigmoid, softplus,     | `functions.py`                       | `function_loops.py`     |
-| silu, relu and their gradients    |                                      |                         |
-| erf, gelu                         | `reference.py`, `special.py`,        | `elementwise_loops.py`  |
-| layer_norm, cross_entropy         | `vectorised.py`                      | `row_loops.py`          |
-| rms_norm                          | `rms_norm.py`                        | `rms_norm_loops.py`     |
-| softmax, log_softmax              | `softmax.py`                         | `softmax_loops.py`      |
-| binary_cross_entropy              | `binary.py`                          | `binary_loops.py`       |
-| add_rows, dropout                 | `scatter.py`                         | `scatter_loops.py`      |
-| adam, sgd                         | `optimizers.py`                      | `optimizer_loops.py`    |
+| operations                       | formula in float64, ufuncs    | Numba                  |
+|----------------------------------|-------------------------------|------------------------|
+| exp, tanh, sigmoid, softplus,    | `functions.py`                | `function_loops.py`    |
+| silu, relu and their gradients   |                               |                        |
+| erf, gelu                        | `reference.py`, `special.py`, | `elementwise_loops.py` |
+| layer_norm, cross_entropy        | `vectorised.py`               | `row_loops.py`         |
+| rms_norm                         | `rms_norm.py`                 | `rms_norm_loops.py`    |
+| softmax, log_softmax             | `softmax.py`                  | `softmax_loops.py`     |
+| binary_cross_entropy             | `binary.py`                   | `binary_loops.py`      |
+| add_rows, dropout                | `scatter.py`                  | `scatter_loops.py`     |
+| adam, sgd                        | `optimizers.py`               | `optimizer_loops.py`   |
 
 The numpy rungs are ufuncs with `out=` and few temporaries; the numba rungs one loop over memory, a
 row at a time in the cache, with exp, tanh and erf that need no call (`elementary.py`).

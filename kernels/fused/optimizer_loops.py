@@ -63,8 +63,12 @@ def _sgd_nesterov(p, g, b, sign, decay, lr, momentum, kept):
 
 
 def _each(
-    kernel: Any, plain: Callable[..., None], lists: list[list[Array]], numbers: tuple, options: tuple
-) -> None:  # fmt: skip
+    kernel: Any,
+    plain: Callable[..., None],
+    lists: list[list[Array]],
+    numbers: tuple,
+    options: tuple,
+) -> None:
     """kernel(*arrays, *numbers) for every parameter; plain(*lists, *options) for crooked ones.
 
     From two parts' worth of elements on in all, several cores share the parameters and the parts
@@ -115,7 +119,7 @@ def sgd_loop(
     """One step of SGD, in place: see `sgd_reference`."""
     lists = as_lists(parameters, grads)
     options = (lr, momentum, dampening, weight_decay, nesterov, maximize, first)
-    numbers = (-1.0 if maximize else 1.0, weight_decay, lr)
+    numbers: tuple = (-1.0 if maximize else 1.0, weight_decay, lr)
     if buffers is None:
         _each(_sgd, lambda p, g, *o: optimizers.sgd(p, g, None, *o), lists, numbers, options)
         return

@@ -1,6 +1,6 @@
 """Sums into rows that may be named more than once, and dropout: by their formulas and by NumPy.
 
-    add_rows(values, rows, count) -> table    values (n, width), rows (n,) int64, table (count, width)
+    add_rows(values, rows, count) -> table    (n, width), int64 (n,) -> (count, width)
     dropout(x, mask, scale) -> y              mask of booleans, of x's shape
 
 add_rows is the gradient of looking rows up: of an embedding, of `take`, of an index. The sums are

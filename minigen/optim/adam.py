@@ -88,9 +88,9 @@ class Adam(Optimizer):
             if len(averages) == 2 and fusable(p.array):
                 lists.add((state["step"], p.array.dtype), p.array, g, *averages)
             else:
-                _adam([p.array, g, *averages], *_options(group), state["step"])
+                _adam([p.array, g, *averages], *_options(group, state["step"]))
         for (step, _), arrays in lists.items():
-            backend.kernel_over("adam", arrays, *_options(group), step)
+            backend.kernel_over("adam", arrays, *_options(group, step))
 
 
 class AdamW(Adam):
@@ -128,11 +128,11 @@ _ADAM = ("exp_avg", "exp_avg_sq")
 _AMSGRAD = (*_ADAM, "max_exp_avg_sq")
 
 
-def _options(group: dict[str, Any]) -> tuple:
-    """lr, β₁, β₂, eps, weight_decay, and whether that is decoupled."""
+def _options(group: dict[str, Any], step: int) -> tuple:
+    """lr, β₁, β₂, eps, weight_decay, whether that is decoupled, and the number of the step."""
     names = ("lr", "eps", "weight_decay", "decoupled_weight_decay")
     lr, *others = (group[name] for name in names)
-    return (lr, *group["betas"], *others)
+    return (lr, *group["betas"], *others, step)
 
 
 def _adam(

@@ -1,4 +1,4 @@
-"""The optimizers' steps: every rung against the formula, and against torch; lists and crooked arrays."""
+"""The optimizers' steps: every rung against the formula and against torch; lists, views."""
 
 from __future__ import annotations
 

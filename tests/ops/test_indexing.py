@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigen
-from minigen.ops.accumulate import SHORT, add_at_places, add_rows
+from minigen.kernels.fused.scatter import SHORT
+from minigen.ops.accumulate import add_at_places, add_rows
 from minigen.ops.masking import one_hot
 from tests.expressions import both_reject, function, listed, normal, same
 from tests.oracle import check
