@@ -303,4 +303,12 @@ MEASURED: dict[str, dict[str, tuple[tuple[int, str, float], ...]]] = {
             (sys.maxsize, "numba", 2.61),
         ),
     },
+    "batch_norm": {
+        "float32": ((1024, "numpy", 1.0), (sys.maxsize, "numba", 2.0)),
+        "float64": ((1024, "numpy", 1.0), (sys.maxsize, "numba", 2.0)),
+    },
+    "batch_norm_backward": {
+        "float32": ((1024, "numpy", 1.0), (sys.maxsize, "numba", 2.0)),
+        "float64": ((1024, "numpy", 1.0), (sys.maxsize, "numba", 2.0)),
+    },
 }

@@ -14,6 +14,8 @@
                   layer_norm_backward(grad, x, weight, mean, rstd) -> (dx, dweight, dbias)
     rms_norm(x, weight, eps) -> (y, rrms)
                   rms_norm_backward(grad, x, weight, rrms) -> (dx, dweight)
+    batch_norm(x, weight, bias, eps) -> (y, mean, var, rstd)
+                  batch_norm_backward(grad, x, weight, mean, rstd) -> (dx, dweight, dbias)
     cross_entropy(logits, target) -> (losses, logsumexp)
                           cross_entropy_backward(grad, logits, target, logsumexp) -> dlogits
     add_rows(values, rows, count) -> table
@@ -30,6 +32,7 @@
 | erf, gelu                        | `reference.py`, `special.py`, | `elementwise_loops.py` |
 | layer_norm, cross_entropy        | `vectorised.py`               | `row_loops.py`         |
 | rms_norm                         | `rms_norm.py`                 | `rms_norm_loops.py`    |
+| batch_norm                       | `batch_norm.py`               | `batch_norm_loops.py`  |
 | softmax, log_softmax             | `softmax.py`                  | `softmax_loops.py`     |
 | binary_cross_entropy             | `binary.py`                   | `binary_loops.py`      |
 | add_rows, dropout                | `scatter.py`                  | `scatter_loops.py`     |

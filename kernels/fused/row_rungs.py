@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..ladder import Expected
-from . import reference, rms_norm, scatter, softmax, vectorised
+from . import batch_norm, reference, rms_norm, scatter, softmax, vectorised
 from .ladders import fused, like_second
 
 Array = Any
@@ -29,6 +29,18 @@ def scaled(x: Array, *_: Any, **__: Any) -> Expected:
 def scaled_backward(grad: Array, x: Array, *_: Any, **__: Any) -> Expected:
     """dx, dweight of rms_norm."""
     return (x.shape, x.dtype), (x.shape[1:], x.dtype)
+
+
+def by_channel(x: Array, *_: Any, **__: Any) -> Expected:
+    """y, mean, var, rstd of batch_norm."""
+    channels = (x.shape[1:2], x.dtype)
+    return (x.shape, x.dtype), channels, channels, channels
+
+
+def by_channel_backward(grad: Array, x: Array, *_: Any, **__: Any) -> Expected:
+    """dx, dweight, dbias of batch_norm."""
+    channels = (x.shape[1:2], x.dtype)
+    return (x.shape, x.dtype), channels, channels
 
 
 def by_row(logits: Array, *_: Any, **__: Any) -> Expected:
@@ -114,6 +126,24 @@ ROWS = (
         TWO_PASSES,
         "32 u times the formula with every term's absolute value",
         scaled_backward,
+    ),
+    fused(
+        "batch_norm(x, weight, bias, eps) -> (y, mean, var, rstd)",
+        batch_norm.batch_norm_reference,
+        batch_norm.batch_norm,
+        "batch_norm_loops",
+        ("ufuncs in place", "three passes over a channel in the cache"),
+        "y: (n + 16) u ((|x^| + |mean| rstd) |weight| + |bias|) over n values of a channel",
+        by_channel,
+    ),
+    fused(
+        "batch_norm_backward(grad, x, weight, mean, rstd) -> (dx, dweight, dbias)",
+        batch_norm.batch_norm_backward_reference,
+        batch_norm.batch_norm_backward,
+        "batch_norm_loops",
+        ("ufuncs in place", "two passes over a channel in the cache"),
+        "(n + 32) u times the formula with every term's absolute value",
+        by_channel_backward,
     ),
     fused(
         "cross_entropy(logits, target) -> (losses, logsumexp)",

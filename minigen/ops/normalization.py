@@ -304,6 +304,11 @@ def _by_channel(array: Any) -> Any:
     return array if array.ndim < 4 else array.reshape(*array.shape[:2], math.prod(array.shape[2:]))
 
 
+def _three(array: Any) -> Any:
+    """(N, C) as (N, C, 1); (N, C, positions) as it is."""
+    return array if array.ndim == 3 else array[:, :, None]
+
+
 def _channel_sum(a: Any) -> Any:
     return a.sum(axis=0) if a.ndim == 2 else np.einsum("ncp->nc", a).sum(axis=0)
 
@@ -320,6 +325,11 @@ def _batch_norm(input: Any, weight: Any, bias: Any, eps: float, running: Running
     """Batch statistics; `running` is told of them, the one effect that outlives the call."""
     x, beside = _by_channel(input), _beside(_by_channel(input))
     count = max(x.size // max(x.shape[1], 1), 1)
+    if backend.large(x):
+        y, mean, var, rstd = backend.kernel("batch_norm", _three(x), weight, bias, eps)
+        if running is not None:
+            running.update(mean, var, count)
+        return y.reshape(input.shape), mean, rstd
     mean = _channel_sum(x)
     mean /= count
     output = x - mean.reshape(beside)
@@ -338,6 +348,10 @@ def _batch_norm(input: Any, weight: Any, bias: Any, eps: float, running: Running
 @_batch_norm.joint_gradient("input", "weight", "bias")
 def _(g: Any, input: Any, weight: Any, mean: Any, rstd: Any) -> Any:
     x, cotangent = _by_channel(input), _by_channel(g)
+    if backend.large(x):
+        arrays = _three(cotangent), _three(x), weight, mean, rstd
+        dx, dw, db = backend.kernel("batch_norm_backward", *arrays)
+        return dx.reshape(input.shape), dw, db
     beside, count = _beside(x), max(x.size // max(x.shape[1], 1), 1)
     dx = x - mean.reshape(beside)
     db = _channel_sum(cotangent)

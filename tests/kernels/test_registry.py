@@ -211,6 +211,8 @@ def test_the_rungs_themselves_pass_the_check(operation, rng) -> None:
         "sgd": (row, row.copy(), row.copy(), 0.1, 0.9, 0.0, 0.0, False, False, False),
         "rms_norm": (x, x[0], 1e-5),
         "rms_norm_backward": (x, x, x[0], row),
+        "batch_norm": (x[..., None], x[0], x[1], 1e-5),
+        "batch_norm_backward": (x[..., None], x[..., None], x[0], x[1], row[:5]),
         "add_rows": (x, target, 5),
         "dropout": (x, x > 0, 2.0),
         "binary_cross_entropy": (x, row[:, None] + 0 * x),
