@@ -304,11 +304,23 @@ MEASURED: dict[str, dict[str, tuple[tuple[int, str, float], ...]]] = {
         ),
     },
     "batch_norm": {
-        "float32": ((1024, "numpy", 1.0), (sys.maxsize, "numba", 2.0)),
-        "float64": ((1024, "numpy", 1.0), (sys.maxsize, "numba", 2.0)),
+        "float32": (
+            (512, "numpy", 4.65),
+            (sys.maxsize, "numba", 3.24),
+        ),
+        "float64": (
+            (512, "numpy", 4.85),
+            (sys.maxsize, "numba", 3.91),
+        ),
     },
     "batch_norm_backward": {
-        "float32": ((1024, "numpy", 1.0), (sys.maxsize, "numba", 2.0)),
-        "float64": ((1024, "numpy", 1.0), (sys.maxsize, "numba", 2.0)),
+        "float32": (
+            (512, "numpy", 5.48),
+            (sys.maxsize, "numba", 3.59),
+        ),
+        "float64": (
+            (512, "numpy", 4.96),
+            (sys.maxsize, "numba", 3.28),
+        ),
     },
 }

@@ -1,8 +1,8 @@
 """Batch normalisation in training by Numba, see `batch_norm.py`.
 
 The mean, the variance and the result take three passes over a channel. One channel after the other,
-they find it in the cache: a channel of 64 images of 14 x 14 is 50 kB in float32. Of features with no
-positions a block of neighbours is taken instead, which lie side by side.
+they find it in the cache: a channel of 64 images of 14 x 14 is 50 kB in float32. Features without
+positions are taken by blocks of neighbours instead, which lie side by side.
 """
 
 from __future__ import annotations

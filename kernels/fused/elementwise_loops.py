@@ -72,6 +72,7 @@ def erf_loop(x: Array) -> Array:
 def gelu_loop(x: Array, approximate: str = "none") -> Array:
     """x Φ(x), or its "tanh" approximation: see `gelu_reference`.
 
+    >>> import numpy as np
     >>> gelu_loop(np.array([0.0, 1.0], np.float32)).round(4)
     array([0.    , 0.8413], dtype=float32)
     """
