@@ -76,13 +76,15 @@ def _each(
     """
     jobs, crooked = [], []
     total = 0
-    for p, g, *state in zip(*lists):
-        if p.flags.carray and all(s.flags.carray for s in state):
-            flat = [p.ravel(), contiguous(g).ravel(), *[s.ravel() for s in state]]
-            total += p.size
+    for arrays in zip(*lists):
+        flat = [a.ravel() for a in arrays]
+        views = [a.base is not None for a in flat]  # else a copy, where no flat view shows it all
+        views[1], flat[1] = True, contiguous(flat[1])  # of the gradient a copy will do
+        if all(views):
+            total += flat[0].size
             jobs.append(flat)
         else:
-            crooked.append((p, g, *state))
+            crooked.append(arrays)
     if total < 2 * PART:
         for flat in jobs:
             kernel(*flat, *numbers)
