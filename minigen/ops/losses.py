@@ -203,19 +203,23 @@ def _bce_with_logits(input: Any, target: Any, reduction: str = "mean") -> Any:
     return total(losses, reduction), decay
 
 
-@_bce_with_logits.joint_gradient("input", "target")
-def _(g: Any, input: Any, target: Any, reduction: str, decay: Any) -> Any:
+def _bce_gradient_of_logits(g: Any, input: Any, target: Any, reduction: str, decay: Any) -> Any:
     """dx = sigmoid(x) - y, where sigmoid(x) is 1 / (1 + decay), below 0 decay / (1 + decay)."""
     g = g * share(reduction, input.shape)
     if decay is None:
         cotangent = backend.as_array(g).astype(input.dtype, copy=False)
-        dx = backend.kernel("binary_cross_entropy_backward", cotangent, input, target)
-        return dx, -input * g
+        return backend.kernel("binary_cross_entropy_backward", cotangent, input, target)
     dx = np.maximum(decay, (input > 0).astype(decay.dtype))
     dx /= decay + 1
     dx -= target
     dx *= g
-    return dx, -input * g
+    return dx
+
+
+_bce_with_logits.gradients(
+    input=_bce_gradient_of_logits,
+    target=lambda g, input, reduction: -input * (g * share(reduction, input.shape)),
+)
 
 
 @_bce_with_logits.formula
