@@ -142,4 +142,215 @@ MEASURED: dict[str, dict[str, tuple[tuple[int, str, float], ...]]] = {
             (sys.maxsize, "numba", 1.2),
         ),
     },
+    "exp": {
+        "float32": (
+            (32768, "numpy", 0.83),
+            (sys.maxsize, "numba", 3.23),
+        ),
+        "float64": ((sys.maxsize, "numpy", 0.76),),
+    },
+    "tanh": {
+        "float32": (
+            (8192, "numpy", 0.92),
+            (sys.maxsize, "numba", 5.34),
+        ),
+        "float64": ((sys.maxsize, "numpy", 0.72),),
+    },
+    "sigmoid": {
+        "float32": (
+            (32768, "numpy", 1.26),
+            (sys.maxsize, "numba", 3.2),
+        ),
+        "float64": (
+            (32768, "numpy", 1.03),
+            (sys.maxsize, "numba", 1.19),
+        ),
+    },
+    "sigmoid_backward": {
+        "float32": (
+            (131072, "numpy", 0.61),
+            (sys.maxsize, "numba", 1.67),
+        ),
+        "float64": (
+            (131072, "numpy", 0.69),
+            (sys.maxsize, "numba", 2.16),
+        ),
+    },
+    "tanh_backward": {
+        "float32": (
+            (131072, "numpy", 0.63),
+            (sys.maxsize, "numba", 1.4),
+        ),
+        "float64": (
+            (131072, "numpy", 0.69),
+            (sys.maxsize, "numba", 1.57),
+        ),
+    },
+    "relu_backward": {
+        "float32": ((sys.maxsize, "numpy", 0.72),),
+        "float64": (
+            (131072, "numpy", 0.76),
+            (sys.maxsize, "numba", 2.74),
+        ),
+    },
+    "softplus": {
+        "float32": (
+            (512, "numpy", 2.71),
+            (sys.maxsize, "numba", 4.72),
+        ),
+        "float64": (
+            (131072, "numpy", 1.34),
+            (sys.maxsize, "numba", 1.53),
+        ),
+    },
+    "silu": {
+        "float32": (
+            (8192, "numpy", 1.18),
+            (sys.maxsize, "numba", 3.08),
+        ),
+        "float64": (
+            (131072, "numpy", 0.96),
+            (sys.maxsize, "numba", 1.25),
+        ),
+    },
+    "silu_backward": {
+        "float32": (
+            (2048, "numpy", 1.86),
+            (sys.maxsize, "numba", 3.36),
+        ),
+        "float64": (
+            (2048, "numpy", 1.59),
+            (sys.maxsize, "numba", 1.49),
+        ),
+    },
+    "binary_cross_entropy": {
+        "float32": (
+            (2048, "numpy", 2.24),
+            (sys.maxsize, "numba", 4.93),
+        ),
+        "float64": (
+            (131072, "numpy", 1.27),
+            (sys.maxsize, "numba", 1.74),
+        ),
+    },
+    "binary_cross_entropy_backward": {
+        "float32": (
+            (8192, "numpy", 1.85),
+            (sys.maxsize, "numba", 3.85),
+        ),
+        "float64": (
+            (8192, "numpy", 1.5),
+            (sys.maxsize, "numba", 1.57),
+        ),
+    },
+    "dropout": {
+        "float32": (
+            (32768, "numpy", 1.1),
+            (sys.maxsize, "numba", 1.87),
+        ),
+        "float64": (
+            (32768, "numpy", 1.06),
+            (sys.maxsize, "numba", 2.01),
+        ),
+    },
+    "softmax": {
+        "float32": (
+            (2048, "numpy", 2.28),
+            (sys.maxsize, "numba", 3.51),
+        ),
+        "float64": (
+            (512, "numpy", 2.11),
+            (sys.maxsize, "numba", 1.43),
+        ),
+    },
+    "softmax_backward": {
+        "float32": (
+            (32768, "numpy", 1.7),
+            (sys.maxsize, "numba", 2.27),
+        ),
+        "float64": (
+            (8192, "numpy", 1.66),
+            (sys.maxsize, "numba", 2.77),
+        ),
+    },
+    "log_softmax": {
+        "float32": (
+            (8192, "numpy", 2.4),
+            (sys.maxsize, "numba", 4.01),
+        ),
+        "float64": (
+            (2048, "numpy", 1.99),
+            (sys.maxsize, "numba", 1.4),
+        ),
+    },
+    "log_softmax_backward": {
+        "float32": (
+            (8192, "numpy", 1.47),
+            (sys.maxsize, "numba", 3.12),
+        ),
+        "float64": (
+            (32768, "numpy", 1.27),
+            (sys.maxsize, "numba", 1.29),
+        ),
+    },
+    "rms_norm": {
+        "float32": (
+            (32768, "numpy", 3.09),
+            (sys.maxsize, "numba", 3.34),
+        ),
+        "float64": (
+            (8192, "numpy", 3.06),
+            (sys.maxsize, "numba", 3.62),
+        ),
+    },
+    "rms_norm_backward": {
+        "float32": (
+            (8192, "numpy", 2.71),
+            (sys.maxsize, "numba", 4.15),
+        ),
+        "float64": (
+            (2048, "numpy", 3.02),
+            (sys.maxsize, "numba", 4.13),
+        ),
+    },
+    "add_rows": {
+        "float32": (
+            (2048, "numpy", 2.29),
+            (sys.maxsize, "numba", 8.07),
+        ),
+        "float64": (
+            (2048, "numpy", 2.19),
+            (sys.maxsize, "numba", 6.75),
+        ),
+    },
+    "sgd": {
+        "float32": (
+            (32768, "numpy", 2.74),
+            (sys.maxsize, "numba", 2.63),
+        ),
+        "float64": (
+            (8192, "numpy", 2.6),
+            (sys.maxsize, "numba", 2.61),
+        ),
+    },
+    "batch_norm": {
+        "float32": (
+            (512, "numpy", 4.65),
+            (sys.maxsize, "numba", 3.24),
+        ),
+        "float64": (
+            (512, "numpy", 4.85),
+            (sys.maxsize, "numba", 3.91),
+        ),
+    },
+    "batch_norm_backward": {
+        "float32": (
+            (512, "numpy", 5.48),
+            (sys.maxsize, "numba", 3.59),
+        ),
+        "float64": (
+            (512, "numpy", 4.96),
+            (sys.maxsize, "numba", 3.28),
+        ),
+    },
 }

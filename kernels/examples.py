@@ -85,6 +85,87 @@ def _cross_entropy_backward(size: int, draw: Draw) -> tuple[Any, ...]:
     return draw(rows), draw(*_rows(size)), _targets(size), draw(rows)
 
 
+def _functions_backward(size: int, draw: Draw) -> tuple[Any, ...]:
+    return draw(*_rows(size)), np.tanh(draw(*_rows(size)))
+
+
+def _probabilities(size: int, draw: Draw) -> tuple[Any, ...]:
+    x = np.exp(draw(*_rows(size)))
+    return draw(*_rows(size)), x / x.sum(axis=1, keepdims=True)
+
+
+def _log_probabilities(size: int, draw: Draw) -> tuple[Any, ...]:
+    grad, probabilities = _probabilities(size, draw)
+    return grad, np.log(probabilities)
+
+
+def _rms_norm(size: int, draw: Draw) -> tuple[Any, ...]:
+    return draw(*_rows(size)), draw(_rows(size)[1]), 1e-5
+
+
+def _rms_norm_backward(size: int, draw: Draw) -> tuple[Any, ...]:
+    rows, features = _rows(size)
+    return *_elementwise_backward(size, draw), draw(features), draw(rows) ** 2
+
+
+def _batch_norm(size: int, draw: Draw) -> tuple[Any, ...]:
+    features = _rows(size)[1]
+    return draw(*_rows(size)), draw(features), draw(features), 1e-5
+
+
+def _batch_norm_backward(size: int, draw: Draw) -> tuple[Any, ...]:
+    features = _rows(size)[1]
+    statistics = draw(features), draw(features), draw(features) ** 2
+    return *_elementwise_backward(size, draw), *statistics
+
+
+def _binary(size: int, draw: Draw) -> tuple[Any, ...]:
+    return draw(*_rows(size)), draw(*_rows(size)) ** 2
+
+
+def _binary_backward(size: int, draw: Draw) -> tuple[Any, ...]:
+    return draw(*_rows(size)), *_binary(size, draw)
+
+
+def _dropout(size: int, draw: Draw) -> tuple[Any, ...]:
+    return draw(*_rows(size)), draw(*_rows(size)) > 0, 2.0
+
+
+def _add_rows(size: int, draw: Draw) -> tuple[Any, ...]:
+    rows, features = _rows(size)
+    return draw(rows, features), np.random.default_rng(1).integers(0, 64, rows), 64
+
+
+def _sgd(size: int, draw: Draw) -> tuple[Any, ...]:
+    p, g, b = (draw(size) for _ in range(3))
+    return p, g, b, 0.0, 0.9, 0.0, 0.0, False, False, False
+
+
+def _images(size: int, draw: Draw) -> tuple[Any, ...]:
+    """Images of 8 channels, 14 x 14, and filters of 16 channels that halve them."""
+    return draw(max(1, size // (8 * 14 * 14)), 8, 14, 14), draw(16, 8, 4, 4)
+
+
+def _halving() -> Any:
+    from .convolution.windows import Windows
+
+    return Windows((2, 2), (1, 1), (1, 1), 1)
+
+
+def _convolution(size: int, draw: Draw) -> tuple[Any, ...]:
+    return *_images(size, draw), None, (7, 7), _halving()
+
+
+def _transposed_convolution(size: int, draw: Draw) -> tuple[Any, ...]:
+    images = draw(max(1, size // (16 * 7 * 7)), 16, 7, 7)
+    return images, draw(16, 8, 4, 4), None, (14, 14), _halving()
+
+
+def _weight_correlation(size: int, draw: Draw) -> tuple[Any, ...]:
+    images, _ = _images(size, draw)
+    return images, draw(len(images), 16, 7, 7), (4, 4), _halving()
+
+
 EXAMPLES: dict[str, dict[str, Example]] = {
     "matmul": {"matrix": _square, "batched": _batched},
     "attention": {"": _attention},
@@ -97,4 +178,29 @@ EXAMPLES: dict[str, dict[str, Example]] = {
     "cross_entropy": {"": _cross_entropy},
     "cross_entropy_backward": {"": _cross_entropy_backward},
     "adam": {"": _adam},
+    "sgd": {"": _sgd},
+    "exp": {"": _elementwise},
+    "tanh": {"": _elementwise},
+    "sigmoid": {"": _elementwise},
+    "softplus": {"": _elementwise},
+    "silu": {"": _elementwise},
+    "tanh_backward": {"": _functions_backward},
+    "sigmoid_backward": {"": _functions_backward},
+    "relu_backward": {"": _elementwise_backward},
+    "silu_backward": {"": _elementwise_backward},
+    "binary_cross_entropy": {"": _binary},
+    "binary_cross_entropy_backward": {"": _binary_backward},
+    "dropout": {"": _dropout},
+    "softmax": {"": _elementwise},
+    "log_softmax": {"": _elementwise},
+    "softmax_backward": {"": _probabilities},
+    "log_softmax_backward": {"": _log_probabilities},
+    "rms_norm": {"": _rms_norm},
+    "rms_norm_backward": {"": _rms_norm_backward},
+    "batch_norm": {"": _batch_norm},
+    "batch_norm_backward": {"": _batch_norm_backward},
+    "add_rows": {"": _add_rows},
+    "convolution": {"": _convolution},
+    "transposed_convolution": {"": _transposed_convolution},
+    "weight_correlation": {"": _weight_correlation},
 }

@@ -229,6 +229,41 @@ def larger(typing: Any, a: Any, b: Any) -> Any:
     return a(a, b), codegen
 
 
+@intrinsic
+def magnitude(typing: Any, a: Any) -> Any:
+    """|a| lane by lane."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = _llvm(a)
+        name = f"llvm.fabs.v{a.lanes}f{a.element.bitwidth}"
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(kind, [kind]), name
+        )
+        return builder.call(function, args)
+
+    return a(a), codegen
+
+
+@device
+def within(p, at, count, bound):
+    """Whether all of `count` numbers from p + at on are below the bound in size, or NaN."""
+    width = lanes(p)
+    whole = count - count % (4 * width)
+    a = b = c = d = zeros(p)
+    for j in range(at, at + whole, 4 * width):
+        a = larger(magnitude(load(p, j)), a)
+        b = larger(magnitude(load(p, j + width)), b)
+        c = larger(magnitude(load(p, j + 2 * width)), c)
+        d = larger(magnitude(load(p, j + 3 * width)), d)
+    a = larger(larger(a, b), larger(c, d))
+    top = number(p, 0.0)
+    for k in range(width):
+        top = max(lane(a, k), top)
+    for j in range(at + whole, at + count):
+        top = abs(peek(p, j)) if abs(peek(p, j)) > top else top
+    return top < bound
+
+
 @device
 def largest(p, at, count, lowest):
     """The largest of `count` numbers from p + at on and of `lowest`; a NaN is passed over."""

@@ -14,14 +14,24 @@ from typing import Any
 import numpy as np
 
 from minigen.devices import CPU, array_module, device, device_of, owner, to_device
-from minigen.dispatch import Windows, kernel, quiet, quiet_kernel, silent
+from minigen.dispatch import (
+    Windows,
+    kernel,
+    kernel_over,
+    large,
+    log1p_array,
+    quiet,
+    quiet_kernel,
+    silent,
+)
 from minigen.dtypes import DTYPES
 from minigen.random import Generator, default_generator, stream
 
 __all__ = [
     "CPU", "Array", "Generator", "Windows", "all_finite", "array_module", "as_array", "cast",
-    "default_generator", "device", "device_of", "kernel", "nonfinite_name", "ones_like", "owner",
-    "quiet", "quiet_kernel", "silent", "stream", "to_device", "zeros_like",
+    "default_generator", "device", "device_of", "kernel", "kernel_over", "large", "log1p_array",
+    "nonfinite_name", "ones_like", "owner", "quiet", "quiet_kernel", "silent", "stream",
+    "to_device", "zeros_like",
 ]  # fmt: skip
 
 Array = Any  # numpy.ndarray or cupy.ndarray

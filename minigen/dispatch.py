@@ -7,14 +7,20 @@ context in which all is ignored (30 ns), which no other thread and no caller can
 from __future__ import annotations
 
 import contextvars
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 import minigen.kernels as kernels
 from minigen.kernels import Windows
+from minigen.kernels.fused import log1p as log1p_array
 
-__all__ = ["Windows", "kernel", "quiet", "quiet_kernel", "silent"]
+__all__ = [
+    "Windows", "kernel", "kernel_over", "kernels", "large", "log1p_array", "quiet", "quiet_kernel",
+    "silent",
+]  # fmt: skip
 
 
 def quiet() -> Any:
@@ -41,3 +47,40 @@ def quiet_kernel(operation: str, *arrays: Any) -> Any:
         with quiet():
             return function(*arrays)
     return silent().run(function, *arrays)
+
+
+LARGE = 1024  # elements from which on asking for a kernel can pay
+
+
+def large(array: Any) -> bool:
+    """Whether to ask for a kernel where a few ufuncs do the same: it is a float32 or float64 array
+    of NumPy's (no tensor, whose operations are recorded) of some size, or a kernel was swapped in.
+
+    >>> large(np.ones(10)), large(np.ones(10_000)), large(np.ones(10_000, np.float16))
+    (False, True, False)
+    """
+    if array.__class__ is not np.ndarray or (array.size < LARGE and not kernels.overriding()):
+        return False
+    return array.dtype.char in "fd"
+
+
+@functools.lru_cache(256)
+def _of_size(dtype: np.dtype, size: int) -> Any:
+    """An array of that many elements, which takes the memory of one."""
+    return np.broadcast_to(np.zeros((), dtype), (size,))
+
+
+def kernel_over(operation: str, lists: Sequence[list[Any] | None], *options: Any) -> None:
+    """Run a kernel that works in place on lists of arrays; the elements of all of the first list
+    decide which. A kernel that was swapped in is called for one array of each list at a time,
+    flat if that takes no copy."""
+    first = lists[0]
+    assert first
+    if kernels.overriding():
+        for arrays in zip(*(column or [None] * len(first) for column in lists)):
+            if all(a is None or a.flags.c_contiguous for a in arrays):
+                arrays = tuple(a if a is None else a.reshape(-1) for a in arrays)
+            kernel(operation, *arrays, *options)
+        return
+    size = sum(array.size for array in first)
+    kernels.select(operation, _of_size(first[0].dtype, size))(*lists, *options)

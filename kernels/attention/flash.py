@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ..elementary import exp_softmax
+from ..elementary import exp_decay
 from ..jit import device, jit
 from ..simd import address, copy_scaled, fill, lanes, largest, number, peek, poke
 from .dropout import scalars
@@ -63,7 +63,7 @@ def soften(w, p, rows, reach, lag, m, total, spare, mixed, wide, first):
         before, after = peek(w, m + i), peek(w, best + i)
         by = after if after != -np.inf else number(w, 0.0)  # nothing seen yet: exp(-inf - 0) = 0
         poke(w, shift + i, by)
-        poke(w, rescale + i, exp_softmax(before - by))
+        poke(w, rescale + i, exp_decay(before - by))
         poke(w, m + i, after)
     for i in range(rows):
         added = exponentials(w, p + i * KEYS, extent(i, reach, lag, n)[1], peek(w, shift + i))
@@ -78,7 +78,7 @@ def exponentials(w, at, count, shift):
     """Scores become exp(score - shift); returns their sum."""
     added = number(w, 0.0)
     for j in range(count):
-        e = exp_softmax(peek(w, at + j) - shift)
+        e = exp_decay(peek(w, at + j) - shift)
         poke(w, at + j, e)
         added += e
     return added

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ..elementary import exp_softmax
+from ..elementary import exp_decay
 from ..jit import device, jit
 from ..simd import address, fill, lanes, number, peek, poke
 from .dropout import scalars
@@ -55,7 +55,7 @@ def differentiate(w, p, ds, rows, reach, lag, logsumexp, row, delta):
         shift, d = peek(logsumexp, row + i), peek(w, delta + i)
         shift = shift if shift != -np.inf else number(w, 0.0)
         for j in range(filled):
-            e = exp_softmax(peek(w, at + j) - shift)
+            e = exp_decay(peek(w, at + j) - shift)
             poke(w, at + j, e)
             poke(w, its + j, e * (peek(w, its + j) - d))
 

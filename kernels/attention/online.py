@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..elementary import exp_softmax
+from ..elementary import exp_decay
 from ..jit import jit
 from ..simd import address, number, peek, poke
 from .dropout_loops import dropout_factors
@@ -49,11 +49,11 @@ def _forward(
                 if masked:
                     s += peek(address(mask), starts[3, head] + i * steps[3] + j * steps[4])
                 if s > m:
-                    rescale = exp_softmax(m - s)
+                    rescale = exp_decay(m - s)
                     total *= rescale
                     multiply(outs, mixed, rescale, width)
                     m = s
-                weight = exp_softmax(s - m) if s != -np.inf else zero  # -inf - (-inf) is NaN
+                weight = exp_decay(s - m) if s != -np.inf else zero  # -inf - (-inf) is NaN
                 total += weight
                 if dropping:
                     if j % DROPPED == 0:

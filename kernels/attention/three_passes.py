@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..elementary import exp_softmax
+from ..elementary import exp_decay
 from ..jit import device, jit
 from ..simd import address, largest, number, peek, poke
 from .dropout_loops import dropout_factors
@@ -32,7 +32,7 @@ def softmax(w, count, largest):
     shift = largest if largest != -np.inf else number(w, 0.0)  # nothing seen: exp(-inf - 0) = 0
     total = number(w, 0.0)
     for j in range(count):
-        e = exp_softmax(peek(w, j) - shift)
+        e = exp_decay(peek(w, j) - shift)
         poke(w, j, e)
         total += e
     return total

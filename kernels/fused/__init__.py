@@ -1,37 +1,53 @@
 """Elementwise and row-wise work in one pass over memory instead of one pass a formula symbol.
 
-    erf(x) -> y
-    gelu(x, approximate="none") -> y                  gelu_backward(grad, x, approximate) -> dx
+    exp(x), tanh(x), sigmoid(x), silu(x), erf(x) -> y
+    softplus(x, beta=1.0, threshold=20.0) -> y        gelu(x, approximate="none") -> y
+    silu_backward(grad, x), gelu_backward(grad, x, approximate) -> dx
+    tanh_backward(grad, y), sigmoid_backward(grad, y), relu_backward(grad, y, slope) -> dx
+    binary_cross_entropy(logits, target) -> losses
+                          binary_cross_entropy_backward(grad, logits, target) -> dlogits
+    dropout(x, mask, scale) -> y
+
+    softmax(x), log_softmax(x) -> y
+    softmax_backward(grad, y), log_softmax_backward(grad, y) -> dx
     layer_norm(x, weight, bias, eps) -> (y, mean, rstd)
-                                        layer_norm_backward(grad, x, weight, mean, rstd)
-                                                                    -> (dx, dweight, dbias)
+                  layer_norm_backward(grad, x, weight, mean, rstd) -> (dx, dweight, dbias)
+    rms_norm(x, weight, eps) -> (y, rrms)
+                  rms_norm_backward(grad, x, weight, rrms) -> (dx, dweight)
+    batch_norm(x, weight, bias, eps) -> (y, mean, var, rstd)
+                  batch_norm_backward(grad, x, weight, mean, rstd) -> (dx, dweight, dbias)
     cross_entropy(logits, target) -> (losses, logsumexp)
                           cross_entropy_backward(grad, logits, target, logsumexp) -> dlogits
-    adam(parameter, grad, exp_avg, exp_avg_sq, lr, beta1, beta2, eps, weight_decay,
+    add_rows(values, rows, count) -> table
+
+    adam(parameters, grads, exp_avgs, exp_avg_sqs, lr, beta1, beta2, eps, weight_decay,
          decoupled, step) -> None, in place
+    sgd(parameters, grads, buffers, lr, momentum, dampening, weight_decay, nesterov, maximize,
+        first) -> None, in place
 
-| rung      | files                                  | idea                                 |
-|-----------|----------------------------------------|--------------------------------------|
-| reference | `reference.py`                         | the formula in float64               |
-| numpy     | `special.py`, `vectorised.py`          | ufuncs with `out=`, few temporaries  |
-| numba     | `elementwise_loops.py`, `row_loops.py` | one loop; exp and erf without a call |
+| operations                       | formula in float64, ufuncs    | Numba                  |
+|----------------------------------|-------------------------------|------------------------|
+| exp, tanh, sigmoid, softplus,    | `functions.py`                | `function_loops.py`    |
+| silu, relu and their gradients   |                               |                        |
+| erf, gelu                        | `reference.py`, `special.py`, | `elementwise_loops.py` |
+| layer_norm, cross_entropy        | `vectorised.py`               | `row_loops.py`         |
+| rms_norm                         | `rms_norm.py`                 | `rms_norm_loops.py`    |
+| batch_norm                       | `batch_norm.py`               | `batch_norm_loops.py`  |
+| softmax, log_softmax             | `softmax.py`                  | `softmax_loops.py`     |
+| binary_cross_entropy             | `binary.py`                   | `binary_loops.py`      |
+| add_rows, dropout                | `scatter.py`                  | `scatter_loops.py`     |
+| adam, sgd                        | `optimizers.py`               | `optimizer_loops.py`   |
 
-Speed of the numba rung on one thread of a Zen 3 core, float32, medians of paired rounds:
+The numpy rungs are ufuncs with `out=` and few temporaries; the numba rungs one loop over memory, a
+row at a time in the cache, with exp, tanh and erf that need no call (`elementary.py`).
 
-| operation                                 | numpy / numba | PyTorch 2.13 / numba     |
-|-------------------------------------------|---------------|--------------------------|
-| gelu, forward; backward (1024, 512)       | 7.1; 5.6      | 1.6; 1.1                 |
-| gelu tanh, forward; backward (1024, 512)  | 5.2; 5.0      | 5.2; 3.2                 |
-| erf (1024, 512)                           | 7.0           | 3.8                      |
-| layer_norm, forward; backward (1024, 128) | 5.2; 7.6      | 2.2; 1.6                 |
-| cross_entropy and backward (1024, 128)    | 3.2           | 2.8                      |
-| adam, 10,000; 1,000,000 parameters        | 3.8; 6.9      | 16; 6.5 (fused: 9; 1.6)  |
-
-x of layer_norm is (rows, features) and is normalised over features; logits are (rows, classes) and
-target int64 (rows,). NaN and infinity go through every kernel as they go through the formula.
+Rows are those of (rows, features) or (rows, classes); targets are int64 (rows,). NaN and infinity
+go through every kernel as they go through the formula. Long jobs are cut into parts for several
+cores, by their shapes alone (`parts.py`), so results are the same on any number of them.
 """
 
+from .functions import log1p
 from .rungs import FUSED
 from .special import erf
 
-__all__ = ["FUSED", "erf"]
+__all__ = ["FUSED", "erf", "log1p"]

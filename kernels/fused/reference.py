@@ -105,34 +105,3 @@ def cross_entropy_backward_reference(
         probabilities = np.exp(logits - logsumexp[:, None])
     onehot = np.arange(logits.shape[1]) == np.asarray(target)[:, None]
     return grad[:, None] * (probabilities - onehot)
-
-
-def adam_reference(
-    parameter: Array,
-    grad: Array,
-    exp_avg: Array,
-    exp_avg_sq: Array,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    decoupled: bool,
-    step: int,
-) -> None:
-    """One step of Adam in place, computed in float64 and rounded to the arrays' dtype at the end.
-
-    Adam (Kingma & Ba 2015), algorithm 1, with PyTorch's order of operations; weight decay is added
-    to the gradient, or if `decoupled` shrinks the parameter (AdamW: Loshchilov & Hutter 2019,
-    algorithm 2). `step` counts from 1.
-    """
-    p, g, m, v = (np.asarray(a, np.float64) for a in (parameter, grad, exp_avg, exp_avg_sq))
-    if decoupled:
-        p = p * (1 - lr * weight_decay)
-    elif weight_decay:
-        g = g + weight_decay * p
-    m = beta1 * m + (1 - beta1) * g
-    v = beta2 * v + (1 - beta2) * g * g
-    denominator = np.sqrt(v) / math.sqrt(1 - beta2**step) + eps
-    parameter[...] = p - lr / (1 - beta1**step) * m / denominator
-    exp_avg[...], exp_avg_sq[...] = m, v

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ..elementary import exp
+from ..elementary import exp_decay
 from ..jit import contiguous, jit
 from ..simd import address, largest, number, peek, poke
+from .parts import each_part, summed_by_part
 from .vectorised import check_targets
 
 Array = Any
@@ -22,8 +23,8 @@ ROWS, ROW, INTO_ROWS, INTO_ROW = "const T[:, ::1]", "const T[::1]", "T[:, ::1]",
 CLASSES = "const int64[::1]"
 
 
-@jit("layer_norm", ROWS, ROW, ROW, INTO_ROWS, INTO_ROW, INTO_ROW, "T", seconds=0.4)
-def _layer_norm(x, weight, bias, y, mean, rstd, eps):
+@jit("layer_norm", ROWS, INTO_ROWS, INTO_ROW, INTO_ROW, ROW, ROW, "T", seconds=0.4)
+def _layer_norm(x, y, mean, rstd, weight, bias, eps):
     rows, n = x.shape
     p, w, b, into = address(x), address(weight), address(bias), address(y)
     zero, one, count = number(p, 0.0), number(p, 1.0), number(p, float(n))
@@ -45,13 +46,13 @@ def _layer_norm(x, weight, bias, y, mean, rstd, eps):
 
 @jit(
     "layer_norm_backward",
-    *(ROWS, ROWS, ROW, ROW, ROW, INTO_ROWS, INTO_ROW, INTO_ROW),
+    *(ROWS, ROWS, ROW, ROW, INTO_ROWS, ROW, INTO_ROWS),
     seconds=0.4,
 )
-def _layer_norm_backward(grad, x, weight, mean, rstd, dx, dweight, dbias):
+def _layer_norm_backward(grad, x, mean, rstd, dx, weight, sums):
     rows, n = x.shape
     g, p, w = address(grad), address(x), address(weight)
-    into, dw, db = address(dx), address(dweight), address(dbias)
+    into, dw = address(dx), address(sums)
     zero, count = number(p, 0.0), number(p, float(n))
     for i in range(rows):
         at, m, r = i * n, mean[i], rstd[i]
@@ -67,7 +68,7 @@ def _layer_norm_backward(grad, x, weight, mean, rstd, dx, dweight, dbias):
             normal = (peek(p, at + j) - m) * r
             d = peek(g, at + j)
             poke(dw, j, peek(dw, j) + d * normal)
-            poke(db, j, peek(db, j) + d)
+            poke(dw, n + j, peek(dw, n + j) + d)
             poke(into, at + j, r * (d * peek(w, j) - h_mean - normal * projection))
 
 
@@ -80,7 +81,7 @@ def _cross_entropy(logits, target, losses, logsumexp):
         best = largest(p, at, n, number(p, -np.inf))
         total = number(p, 0.0)
         for j in range(n):
-            total += exp(peek(p, at + j) - best)
+            total += exp_decay(peek(p, at + j) - best)
         logsumexp[i] = best + math.log(total)
         losses[i] = logsumexp[i] - peek(p, at + target[i])
 
@@ -92,11 +93,12 @@ def _cross_entropy_backward(grad, logits, target, logsumexp, dlogits):
     for i in range(rows):
         at, g, shift = i * n, grad[i], logsumexp[i]
         for j in range(n):
-            poke(into, at + j, g * exp(peek(p, at + j) - shift))
+            poke(into, at + j, g * exp_decay(peek(p, at + j) - shift))
         poke(into, at + target[i], peek(into, at + target[i]) - g)
 
 
-def _or_constant(parameter: Array | None, value: float, like: Array) -> Array:
+def or_constant(parameter: Array | None, value: float, like: Array) -> Array:
+    """The parameter of each feature in C order; where it is None, as many times the value."""
     if parameter is None:
         return np.full(like.shape[1], value, like.dtype)
     return contiguous(parameter)
@@ -108,21 +110,23 @@ def layer_norm_loop(
     """y, mean, rstd of layer normalisation over the last axis: see `layer_norm_reference`."""
     y = np.empty(x.shape, x.dtype)
     mean, rstd = np.empty((2, x.shape[0]), x.dtype)
-    weight, bias = _or_constant(weight, 1, x), _or_constant(bias, 0, x)
-    _layer_norm(contiguous(x), weight, bias, y, mean, rstd, eps)
+    arrays = (contiguous(x), y, mean, rstd)
+    parameters = or_constant(weight, 1, x), or_constant(bias, 0, x)
+    each_part(_layer_norm, arrays, (*parameters, eps), x.shape[1])
     return y, mean, rstd
 
 
 def layer_norm_backward_loop(
     grad: Array, x: Array, weight: Array | None, mean: Array, rstd: Array
 ) -> tuple[Array, Array, Array]:
-    """dx, dweight, dbias: see `layer_norm_backward_reference`. Rows are added in their order."""
+    """dx, dweight, dbias: see `layer_norm_backward_reference`.
+
+    Rows are added in their order, and if they are many in parts, which are added in theirs.
+    """
     dx = np.empty(x.shape, x.dtype)
-    dweight, dbias = np.zeros((2, x.shape[1]), x.dtype)
-    inputs = [contiguous(a) for a in (grad, x)]
-    weight = _or_constant(weight, 1, x)
-    _layer_norm_backward(*inputs, weight, contiguous(mean), contiguous(rstd), dx, dweight, dbias)
-    return dx, dweight, dbias
+    arrays = (contiguous(grad), contiguous(x), contiguous(mean), contiguous(rstd), dx)
+    sums = summed_by_part(_layer_norm_backward, arrays, (or_constant(weight, 1, x),), 2)
+    return dx, sums[0], sums[1]
 
 
 def cross_entropy_loop(logits: Array, target: Array) -> tuple[Array, Array]:
@@ -133,7 +137,8 @@ def cross_entropy_loop(logits: Array, target: Array) -> tuple[Array, Array]:
     """
     check_targets(logits, target)
     losses, logsumexp = np.empty((2, logits.shape[0]), logits.dtype)
-    _cross_entropy(contiguous(logits), contiguous(target), losses, logsumexp)
+    arrays = (contiguous(logits), contiguous(target), losses, logsumexp)
+    each_part(_cross_entropy, arrays, (), logits.shape[1])
     return losses, logsumexp
 
 
@@ -147,6 +152,6 @@ def cross_entropy_backward_loop(
     """
     check_targets(logits, target)
     dlogits = np.empty(logits.shape, logits.dtype)
-    inputs = [contiguous(a) for a in (grad, logits, target, logsumexp)]
-    _cross_entropy_backward(*inputs, dlogits)
+    arrays = [*map(contiguous, (grad, logits, target, logsumexp)), dlogits]
+    each_part(_cross_entropy_backward, arrays, (), logits.shape[1])
     return dlogits

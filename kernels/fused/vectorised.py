@@ -18,7 +18,6 @@ SILENT: dict[str, Any] = {
     "invalid": "ignore",
     "over": "ignore",
 }
-BLOCK = 16384  # elements of Adam's state that are worked on at a time: they stay in the cache
 
 
 def _tanh_of_gelu(x: Array) -> Array:
@@ -172,45 +171,3 @@ def cross_entropy_backward(grad: Array, logits: Array, target: Array, logsumexp:
         dlogits[np.arange(len(logits)), target] -= 1
         dlogits *= grad[:, None]
     return dlogits
-
-
-def adam(
-    parameter: Array,
-    grad: Array,
-    exp_avg: Array,
-    exp_avg_sq: Array,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    decoupled: bool,
-    step: int,
-) -> None:
-    """One step of Adam or (decoupled) AdamW on flat arrays, in place; see `adam_reference`."""
-    step_size = lr / (1 - beta1**step)
-    correction = math.sqrt(1 - beta2**step)
-    scratch = np.empty((2, min(BLOCK, parameter.size)), parameter.dtype)
-    for start in range(0, parameter.size, BLOCK):
-        block = slice(start, start + BLOCK)
-        p, g, m, v = parameter[block], grad[block], exp_avg[block], exp_avg_sq[block]
-        a, b = scratch[:, : p.size]
-        if decoupled:
-            p *= 1 - lr * weight_decay
-        elif weight_decay:
-            np.multiply(p, weight_decay, out=b)
-            b += g
-            g = b
-        np.subtract(g, m, out=a)
-        a *= 1 - beta1
-        m += a
-        np.multiply(g, g, out=a)
-        a *= 1 - beta2
-        v *= beta2
-        v += a
-        np.sqrt(v, out=a)
-        a /= correction
-        a += eps
-        np.divide(m, a, out=a)
-        a *= step_size
-        p -= a

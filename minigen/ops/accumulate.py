@@ -1,8 +1,6 @@
 """Sums into places that may be named more than once, always in the same order.
 
-`np.add.at` takes microseconds a row.  Two faster ways give the same sums in a fixed order: counting
-with weights (`bincount`, in float64) for short rows, sorting and adding neighbours (`add.reduceat`)
-for long ones.
+By the kernel `add_rows`, as `np.add.at` takes microseconds a row.
 """
 
 from __future__ import annotations
@@ -11,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-__all__: list[str] = []
+from minigen import backend
 
-SHORT = 32  # elements of a row up to which bincount was faster (16,384 rows, 65 places)
+__all__: list[str] = []
 
 
 def add_rows(rows: Any, values: Any, count: int) -> Any:
@@ -25,30 +23,16 @@ def add_rows(rows: Any, values: Any, count: int) -> Any:
     array([4., 0., 2.])
     """
     shape = (count, *values.shape[1:])
-    output = np.zeros_like(values, shape=shape)
     if not values.size:
-        return output
-    if (rows < 0).any():
-        rows = np.where(rows < 0, rows + count, rows)
-    if values.dtype.kind != "f":
+        return np.zeros_like(values, shape=shape)
+    if values.dtype.kind != "f" or not isinstance(values, np.ndarray):
+        output = np.zeros_like(values, shape=shape)
         np.add.at(output, rows, values)
         return output
-    flat = values.reshape(len(rows), -1)
-    width = flat.shape[1]
-    if width <= SHORT:
-        if width > 1:
-            rows = (rows[:, None] * width + np.arange(width)).reshape(-1)
-        sums = np.bincount(rows, flat.reshape(-1), count * width)
-        return sums.astype(values.dtype, copy=False).reshape(shape)
-    order = rows.argsort(kind="stable")
-    ordered = rows[order]
-    first = np.flatnonzero(np.concatenate([ordered[:1] >= 0, ordered[1:] != ordered[:-1]]))
-    if len(first) == len(rows):
-        output[rows] = values
-    else:
-        sums = np.add.reduceat(flat[order], first, axis=0)
-        output[ordered[first]] = sums.reshape(len(first), *shape[1:])
-    return output
+    if values.dtype == np.float16:
+        return add_rows(rows, values.astype(np.float32), count).astype(np.float16)
+    flat, rows = values.reshape(len(rows), -1), rows.astype(np.int64, copy=False)
+    return backend.kernel("add_rows", flat, rows, count).reshape(shape)
 
 
 def add_at_places(values: Any, shape: tuple, places: tuple) -> Any:

@@ -44,6 +44,8 @@ def keep_mask(shape: tuple, p: float) -> Any:
 @differentiable
 def _dropout(input: Any, mask: Any, scale: float) -> Any:
     """input · mask · scale; linear in the input, and so its own gradient."""
+    if mask.shape == input.shape and backend.large(input):
+        return backend.kernel("dropout", input, mask, scale)
     output = np.multiply(input, mask)
     output *= scale
     return output

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from minigen import backend
 from minigen.autograd import differentiable
 from minigen.errors import ShapeError
+from minigen.ops.accumulate import add_rows
 
 __all__ = ["embedding"]
 
@@ -32,21 +32,12 @@ def _look_up_gradient(input: Any, weight: Any, padding_idx: int | None) -> Any:
 
 @differentiable
 def _sum_rows(input: Any, rows: Any, count: int, padding_idx: int | None) -> Any:
-    """out[v, :] = Σ rows[..., :] where input[...] = v; nothing where that is `padding_idx`.
-
-    The table is taken for one long vector, because `np.add.at` has a fast loop for vectors alone.
-    It adds in the order of `input`, so the sums are the same in every run.
-    """
-    width = rows.shape[-1]
-    places = input.reshape(-1).astype(np.int64, copy=False)
-    values = rows.reshape(-1, width)
+    """out[v, :] = Σ rows[..., :] where input[...] = v; nothing where that is `padding_idx`."""
+    places, values = input.reshape(-1), rows.reshape(-1, rows.shape[-1])
     if padding_idx is not None:
         kept = places != padding_idx
         places, values = places[kept], values[kept]
-    table = backend.array_module(rows).zeros(count * width, rows.dtype)
-    elements = places[:, None] * width + np.arange(width, like=places)
-    np.add.at(table, elements.reshape(-1), values.reshape(-1))
-    return table.reshape(count, width)
+    return add_rows(places, values, count)
 
 
 _embedding.gradients(

@@ -45,12 +45,23 @@ __all__ = [
 ]
 
 
-def _function(ufunc: Callable, name: str, formula: str, example: str, shown: str) -> Any:
-    """The operation and Tensor method that computes one of NumPy's functions."""
+def _function(
+    ufunc: Callable, name: str, formula: str, example: str, shown: str, kernel: bool = False
+) -> Any:
+    """The operation and Tensor method that computes one of NumPy's functions.
 
-    def forward(input: Any) -> Any:
+    kernel: large arrays go to the kernel of that name.
+    """
+
+    def plain(input: Any) -> Any:
         return silent().run(ufunc, input)
 
+    def chosen(input: Any) -> Any:
+        if backend.large(input):
+            return backend.kernel(name, input)
+        return silent().run(ufunc, input)
+
+    forward = chosen if kernel else plain
     forward.__name__ = forward.__qualname__ = name
     forward.__doc__ = f"""{formula}, of each element.
 
@@ -64,7 +75,12 @@ def _function(ufunc: Callable, name: str, formula: str, example: str, shown: str
 # ------------------------------------------------------------- exponentials, logarithms, roots
 
 exp: Any = _function(
-    np.exp, "exp", "e to the power of input", "[0.0, 1.0]", "tensor([1.0000, 2.7183])"
+    np.exp,
+    "exp",
+    "e to the power of input",
+    "[0.0, 1.0]",
+    "tensor([1.0000, 2.7183])",
+    kernel=True,
 )
 exp.gradients(input=lambda g, output: g * output)
 
@@ -172,9 +188,22 @@ cosh: Any = _function(
 cosh.gradients(input=lambda g, input: g * sinh(input))
 
 tanh: Any = _function(
-    np.tanh, "tanh", "sinh(input) / cosh(input)", "[0.0, 1.0]", "tensor([0.0000, 0.7616])"
+    np.tanh,
+    "tanh",
+    "sinh(input) / cosh(input)",
+    "[0.0, 1.0]",
+    "tensor([0.0000, 0.7616])",
+    kernel=True,
 )
-tanh.gradients(input=lambda g, output: g * (1 - output * output))
+
+
+def _tanh_gradient(g: Any, output: Any) -> Any:
+    if backend.large(g):
+        return backend.kernel("tanh_backward", g, output)
+    return g * (1 - output * output)
+
+
+tanh.gradients(input=_tanh_gradient)
 
 asinh: Any = _function(
     np.arcsinh, "asinh", "The number whose sinh is input", "[0.0, 1.0]", "tensor([0.0000, 0.8814])"
@@ -206,9 +235,22 @@ def _logistic(x: Any) -> Any:
 
 
 sigmoid: Any = _function(
-    _logistic, "sigmoid", "1 / (1 + exp(-input))", "[0.0, 1.0]", "tensor([0.5000, 0.7311])"
+    _logistic,
+    "sigmoid",
+    "1 / (1 + exp(-input))",
+    "[0.0, 1.0]",
+    "tensor([0.5000, 0.7311])",
+    kernel=True,
 )
-sigmoid.gradients(input=lambda g, output: g * (output * (1 - output)))
+
+
+def _sigmoid_gradient(g: Any, output: Any) -> Any:
+    if backend.large(g):
+        return backend.kernel("sigmoid_backward", g, output)
+    return g * (output * (1 - output))
+
+
+sigmoid.gradients(input=_sigmoid_gradient)
 
 
 # ------------------------------------------------------------------------- the error function

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from minigen import backend
 from minigen.autograd import differentiable
-from minigen.backend import quiet
+from minigen.backend import log1p_array, quiet
 from minigen.dtypes import promote
 from minigen.errors import ShapeError
-from minigen.ops.activation import log1p_array, logsigmoid
+from minigen.ops.activation import logsigmoid
 from minigen.ops.comparison import where
 from minigen.ops.cross_entropy import cross_entropy, nll_loss
 from minigen.ops.distances import (
@@ -188,6 +189,9 @@ def smooth_l1_loss(
 @differentiable(promote=_floats, saves=("decay",))
 def _bce_with_logits(input: Any, target: Any, reduction: str = "mean") -> Any:
     """max(x, 0) - x y + log(1 + exp(-|x|)): exp never overflows."""
+    if backend.large(input) and target.shape == input.shape:
+        losses = backend.kernel("binary_cross_entropy", input, target)
+        return total(losses, reduction), None
     decay = np.empty_like(input)
     np.abs(input, out=decay)
     np.negative(decay, out=decay)
@@ -199,15 +203,23 @@ def _bce_with_logits(input: Any, target: Any, reduction: str = "mean") -> Any:
     return total(losses, reduction), decay
 
 
-@_bce_with_logits.joint_gradient("input", "target")
-def _(g: Any, input: Any, target: Any, reduction: str, decay: Any) -> Any:
+def _bce_gradient_of_logits(g: Any, input: Any, target: Any, reduction: str, decay: Any) -> Any:
     """dx = sigmoid(x) - y, where sigmoid(x) is 1 / (1 + decay), below 0 decay / (1 + decay)."""
     g = g * share(reduction, input.shape)
+    if decay is None:
+        cotangent = backend.as_array(g).astype(input.dtype, copy=False)
+        return backend.kernel("binary_cross_entropy_backward", cotangent, input, target)
     dx = np.maximum(decay, (input > 0).astype(decay.dtype))
     dx /= decay + 1
     dx -= target
     dx *= g
-    return dx, -input * g
+    return dx
+
+
+_bce_with_logits.gradients(
+    input=_bce_gradient_of_logits,
+    target=lambda g, input, reduction: -input * (g * share(reduction, input.shape)),
+)
 
 
 @_bce_with_logits.formula

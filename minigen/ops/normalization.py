@@ -190,6 +190,9 @@ def _rms_norm(input: Any, weight: Any, ndim: int, eps: float | None) -> Any:
     if input.size == 0:
         return input.copy(), None
     rows = _rows(input, ndim)
+    if backend.large(rows):
+        output, rrms = backend.kernel("rms_norm", rows, _vector(weight), _rms_eps(input.dtype, eps))
+        return output.reshape(input.shape), rrms
     square = np.einsum("rf,rf->r", rows, rows)
     square /= rows.shape[1]
     square += _rms_eps(input.dtype, eps)
@@ -208,6 +211,9 @@ def _(g: Any, input: Any, weight: Any, ndim: int, rrms: Any) -> Any:
     if input.size == 0:
         return g, backend.array_module(g).zeros(shape, g.dtype)
     rows, cotangent = _rows(input, ndim), _rows(g, ndim)
+    if backend.large(rows):
+        dx, dw = backend.kernel("rms_norm_backward", cotangent, rows, _vector(weight), rrms)
+        return dx.reshape(input.shape), dw.reshape(shape)
     normal = rows * rrms[:, None]
     dw = np.einsum("rf,rf->f", cotangent, normal).reshape(shape)
     dx = cotangent * (1 if weight is None else weight.reshape(-1))
@@ -298,6 +304,11 @@ def _by_channel(array: Any) -> Any:
     return array if array.ndim < 4 else array.reshape(*array.shape[:2], math.prod(array.shape[2:]))
 
 
+def _three(array: Any) -> Any:
+    """(N, C) as (N, C, 1); (N, C, positions) as it is."""
+    return array if array.ndim == 3 else array[:, :, None]
+
+
 def _channel_sum(a: Any) -> Any:
     return a.sum(axis=0) if a.ndim == 2 else np.einsum("ncp->nc", a).sum(axis=0)
 
@@ -314,6 +325,11 @@ def _batch_norm(input: Any, weight: Any, bias: Any, eps: float, running: Running
     """Batch statistics; `running` is told of them, the one effect that outlives the call."""
     x, beside = _by_channel(input), _beside(_by_channel(input))
     count = max(x.size // max(x.shape[1], 1), 1)
+    if backend.large(x):
+        y, mean, var, rstd = backend.kernel("batch_norm", _three(x), weight, bias, eps)
+        if running is not None:
+            running.update(mean, var, count)
+        return y.reshape(input.shape), mean, rstd
     mean = _channel_sum(x)
     mean /= count
     output = x - mean.reshape(beside)
@@ -332,6 +348,10 @@ def _batch_norm(input: Any, weight: Any, bias: Any, eps: float, running: Running
 @_batch_norm.joint_gradient("input", "weight", "bias")
 def _(g: Any, input: Any, weight: Any, mean: Any, rstd: Any) -> Any:
     x, cotangent = _by_channel(input), _by_channel(g)
+    if backend.large(x):
+        arrays = _three(cotangent), _three(x), weight, mean, rstd
+        dx, dw, db = backend.kernel("batch_norm_backward", *arrays)
+        return dx.reshape(input.shape), dw, db
     beside, count = _beside(x), max(x.size // max(x.shape[1], 1), 1)
     dx = x - mean.reshape(beside)
     db = _channel_sum(cotangent)

@@ -59,7 +59,13 @@ def relu(input: Any) -> Any:
     return np.maximum(input, 0)
 
 
-relu.gradients(input=lambda g, output: g * _between(output, 0, math.inf))
+def _relu_gradient(g: Any, output: Any) -> Any:
+    if backend.large(g):
+        return backend.kernel("relu_backward", g, output)
+    return g * _between(output, 0, math.inf)
+
+
+relu.gradients(input=_relu_gradient)
 
 
 @differentiable(promote=floating)
@@ -70,9 +76,13 @@ def _leaky_relu(input: Any, negative_slope: float) -> Any:
     return larger(input, output, out=output)
 
 
-_leaky_relu.gradients(
-    input=lambda g, output, negative_slope: g * _leaky_slope(output, negative_slope),
-)
+def _leaky_relu_gradient(g: Any, output: Any, negative_slope: float) -> Any:
+    if backend.large(g):
+        return backend.kernel("relu_backward", g, output, negative_slope)
+    return g * _leaky_slope(output, negative_slope)
+
+
+_leaky_relu.gradients(input=_leaky_relu_gradient)
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 
 from minigen.autograd import differentiable
 from minigen.errors import ShapeError, describe
+from minigen.ops.accumulate import add_rows
 from minigen.ops.dims import wrap_dim
 from minigen.ops.indexing import add_slices, check_range, getitem, index_array, take
 from minigen.tensor import Tensor, method
@@ -96,11 +97,7 @@ def _add_along(values: Any, shape: tuple, dim: int, index: Any) -> Any:
         np.put_along_axis(_region(output, index.shape, dim), index, values, dim)
         return output
     places = _places(shape, dim, index)
-    if values.dtype.kind != "f":
-        np.add.at(output.reshape(-1), places, values.reshape(-1))
-        return output
-    sums = np.bincount(places, values.reshape(-1), math.prod(shape))
-    return sums.astype(values.dtype, copy=False).reshape(shape)
+    return add_rows(places, values.reshape(-1), math.prod(shape)).reshape(shape)
 
 
 gather.gradients(input=lambda g, input_shape, dim, index: _add_along(g, input_shape, dim, index))

@@ -35,8 +35,19 @@ def _shifted(input: Any, dim: int) -> Any:
     return input - input.max(axis=dim, keepdims=True)
 
 
+def _of_rows(operation: str, dim: int, *arrays: Any) -> Any:
+    """The kernel `operation` of the rows (..., n) that the arrays have once `dim` is their last."""
+    last = dim in (-1, arrays[0].ndim - 1)
+    moved = arrays if last else [np.moveaxis(a, dim, -1) for a in arrays]
+    shape = moved[0].shape
+    rows = backend.kernel(operation, *(a.reshape(-1, shape[-1]) for a in moved)).reshape(shape)
+    return rows if last else np.moveaxis(rows, -1, dim)
+
+
 @differentiable(promote=floating)
 def _softmax(input: Any, dim: int = -1) -> Any:
+    if input.size and input.ndim and backend.large(input):
+        return _of_rows("softmax", dim, input)
     with quiet():
         output = _shifted(input, dim)
         np.exp(output, out=output)
@@ -46,18 +57,28 @@ def _softmax(input: Any, dim: int = -1) -> Any:
 
 @differentiable(promote=floating)
 def _log_softmax(input: Any, dim: int = -1) -> Any:
+    if input.size and input.ndim and backend.large(input):
+        return _of_rows("log_softmax", dim, input)
     with quiet():
         output = _shifted(input, dim)
         output -= np.log(np.exp(output).sum(axis=dim, keepdims=True))
     return output
 
 
-_softmax.gradients(
-    input=lambda g, output, dim: output * (g - sum(g * output, dim, keepdim=True)),
-)
-_log_softmax.gradients(
-    input=lambda g, output, dim: g - exp(output) * sum(g, dim, keepdim=True),
-)
+def _softmax_gradient(g: Any, output: Any, dim: int) -> Any:
+    if backend.large(g) and g.size:
+        return _of_rows("softmax_backward", dim, g, output)
+    return output * (g - sum(g * output, dim, keepdim=True))
+
+
+def _log_softmax_gradient(g: Any, output: Any, dim: int) -> Any:
+    if backend.large(g) and g.size:
+        return _of_rows("log_softmax_backward", dim, g, output)
+    return g - exp(output) * sum(g, dim, keepdim=True)
+
+
+_softmax.gradients(input=_softmax_gradient)
+_log_softmax.gradients(input=_log_softmax_gradient)
 
 
 def _along(operation: Callable, input: Any, dim: int | None, dtype: Any) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 
 from minigen import backend
 from minigen.optim.optimizer import (
+    Lists,
     Optimizer,
     advance,
     at_least,
@@ -16,7 +17,7 @@ from minigen.optim.optimizer import (
     average_square,
     blocks,
     check_betas,
-    contiguous,
+    fusable,
 )
 from minigen.tensor import Tensor
 
@@ -75,19 +76,21 @@ class Adam(Optimizer):
         at_least(0.0, "weight_decay", group["weight_decay"])
         check_betas(group["betas"])
 
-    def update(self, p: Tensor, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        if group["maximize"]:
-            grad = -grad
-        averages = advance(state, p, *(_AMSGRAD if group["amsgrad"] else _ADAM))
-        arrays = [p.array, grad, *averages]
-        options = (
-            group["lr"], *group["betas"], group["eps"], group["weight_decay"],
-            group["decoupled_weight_decay"], state["step"],
-        )  # fmt: skip
-        if len(arrays) == 4 and _flat(arrays):
-            backend.kernel("adam", *(array.reshape(-1) for array in arrays), *options)
-        else:
-            _adam(arrays, *options)
+    def update_all(self, pairs: list[tuple[Tensor, Any]], group: dict[str, Any]) -> None:
+        """One call of the kernel for all parameters that have taken as many steps."""
+        names = _AMSGRAD if group["amsgrad"] else _ADAM
+        lists = Lists()
+        for p, g in pairs:
+            state = self.state[p]
+            averages = advance(state, p, *names)
+            if group["maximize"]:
+                g = np.negative(g, out=np.empty_like(g))
+            if len(averages) == 2 and fusable(p.array):
+                lists.add((state["step"], p.array.dtype), p.array, g, *averages)
+            else:
+                _adam([p.array, g, *averages], *_options(group, state["step"]))
+        for (step, _), arrays in lists.items():
+            backend.kernel_over("adam", arrays, *_options(group, step))
 
 
 class AdamW(Adam):
@@ -125,10 +128,11 @@ _ADAM = ("exp_avg", "exp_avg_sq")
 _AMSGRAD = (*_ADAM, "max_exp_avg_sq")
 
 
-def _flat(arrays: list[Any]) -> bool:
-    """Whether the fused kernel takes them: vectors without a gap, of single or double precision."""
-    first = arrays[0]
-    return isinstance(first, np.ndarray) and first.dtype.itemsize >= 4 and contiguous(*arrays)
+def _options(group: dict[str, Any], step: int) -> tuple:
+    """lr, β₁, β₂, eps, weight_decay, whether that is decoupled, and the number of the step."""
+    names = ("lr", "eps", "weight_decay", "decoupled_weight_decay")
+    lr, *others = (group[name] for name in names)
+    return (lr, *group["betas"], *others, step)
 
 
 def _adam(

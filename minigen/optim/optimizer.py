@@ -102,15 +102,21 @@ class Optimizer:
         where = ""
         with no_grad(), backend.quiet():
             for group in self.param_groups:
-                for p in group["params"]:
-                    g = gradient_of(p)
-                    if g is None:
-                        continue
-                    self.update(p, g, self.state[p], group)
+                pairs = [(p, g) for p in group["params"] if (g := gradient_of(p)) is not None]
+                self.update_all(pairs, group)
+                for p, _ in pairs:
                     if p._version is not None:
                         where = where or errors.caller()
                         p.changed_in_place(where)
         return loss
+
+    def update_all(self, pairs: list[tuple[Tensor, Any]], group: dict[str, Any]) -> None:
+        """Move the parameters of a group, given with the arrays of their gradients, by `update`.
+
+        An optimizer whose kernel takes lists of arrays overrides it.
+        """
+        for p, g in pairs:
+            self.update(p, g, self.state[p], group)
 
     def update(self, p: Tensor, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
         """Move `p.array` in place; `grad` is an array and must not be changed."""
@@ -224,6 +230,44 @@ def check_betas(betas: Any) -> None:
     for index, beta in enumerate(betas):
         if not 0 <= beta < 1:
             raise ValueError(f"invalid beta at index {index}: {beta}; it must be in [0, 1)")
+
+
+def fusable(array: Any) -> bool:
+    """Whether the kernels that take lists of arrays take this one: float32 or float64 on the CPU.
+
+    >>> import numpy as np
+    >>> fusable(np.ones(3)), fusable(np.ones(3, np.float16))
+    (True, False)
+    """
+    return array.__class__ is np.ndarray and array.dtype.char in "fd"
+
+
+class Lists:
+    """Arrays that belong to several parameters, as the kernels take them: sorted by a key.
+
+    >>> import numpy as np
+    >>> lists = Lists()
+    >>> lists.add("a", np.ones(1), np.ones(1))
+    >>> lists.add("a", np.ones(2), np.ones(2))
+    >>> [(key, len(first), len(second)) for key, (first, second) in lists.items()]
+    [('a', 2, 2)]
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[Any, list[tuple[Any, ...]]] = {}
+
+    def add(self, key: Any, *arrays: Any) -> None:
+        """Arrays of one parameter, to be worked on with the others of this key."""
+        rows = self._rows.get(key)
+        if rows is None:
+            self._rows[key] = [arrays]
+        else:
+            rows.append(arrays)
+
+    def items(self) -> Iterator[tuple[Any, list[list[Any]]]]:
+        """Each key with as many lists as arrays were added at a time."""
+        for key, rows in self._rows.items():
+            yield key, [list(column) for column in zip(*rows)]
 
 
 def advance(state: dict[str, Any], p: Tensor, *names: str) -> list[Any]:

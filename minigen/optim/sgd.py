@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from minigen import backend
 from minigen.autograd import wrap
-from minigen.optim.optimizer import Optimizer, at_least, blocks, followed
+from minigen.optim.optimizer import Lists, Optimizer, at_least, blocks, followed, fusable
 from minigen.tensor import Tensor
 
 __all__ = ["SGD"]
@@ -61,26 +62,46 @@ class SGD(Optimizer):
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
 
-    def update(self, p: Tensor, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        momentum, first = group["momentum"], False
-        arrays = [p.array, grad]
+    def update_all(self, pairs: list[tuple[Tensor, Any]], group: dict[str, Any]) -> None:
+        """One call of the kernel for all parameters, and one for those that step first."""
+        lists = Lists()
+        for p, g in pairs:
+            buffers, first = self._buffers(p, group)
+            if fusable(p.array):
+                lists.add((first, p.array.dtype), p.array, g, *buffers)
+            else:
+                _sgd([p.array, g, *buffers], group, first)
+        options = [group[n] for n in ("lr", "momentum", "dampening", "weight_decay", "nesterov")]
+        for (first, _), arrays in lists.items():
+            columns = arrays if len(arrays) == 3 else [*arrays, None]
+            backend.kernel_over("sgd", columns, *options, group["maximize"], first)
+
+    def _buffers(self, p: Tensor, group: dict[str, Any]) -> tuple[list[Any], bool]:
+        """The momentum of p, none without momentum; and whether it still holds anything."""
+        state = self.state[p]
+        if not group["momentum"]:
+            return [], False
+        first = "momentum_buffer" not in state
+        if first:
+            state["momentum_buffer"] = wrap(np.empty_like(p.array))
+        return [state["momentum_buffer"].array], first
+
+
+def _sgd(arrays: list[Any], group: dict[str, Any], first: bool) -> None:
+    """One step in place on (θ, g) or, with momentum, (θ, g, b); any dtype, any device."""
+    momentum = group["momentum"]
+    for x, g, *buffer, a, product in blocks(2, *arrays):
+        g = followed(x, g, group, a, product)
         if momentum:
-            first = "momentum_buffer" not in state
+            b = buffer[0]
             if first:
-                state["momentum_buffer"] = wrap(np.empty_like(p.array))
-            arrays.append(state["momentum_buffer"].array)
-        for x, g, *buffer, a, product in blocks(2, *arrays):
-            g = followed(x, g, group, a, product)
-            if momentum:
-                b = buffer[0]
-                if first:
-                    b[...] = g
-                else:
-                    b *= momentum
-                    kept = 1 - group["dampening"]
-                    b += g if kept == 1 else np.multiply(g, kept, out=product)
-                if group["nesterov"]:
-                    g = np.add(g, np.multiply(b, momentum, out=product), out=a)
-                else:
-                    g = b
-            x -= np.multiply(g, group["lr"], out=product)
+                b[...] = g
+            else:
+                b *= momentum
+                kept = 1 - group["dampening"]
+                b += g if kept == 1 else np.multiply(g, kept, out=product)
+            if group["nesterov"]:
+                g = np.add(g, np.multiply(b, momentum, out=product), out=a)
+            else:
+                g = b
+        x -= np.multiply(g, group["lr"], out=product)

@@ -12,15 +12,15 @@ from minigen.kernels import jit
 @pytest.fixture(scope="module")
 def elementary():
     """Kernels of nothing but one of them."""
-    from minigen.kernels.elementary import erf, exp, exp_softmax
+    from minigen.kernels.elementary import erf, exp, exp_decay
 
     def exp_of(x, y):
         for i in range(x.size):
             y[i] = exp(x[i])
 
-    def exp_softmax_of(x, y):
+    def exp_decay_of(x, y):
         for i in range(x.size):
-            y[i] = exp_softmax(x[i])
+            y[i] = exp_decay(x[i])
 
     def erf_of(x, y):
         for i in range(x.size):
@@ -36,7 +36,7 @@ def elementary():
 
         return run
 
-    functions = {"exp": exp_of, "exp_softmax": exp_softmax_of, "erf": erf_of}
+    functions = {"exp": exp_of, "exp_decay": exp_decay_of, "erf": erf_of}
     return {name: called(function) for name, function in functions.items()}
 
 
@@ -67,10 +67,10 @@ def test_exp_of_a_softmax(elementary, dtype) -> None:
     """As exp where a softmax asks, 0 where that is no normal number, NaN for NaN."""
     x = np.linspace(-87, 0.5, 200_001).astype(dtype)
     exact = np.exp(x.astype(np.longdouble))
-    assert np.abs(elementary["exp_softmax"](x) / exact - 1).max() < 3e-7
+    assert np.abs(elementary["exp_decay"](x) / exact - 1).max() < 3e-7
     x = np.array([np.nan, -np.inf, -1e4, -87.5, 0.0, -0.0] * 3, dtype)
     wanted = np.array([np.nan, 0, 0, 0 if dtype == "float32" else np.exp(-87.5), 1, 1] * 3, dtype)
-    np.testing.assert_allclose(elementary["exp_softmax"](x), wanted, rtol=3e-7, atol=0)
+    np.testing.assert_allclose(elementary["exp_decay"](x), wanted, rtol=3e-7, atol=0)
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [("float32", 6e-7), ("float64", 3e-16)])

@@ -250,61 +250,6 @@ def test_a_class_that_is_impossible(rung) -> None:
     np.testing.assert_allclose(logsumexp, math.log(1 + math.e), rtol=1e-6)
 
 
-# ------------------------------------------------------------------------------------- Adam
-
-
-@both
-@every_rung
-@pytest.mark.parametrize("decoupled", [False, True])
-@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_adam(rung, dtype, decoupled, weight_decay, rng) -> None:
-    for size in (*SIZES, 20000):
-        state = rng.standard_normal((4, size)).astype(dtype)
-        state[3] = np.abs(state[3])
-        exact = [a.astype(np.float64) for a in state]
-        ours = [a.copy() for a in state]
-        hyper = (1e-2, 0.9, 0.999, 1e-8, weight_decay, decoupled, 3)
-        assert kernels.get("adam", rung)(*ours, *hyper) is None
-        kernels.get("adam", "reference")(*exact, *hyper)
-        np.testing.assert_array_equal(ours[1], state[1])
-        bound = (
-            8 * UNIT[dtype] * (np.abs(state[0]) + 1e-2 * (1 + np.abs(exact[0] - state[0]) / 1e-2))
-        )
-        assert (np.abs(ours[0] - exact[0]) <= bound).all()
-        for moment in (2, 3):
-            scale = np.abs(state[moment]) + np.abs(state[1]) + state[1] ** 2 + np.abs(state[0])
-            assert (np.abs(ours[moment] - exact[moment]) <= 8 * UNIT[dtype] * scale).all()
-
-
-@pytest.mark.parametrize("rung", ALL)
-@pytest.mark.parametrize("decoupled", [False, True])
-def test_ten_steps_of_adam_against_torch(rung, decoupled, rng) -> None:
-    start = rng.standard_normal(50)
-    parameter, exp_avg, exp_avg_sq = start.copy(), np.zeros(50), np.zeros(50)
-    theirs = torch.from_numpy(start.copy()).requires_grad_()
-    kind = torch.optim.AdamW if decoupled else torch.optim.Adam
-    optimizer = kind([theirs], lr=0.03, betas=(0.8, 0.95), eps=1e-7, weight_decay=0.2)
-    for step in range(1, 11):
-        grad = rng.standard_normal(50)
-        theirs.grad = torch.from_numpy(grad.copy())
-        optimizer.step()
-        kernels.get("adam", rung)(
-            *(parameter, grad, exp_avg, exp_avg_sq), *(0.03, 0.8, 0.95, 1e-7, 0.2, decoupled, step)
-        )
-    np.testing.assert_allclose(parameter, theirs.detach().numpy(), rtol=1e-12, atol=1e-14)
-
-
-@every_rung
-def test_adam_updates_views_in_place(rung, rng) -> None:
-    base = np.abs(rng.standard_normal((4, 30)))
-    whole = base.copy()
-    kernels.get("adam", rung)(*whole[:, ::2], 0.1, 0.9, 0.99, 1e-8, 0.0, False, 1)
-    copies = [np.ascontiguousarray(a) for a in base[:, ::2]]
-    kernels.get("adam", rung)(*copies, 0.1, 0.9, 0.99, 1e-8, 0.0, False, 1)
-    np.testing.assert_allclose(whole[:, ::2], copies, rtol=1e-14)
-    np.testing.assert_array_equal(whole[:, 1::2], base[:, 1::2])
-
-
 # ---------------------------------------------------------------- gradients by differences
 
 GELU = [("gelu", "none"), ("gelu", "tanh")]

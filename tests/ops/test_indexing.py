@@ -9,9 +9,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from minigen.kernels.fused.scatter import SHORT
 
 import minigen
-from minigen.ops.accumulate import SHORT, add_at_places, add_rows
+from minigen.ops.accumulate import add_at_places, add_rows
 from minigen.ops.masking import one_hot
 from tests.expressions import both_reject, function, listed, normal, same
 from tests.oracle import check

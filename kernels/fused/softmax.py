@@ -1,0 +1,94 @@
+"""softmax and log_softmax of rows by their formulas in float64 and by NumPy.
+
+softmax(x) -> y, log_softmax(x) -> y                                    x (rows, classes)
+softmax_backward(grad, y) -> dx, log_softmax_backward(grad, y) -> dx
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .vectorised import SILENT
+
+Array = Any
+
+
+def _shifted(x: Array) -> Array:
+    """x less the largest of its row, a new array: exponentials of it cannot overflow."""
+    return np.subtract(x, x.max(axis=1, keepdims=True), order="C")
+
+
+def softmax_reference(x: Array) -> Array:
+    """exp(xᵢ) / Σⱼ exp(xⱼ) of every row, in float64.
+
+    >>> softmax_reference([[0.0, 0.0]])
+    array([[0.5, 0.5]])
+    """
+    with np.errstate(**SILENT):
+        terms = np.exp(_shifted(np.asarray(x, np.float64)))
+        return terms / terms.sum(axis=1, keepdims=True)
+
+
+def softmax_backward_reference(grad: Array, y: Array) -> Array:
+    """yᵢ (gradᵢ - Σⱼ gradⱼ yⱼ) of every row, in float64."""
+    grad, y = np.asarray(grad, np.float64), np.asarray(y, np.float64)
+    with np.errstate(**SILENT):
+        return y * (grad - (grad * y).sum(axis=1, keepdims=True))
+
+
+def log_softmax_reference(x: Array) -> Array:
+    """xᵢ - log Σⱼ exp(xⱼ) of every row, in float64."""
+    with np.errstate(**SILENT):
+        y = _shifted(np.asarray(x, np.float64))
+        return y - np.log(np.exp(y).sum(axis=1, keepdims=True))
+
+
+def log_softmax_backward_reference(grad: Array, y: Array) -> Array:
+    """gradᵢ - exp(yᵢ) Σⱼ gradⱼ of every row, in float64."""
+    grad, y = np.asarray(grad, np.float64), np.asarray(y, np.float64)
+    with np.errstate(**SILENT):
+        return grad - np.exp(y) * grad.sum(axis=1, keepdims=True)
+
+
+def softmax(x: Array) -> Array:
+    """exp(xᵢ) / Σⱼ exp(xⱼ) of every row.
+
+    >>> softmax(np.array([[1.0, 1.0, 1.0, 1.0]]))
+    array([[0.25, 0.25, 0.25, 0.25]])
+    """
+    with np.errstate(**SILENT):
+        y = _shifted(x)
+        np.exp(y, out=y)
+        y /= y.sum(axis=1, keepdims=True)
+    return y
+
+
+def softmax_backward(grad: Array, y: Array) -> Array:
+    """yᵢ (gradᵢ - Σⱼ gradⱼ yⱼ) of every row."""
+    with np.errstate(**SILENT):
+        dx = np.subtract(grad, np.einsum("ij,ij->i", grad, y)[:, None], order="C")
+        dx *= y
+    return dx
+
+
+def log_softmax(x: Array) -> Array:
+    """xᵢ - log Σⱼ exp(xⱼ) of every row.
+
+    >>> log_softmax(np.zeros((1, 4)))[0, 0] == -np.log(4)
+    np.True_
+    """
+    with np.errstate(**SILENT):
+        y = _shifted(x)
+        y -= np.log(np.exp(y).sum(axis=1, keepdims=True))
+    return y
+
+
+def log_softmax_backward(grad: Array, y: Array) -> Array:
+    """gradᵢ - exp(yᵢ) Σⱼ gradⱼ of every row."""
+    with np.errstate(**SILENT):
+        dx = np.exp(y, order="C")
+        dx *= grad.sum(axis=1, keepdims=True)
+        np.subtract(grad, dx, out=dx)
+    return dx

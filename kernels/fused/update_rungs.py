@@ -1,0 +1,31 @@
+"""The ladders of the optimizers' steps."""
+
+from __future__ import annotations
+
+from . import optimizers
+from .ladders import fused, in_place
+
+ABOUT = ("blocks that fit the cache, ufuncs in place", "one loop a parameter")
+
+UPDATES = (
+    fused(
+        "adam(parameters, grads, exp_avgs, exp_avg_sqs, lr, beta1, beta2, eps, weight_decay,"
+        " decoupled, step) -> None",
+        optimizers.adam_reference,
+        optimizers.adam,
+        "optimizer_loops",
+        ABOUT,
+        "8 u (|parameter| + lr)",
+        in_place,
+    ),
+    fused(
+        "sgd(parameters, grads, buffers, lr, momentum, dampening, weight_decay, nesterov, maximize,"
+        " first) -> None",
+        optimizers.sgd_reference,
+        optimizers.sgd,
+        "optimizer_loops",
+        ABOUT,
+        "8 u (|parameter| + lr (|grad| + |buffer|))",
+        in_place,
+    ),
+)
