@@ -29,10 +29,9 @@ import numpy as np
 from .. import parallel
 from ..jit import contiguous
 from . import depthwise, taps
-from .depthwise import is_depthwise
 from .loops import fold, transpose, unfold
 from .products import matmul
-from .windows import Windows
+from .windows import Windows, is_depthwise
 
 Array = Any
 
@@ -240,7 +239,7 @@ def _columns(
         return _operand(x, groups, together, "patches")
     patches = _scratch("patches", (images, *size, groups, *kernel, channels // groups), x.dtype)
     canvas = (*windows.span(size, kernel), channels)
-    places = _places(windows)
+    places = windows.numbers()
     _each_part(lambda part, own: unfold(x[part], own, patches[part], *places), patches, canvas)
     positions, taps_channels = math.prod(size), math.prod(kernel) * (channels // groups)
     apart = _apart(images, positions, together)
@@ -249,12 +248,8 @@ def _columns(
 
 def _fold(patches: Array, canvas: tuple[int, ...], bias: Array, x: Array, windows: Windows) -> None:
     """x = the sum of what the patches of a block have where they lie, plus the bias."""
-    places = _places(windows)
+    places = windows.numbers()
     _each_part(lambda part, own: fold(patches[part], own, bias, x[part], *places), patches, canvas)
-
-
-def _places(windows: Windows) -> tuple[int, ...]:
-    return (*windows.stride, *windows.padding, *windows.dilation)
 
 
 def _each_part(copy: Any, patches: Array, canvas: tuple[int, ...]) -> None:

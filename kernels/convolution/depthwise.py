@@ -21,15 +21,6 @@ Array = Any
 PART = 2**20  # multiplications that are worth a second core
 
 
-def is_depthwise(weight_shape: tuple[int, ...], windows: Windows) -> bool:
-    """Whether every channel has one filter of its own.
-
-    >>> is_depthwise((4, 1, 3, 3), Windows((1, 1), (1, 1), (1, 1), groups=4))
-    True
-    """
-    return weight_shape[1] == 1 and weight_shape[0] == windows.groups > 1
-
-
 def convolution_depthwise(
     input: Array, weight: Array, bias: Array | None, size: tuple[int, ...], windows: Windows
 ) -> Array:
@@ -41,7 +32,7 @@ def convolution_depthwise(
     def part(images: slice) -> None:
         canvas = np.empty((*windows.span(size, weight.shape[2:]), channels), input.dtype)
         rows = np.empty((*size, channels), input.dtype)
-        depthwise_outputs(input[images], taps, offset, canvas, rows, y[images], *_places(windows))
+        depthwise_outputs(input[images], taps, offset, canvas, rows, y[images], *windows.numbers())
 
     parallel.each(part, _parts(batch, y.size * math.prod(weight.shape[2:])))
     return y
@@ -58,7 +49,7 @@ def transposed_convolution_depthwise(
 
     def part(images: slice) -> None:
         canvas, rows = np.empty(shape, x.dtype), np.empty((*extent, channels), x.dtype)
-        depthwise_inputs(input[images], taps, offset, canvas, rows, x[images], *_places(windows))
+        depthwise_inputs(input[images], taps, offset, canvas, rows, x[images], *windows.numbers())
 
     parallel.each(part, _parts(batch, input.size * math.prod(weight.shape[2:])))
     return x
@@ -76,7 +67,7 @@ def weight_correlation_depthwise(
     def part(i: int) -> None:
         canvas, rows = np.empty(shape, input.dtype), np.empty((*positions, channels), input.dtype)
         arrays = input[parts[i]], output_gradient[parts[i]], canvas, rows, sums[i]
-        depthwise_filters(*arrays, *_places(windows))
+        depthwise_filters(*arrays, *windows.numbers())
 
     parallel.each(part, range(len(parts)))
     return contiguous(np.moveaxis(sums.sum(0), -1, 0))[:, None]
@@ -89,10 +80,6 @@ def _taps(weight: Array) -> Array:
 
 def _offset(bias: Array | None, channels: int, dtype: Any) -> Array:
     return np.zeros(channels, dtype) if bias is None else contiguous(bias)
-
-
-def _places(windows: Windows) -> tuple[int, ...]:
-    return (*windows.stride, *windows.padding, *windows.dilation)
 
 
 def _parts(batch: int, multiplications: int) -> list[slice]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .products import matmul
-from .windows import Windows, module_of
+from .windows import Windows, is_depthwise, module_of
 
 Array = Any
 
@@ -28,7 +28,7 @@ def convolution_taps(
     >>> convolution_taps(x, w, None, (3,), Windows((2,), (1,), (1,)))
     array([[[2., 3., 3.]]])
     """
-    if _is_depthwise(weight.shape, windows):
+    if is_depthwise(weight.shape, windows):
         return _with_bias(_depthwise(input, weight, size, windows), bias)
     patches = _patches(input, size, weight.shape[2:], windows)
     rows = _matmul(patches, _filters(weight, windows.groups).swapaxes(1, 2))
@@ -50,7 +50,7 @@ def transposed_convolution_taps(
     groups, channels = windows.groups, weight.shape[1]
     shape = (batch, *windows.canvas(size, extent, kernel), groups * channels)
     canvas = module_of(input).zeros(shape, input.dtype)
-    if _is_depthwise(weight.shape, windows):
+    if is_depthwise(weight.shape, windows):
         _paint_depthwise(input, weight, canvas, windows)
     else:
         rows = _rows(input, groups)
@@ -74,7 +74,7 @@ def weight_correlation_taps(
     array([[[21., 42.]]])
     """
     shape = (output_gradient.shape[1], input.shape[1] // windows.groups, *size)
-    if _is_depthwise(shape, windows):
+    if is_depthwise(shape, windows):
         return _depthwise_filters(input, output_gradient, shape, windows)
     rows = _rows(output_gradient, windows.groups).swapaxes(1, 2)
     filters = _matmul(rows, _patches(input, output_gradient.shape[2:], size, windows))
@@ -151,10 +151,6 @@ def _with_bias(last: Any, bias: Any) -> Any:
 
 # ------------------------------------------------------------------ one filter a channel
 # Without a sum over channels there is no matrix product: taps times pixels, element by element.
-
-
-def _is_depthwise(weight_shape: tuple, windows: Windows) -> bool:
-    return weight_shape[1] == 1 and weight_shape[0] == windows.groups > 1
 
 
 def _depthwise(input: Any, weight: Any, size: tuple, windows: Windows) -> Any:

@@ -59,6 +59,19 @@ class Windows(NamedTuple):
         reach = zip(self.span(size, kernel), self.padding, extent)
         return tuple(max(span, p + n) for span, p, n in reach)
 
+    def numbers(self) -> tuple[int, ...]:
+        """Stride, padding and dilation in a row, as compiled loops take them."""
+        return (*self.stride, *self.padding, *self.dilation)
+
+
+def is_depthwise(weight_shape: Sequence[int], windows: Windows) -> bool:
+    """Whether every channel has one filter of its own.
+
+    >>> is_depthwise((4, 1, 3, 3), Windows((1, 1), (1, 1), (1, 1), groups=4))
+    True
+    """
+    return weight_shape[1] == 1 and weight_shape[0] == windows.groups > 1
+
 
 def module_of(array: Array) -> Any:
     """The module whose functions make arrays like this one: numpy or cupy."""
