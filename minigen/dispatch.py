@@ -15,11 +15,12 @@ import numpy as np
 
 import minigen.kernels as kernels
 from minigen.kernels import Windows
+from minigen.kernels.attention.dropout import factors as dropout_factors
 from minigen.kernels.fused import log1p as log1p_array
 
 __all__ = [
-    "Windows", "kernel", "kernel_over", "kernels", "large", "log1p_array", "quiet", "quiet_kernel",
-    "silent",
+    "Windows", "dropout_factors", "kernel", "kernel_over", "kernels", "large", "log1p_array", "quiet",
+    "quiet_kernel", "silent",
 ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from minigen import backend
 from minigen.autograd import differentiable, wrap
+from minigen.dispatch import dropout_factors
 from minigen.errors import ShapeError
 from minigen.modes import is_grad_enabled
 from minigen.ops.comparison import where
@@ -213,7 +214,7 @@ def _formula(
     hidden = _hidden(scores)  # their scores, all -inf, would make the softmax NaN
     weights = where(hidden, 0.0, softmax(where(hidden, 0.0, scores), -1))
     if dropout_p:
-        factors = backend.kernels.attention.dropout.factors  # of which the kernels drop, too
-        array = factors(tuple(weights.shape), dropout_p, seed, weights.array.dtype)
+        # what the kernels drop, too
+        array = dropout_factors(tuple(weights.shape), dropout_p, seed, weights.array.dtype)
         weights = weights * wrap(backend.to_device(array, backend.device_of(weights.array)))
     return matmul(weights, value)

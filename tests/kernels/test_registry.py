@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 from minigen.kernels import KernelError, crossovers
+from minigen.kernels.examples import EXAMPLES
 
 from minigen import kernels
 
@@ -196,43 +197,12 @@ def test_an_exception_is_the_kernels_mistake() -> None:
 @pytest.mark.parametrize("operation", kernels.operations())
 def test_the_rungs_themselves_pass_the_check(operation, rng) -> None:
     """What `use` expects of a user's function is what every rung gives."""
-    x = rng.standard_normal((6, 5)).astype(np.float32)
-    row, target = np.abs(x[:, 0]) + 1, np.arange(6) % 5
-    three = [rng.standard_normal((2, 3, n)).astype(np.float32) for n in (4, 4, 5)]
-    out, logsumexp = kernels.get("attention", "numpy")(*three)
-    image, filters = x.reshape(1, 2, 5, 3), x[:4].reshape(2, 2, 5)[..., None]
-    windows = kernels.Windows((1, 1), (0, 1), (1, 2))
-    arguments = {
-        "matmul": (x, x.T),
-        "convolution": (image, filters, x[0, :2], (1, 5), windows),
-        "transposed_convolution": (image[:, :, :1], filters, x[0, :2], (5, 1), windows),
-        "weight_correlation": (image, image[:, :, :1], (5, 3), windows),
-        "attention": three,
-        "attention_backward": (out, *three, out, logsumexp),
-        "layer_norm": (x, x[0], x[1], 1e-5),
-        "layer_norm_backward": (x, x, x[0], row, row),
-        "cross_entropy": (x, target),
-        "cross_entropy_backward": (row, x, target, row),
-        "adam": (row, row.copy(), row.copy(), row.copy(), 0.1, 0.9, 0.9, 1e-8, 0.0, False, 1),
-    }[operation]
-    for rung in kernels.rungs(operation)[1:]:
-        function = rung.function
-        "sgd": (row, row.copy(), row.copy(), 0.1, 0.9, 0.0, 0.0, False, False, False),
-        "rms_norm": (x, x[0], 1e-5),
-        "rms_norm_backward": (x, x, x[0], row),
-        "batch_norm": (x[..., None], x[0], x[1], 1e-5),
-        "batch_norm_backward": (x[..., None], x[..., None], x[0], x[1], row[:5]),
-        "add_rows": (x, target, 5),
-        "dropout": (x, x > 0, 2.0),
-        "binary_cross_entropy": (x, row[:, None] + 0 * x),
-        "binary_cross_entropy_backward": (x, x, x),
-    }
-    backward = operation.endswith("_backward")
-    arguments = arguments.get(operation, (x, x) if backward else (x,))
-    for rung in ("numpy", "numba"):
-        function = kernels.get(operation, rung)
-        with kernels.use(**{operation: lambda *a, _f=function, **o: _f(*a, **o)}):
-            kernels.select(operation, *arguments)(*arguments)
+    for example in EXAMPLES[operation].values():
+        arguments = example(300, lambda *shape: rng.standard_normal(shape).astype(np.float32))
+        for rung in kernels.rungs(operation)[1:]:
+            function = rung.function
+            with kernels.use(**{operation: lambda *a, _f=function, **o: _f(*a, **o)}):
+                kernels.select(operation, *arguments)(*arguments)
 
 
 # ---------------------------------------------------------------------- the measured default
