@@ -10,7 +10,7 @@ What moves: the same as in `panels` in every core's own L1 and L2; the L3 cache 
 all of them, which a product of matrices, unlike an addition, leaves mostly idle.
 
 Arithmetic intensity: that of `panels`, but a number of the operand that every part packs serves
-only the rows or columns of one part. So a single product is cut in two, or in parts of 256 and more.
+the rows or columns of that part only. So one product is cut in two, or in parts of 256 and more.
 
 Measured: see benchmarks/README.md
 """
