@@ -9,8 +9,8 @@ every number of C is the same sum in the same order on any number of cores, that
 What moves: the same as in `panels` in every core's own L1 and L2; the L3 cache and the memory serve
 all of them, which a product of matrices, unlike an addition, leaves mostly idle.
 
-Arithmetic intensity: that of `panels` in each part. A cut along columns means that each part packs
-all of A for fewer panels: 16 multiply-adds a number and panel, so parts are 64 columns or more.
+Arithmetic intensity: that of `panels`, but a number of the operand that every part packs serves
+the rows or columns of that part only. So one product is cut in two, or in parts of 256 and more.
 
 Measured: see benchmarks/README.md
 """
@@ -29,6 +29,7 @@ Array = Any
 
 MULTIPLY_ADDS = 2**21  # the least that is worth a part
 PARTS = 16  # the most
+SIDE = 256  # rows or columns for more than two parts
 
 
 def parts(products: Batch) -> list[Batch]:
@@ -42,6 +43,7 @@ def parts(products: Batch) -> list[Batch]:
     if matrices >= count:
         cuts = _cuts(matrices, count, 1)
         return [Batch(a, b, c[i:j], a_starts[i:j], b_starts[i:j]) for i, j in cuts]
+    count = min(count, max(2, 2 ** int(math.log2(max(m, n) / SIDE))))
     if m >= n:
         return [Batch(a[i:j], b, c[:, i:j], a_starts, b_starts) for i, j in _cuts(m, count, 12)]
     return [Batch(a, b[:, i:j], c[:, :, i:j], a_starts, b_starts) for i, j in _cuts(n, count, 16)]
