@@ -109,14 +109,14 @@ def _rms_norm_backward(size: int, draw: Draw) -> tuple[Any, ...]:
 
 
 def _batch_norm(size: int, draw: Draw) -> tuple[Any, ...]:
-    features = _rows(size)[1]
-    return draw(*_rows(size)), draw(features), draw(features), 1e-5
+    rows, features = _rows(size)
+    return draw(rows, features, 1), draw(features), draw(features), 1e-5
 
 
 def _batch_norm_backward(size: int, draw: Draw) -> tuple[Any, ...]:
-    features = _rows(size)[1]
+    rows, features = _rows(size)
     statistics = draw(features), draw(features), draw(features) ** 2
-    return *_elementwise_backward(size, draw), *statistics
+    return draw(rows, features, 1), draw(rows, features, 1), *statistics
 
 
 def _binary(size: int, draw: Draw) -> tuple[Any, ...]:

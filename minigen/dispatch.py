@@ -19,7 +19,8 @@ from minigen.kernels.attention.dropout import factors as dropout_factors
 from minigen.kernels.fused import log1p as log1p_array
 
 __all__ = [
-    "Windows", "dropout_factors", "kernel", "kernel_over", "kernels", "large", "log1p_array", "quiet",
+    "Windows", "dropout_factors", "kernel", "kernel_over", "kernels",
+    "large", "log1p_array", "quiet",
     "quiet_kernel", "silent",
 ]  # fmt: skip
 
