@@ -1,9 +1,9 @@
 """Convolution and its two companions by Numba's copies and one BLAS product for a block of images.
 
 im2col (Chellapilla, Puri and Simard 2006) turns a convolution into a matrix product, at the price
-of a matrix K = channels · taps times as large as the output has positions. Made for a few images at
-a time it stays in the cache: it is written once, read once by BLAS, and overwritten by the next
-block. The transposed convolution is the same two steps in the opposite order: a product, whose
+of a matrix that holds, for every position of the output, channels · taps numbers. Made for a few
+images at a time it stays in the cache: it is written once, read once by BLAS, and overwritten by
+the next block. The transposed convolution is the same two steps in the opposite order: a product, whose
 rows are then added where their windows lie (col2im). With W the filters as rows, of a block
 
     Y = W Pᵀ          P = unfold(x)         convolution
@@ -37,7 +37,7 @@ Array = Any
 
 BLOCK = 2**18  # numbers in a block of windows: 1 MB in float32
 MANY = 128  # positions that make an image's product large enough to be done on its own
-SPLIT = 2**18  # numbers that are worth a second core to copy
+SPLIT = 2**17  # numbers that are worth a second core to copy
 
 
 class _Kept(threading.local):
