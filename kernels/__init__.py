@@ -12,7 +12,9 @@
 |--------------|-----------------------------------------------------------------------------|
 | `matmul/`    | matmul                                                                      |
 | `attention/` | attention, attention_backward                                               |
-| `fused/`     | gelu, layer_norm, cross_entropy, each with its `_backward`; erf; adam       |
+| `fused/`     | exp, tanh, sigmoid, softplus, silu, erf, gelu; dropout; softmax, rms_norm,  |
+|              | layer_norm, batch_norm; cross-entropies; their gradients; add_rows; adam,   |
+|              | sgd                                                                         |
 
 Importing this package costs a few milliseconds; Numba is imported when one of its rungs first runs.
 """
