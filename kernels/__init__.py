@@ -12,8 +12,10 @@
 |----------------|---------------------------------------------------------------------------|
 | `matmul/`      | matmul                                                                    |
 | `attention/`   | attention, attention_backward                                             |
-| `fused/`       | gelu, layer_norm, cross_entropy, each with its `_backward`; erf; adam     |
 | `convolution/` | convolution, transposed_convolution, weight_correlation                   |
+| `fused/`       | exp, tanh, sigmoid, softplus, silu, erf, gelu; dropout; softmax, rms_norm, |
+|                | layer_norm, batch_norm; cross-entropies; their gradients; add_rows; adam, |
+|                | sgd                                                                       |
 
 Importing this package costs a few milliseconds; Numba is imported when one of its rungs first runs.
 """
