@@ -15,21 +15,21 @@ MEASURED: dict[str, dict[str, tuple[tuple[int, str, float], ...]]] = {
     "attention": {
         "float32": (
             (2048, "numpy", 1.61),
-            (sys.maxsize, "numba", 2.23),
+            (sys.maxsize, "parallel", 2.23),
         ),
         "float64": (
             (512, "numpy", 1.61),
-            (sys.maxsize, "numba", 2.34),
+            (sys.maxsize, "parallel", 2.34),
         ),
     },
     "attention_backward": {
         "float32": (
             (512, "numpy", 1.61),
-            (sys.maxsize, "numba", 2.2),
+            (sys.maxsize, "parallel", 2.2),
         ),
         "float64": (
             (512, "numpy", 1.62),
-            (sys.maxsize, "numba", 2.01),
+            (sys.maxsize, "parallel", 2.01),
         ),
     },
     "erf": {
