@@ -23,7 +23,6 @@ def gradients() -> list[np.ndarray]:
     return [t.detach().numpy() for t in tensors]
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("step", [0, 1, -1], ids=["reference", "numpy", "fastest"])
 def test_every_rung_runs_under_a_float32_model(step: int) -> None:
     expected = gradients()
@@ -31,15 +30,6 @@ def test_every_rung_runs_under_a_float32_model(step: int) -> None:
     chosen = {name: kernels.rungs(name)[step].name for name in names}
     with kernels.use(**chosen):
         assert all(rung in kernels.why(name) for name, rung in chosen.items())
-=======
-@pytest.mark.parametrize("place", [0, 1, -1])  # the reference, NumPy, and the top of the ladder
-def test_rungs_run_under_a_float32_model(place: int) -> None:
-    expected = gradients()
-    names = [name for name in kernels.operations() if name not in ("adam", "erf")]
-    rungs = {name: kernels.rungs(name)[place].name for name in names}
-    with kernels.use(**rungs):
-        assert all(kernels.why(name).count(rungs[name]) for name in names)
->>>>>>> attention
         swapped = gradients()
     for a, b in zip(expected, swapped):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
