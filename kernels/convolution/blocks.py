@@ -3,8 +3,8 @@
 im2col (Chellapilla, Puri and Simard 2006) turns a convolution into a matrix product, at the price
 of a matrix that holds, for every position of the output, channels · taps numbers. Made for a few
 images at a time it stays in the cache: it is written once, read once by BLAS, and overwritten by
-the next block. The transposed convolution is the same two steps in the opposite order: a product, whose
-rows are then added where their windows lie (col2im). With W the filters as rows, of a block
+the next block. The transposed convolution is the same two steps in the opposite order: a product,
+whose rows are then added where their windows lie (col2im). With W the filters as rows, of a block
 
     Y = W Pᵀ          P = unfold(x)         convolution
     x = fold(Yᵀ W)                          transposed convolution
@@ -16,6 +16,10 @@ to the end in x, where a window then is a few runs of memory, while Y keeps its 
 Three kinds of windows need no copy of windows. A 1x1 kernel's windows are the pixels; one window
 that covers the whole image is the image; and one filter a channel has no sum over channels, hence
 no matrix product.
+
+On several cores the products are BLAS's to divide. The copies between them, some tenth of a
+millisecond each, stay on one: BLAS's threads, which wait for the next product by spinning, would be
+in the way of others.
 """
 
 from __future__ import annotations
@@ -26,7 +30,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import parallel
 from ..jit import contiguous
 from . import depthwise, taps
 from .loops import fold, transpose, unfold
@@ -37,7 +40,6 @@ Array = Any
 
 BLOCK = 2**18  # numbers in a block of windows: 1 MB in float32
 MANY = 128  # positions that make an image's product large enough to be done on its own
-SPLIT = 2**17  # numbers that are worth a second core to copy
 
 
 class _Kept(threading.local):
@@ -121,13 +123,14 @@ def transposed_convolution_blocks(
         return x if bias is None else np.add(x, bias.reshape(-1, 1, 1), out=x)
     offset = np.zeros(channels, x.dtype) if bias is None else contiguous(bias)
     rows = _rows(weight, groups)
-    canvas = (*windows.canvas(size, extent, kernel), channels)
+    shape = (*windows.canvas(size, extent, kernel), channels)
+    canvas = _scratch("canvas", shape, x.dtype)
     for block in _blocks(batch, math.prod(extent) * groups * rows.shape[2]):
         target, y = x[block], _operand(input[block], groups)
         patches = _scratch("patches", (len(y), y.shape[3], groups, rows.shape[2]), x.dtype)
         matmul(y.swapaxes(2, 3), rows, out=patches.swapaxes(1, 2))
         shape = (len(target), *extent, groups, *kernel, weight.shape[1])
-        _fold(patches.reshape(shape), canvas, offset, target, windows)
+        fold(patches.reshape(shape), canvas, offset, target, *windows.numbers())
     return x
 
 
@@ -239,28 +242,10 @@ def _columns(
         return _operand(x, groups, together, "patches")
     patches = _scratch("patches", (images, *size, groups, *kernel, channels // groups), x.dtype)
     canvas = (*windows.span(size, kernel), channels)
-    places = windows.numbers()
-    _each_part(lambda part, own: unfold(x[part], own, patches[part], *places), patches, canvas)
+    unfold(x, _scratch("canvas", canvas, x.dtype), patches, *windows.numbers())
     positions, taps_channels = math.prod(size), math.prod(kernel) * (channels // groups)
     apart = _apart(images, positions, together)
     return patches.reshape(*apart, groups, taps_channels).transpose(0, 2, 3, 1)
-
-
-def _fold(patches: Array, canvas: tuple[int, ...], bias: Array, x: Array, windows: Windows) -> None:
-    """x = the sum of what the patches of a block have where they lie, plus the bias."""
-    places = windows.numbers()
-    _each_part(lambda part, own: fold(patches[part], own, bias, x[part], *places), patches, canvas)
-
-
-def _each_part(copy: Any, patches: Array, canvas: tuple[int, ...]) -> None:
-    """copy(part, canvas) for parts of a block's images, each with a canvas of its own."""
-    batch = len(patches)
-    count = max(1, min(batch, patches.size // SPLIT))
-    canvases = _scratch("canvas", (count, *canvas), patches.dtype)
-    parallel.each(
-        lambda i: copy(slice(batch * i // count, batch * (i + 1) // count), canvases[i]),
-        range(count),
-    )
 
 
 def _apart(images: int, positions: int, together: bool = False) -> tuple[int, int]:

@@ -139,9 +139,8 @@ def test_ragged_shapes(case, name, rung, dtype, rng, poisoned, fresh) -> None:
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_many_blocks_and_parts(case, name, rng, poisoned, fresh, monkeypatch) -> None:
-    """With small limits every case has several blocks, and every block several parts."""
+    """With small limits every case has several blocks, or several parts where it is depthwise."""
     monkeypatch.setattr(blocks, "BLOCK", 300)
-    monkeypatch.setattr(blocks, "SPLIT", 100)
     monkeypatch.setattr(blocks, "MANY", 7)
     monkeypatch.setattr(depthwise, "PART", 100)
     case = case._replace(batch=case.batch and case.batch + 4)
@@ -241,7 +240,6 @@ def test_nan_and_infinity_come_through(case, name, rung, rng, fresh) -> None:
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize("case", [CASES[1], CASES[5], CASES[7], CASES[19], CASES[-1]], ids=str)
 def test_the_same_on_any_number_of_threads(case, name, rng, monkeypatch) -> None:
-    monkeypatch.setattr(blocks, "SPLIT", 100)
     monkeypatch.setattr(depthwise, "PART", 100)
     arguments = case.arguments(name, case.arrays(rng, "float32"))
     threads, results = parallel.threads(), []
@@ -306,23 +304,3 @@ def test_integers_are_computed_by_numpy() -> None:
     assert function is kernels.get("convolution", "numpy")
     result = function(x, w, None, (4,), Windows((2,), (0,), (1,)))
     np.testing.assert_array_equal(result, [[[10, 32, 54, 76]]])
-
-
-@pytest.mark.parametrize("name", OPERATIONS)
-def test_parts_have_canvases_of_their_own(name, rng, monkeypatch) -> None:
-    """Or two threads would paint on the same one."""
-    canvases = []
-    for copy in ("unfold", "fold"):
-        kernel = getattr(blocks, copy)
-
-        def recording(*arguments: Any, kernel: Any = kernel) -> None:
-            canvases.append(arguments[1])
-            kernel(*arguments)
-
-        monkeypatch.setattr(blocks, copy, recording)
-    monkeypatch.setattr(blocks, "SPLIT", 100)
-    case = Case(3, 4, 5, (6, 7), (3, 3), (2, 2), (1, 1))
-    kernels.get(name, "numba")(*case.arguments(name, case.arrays(rng, "float32")))
-    assert len(canvases) == 3
-    for one, other in itertools.combinations(canvases, 2):
-        assert not np.shares_memory(one, other)
