@@ -141,9 +141,11 @@ def _sgd(size: int, draw: Draw) -> tuple[Any, ...]:
     return p, g, b, 0.0, 0.9, 0.0, 0.0, False, False, False
 
 
-def _images(size: int, draw: Draw) -> tuple[Any, ...]:
-    """Images of 8 channels, 14 x 14, and filters of 16 channels that halve them."""
-    return draw(max(1, size // (8 * 14 * 14)), 8, 14, 14), draw(16, 8, 4, 4)
+def _image_shape(size: int) -> tuple[int, int, int]:
+    """Images, channels and side: of 8 channels, 16 x 16, or what small sizes allow."""
+    if size >= 8 * 16 * 16:
+        return size // (8 * 16 * 16), 8, 16
+    return 1, max(1, size // 64), 8
 
 
 def _halving() -> Any:
@@ -153,17 +155,23 @@ def _halving() -> Any:
 
 
 def _convolution(size: int, draw: Draw) -> tuple[Any, ...]:
-    return *_images(size, draw), None, (7, 7), _halving()
+    """16 filters of 4 x 4 that halve the images."""
+    images, channels, side = _image_shape(size)
+    half = side // 2
+    filters = draw(16, channels, 4, 4)
+    return draw(images, channels, side, side), filters, None, (half, half), _halving()
 
 
 def _transposed_convolution(size: int, draw: Draw) -> tuple[Any, ...]:
-    images = draw(max(1, size // (16 * 7 * 7)), 16, 7, 7)
-    return images, draw(16, 8, 4, 4), None, (14, 14), _halving()
+    images, channels, side = _image_shape(size)
+    filters = draw(channels, 8, 4, 4)
+    return draw(images, channels, side, side), filters, None, (2 * side, 2 * side), _halving()
 
 
 def _weight_correlation(size: int, draw: Draw) -> tuple[Any, ...]:
-    images, _ = _images(size, draw)
-    return images, draw(len(images), 16, 7, 7), (4, 4), _halving()
+    images, channels, side = _image_shape(size)
+    half = side // 2
+    return draw(images, channels, side, side), draw(images, 16, half, half), (4, 4), _halving()
 
 
 EXAMPLES: dict[str, dict[str, Example]] = {
