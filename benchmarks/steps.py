@@ -59,9 +59,11 @@ def jobs(settings: Any, **options: bool) -> tuple[Any, Any]:
     import twins
 
     import minigen
+    from minigen.dispatch import take_over_threads
     from minigen.training.recipes import RECIPES
 
     minigen.manual_seed(settings.seed)
+    take_over_threads(False)
     ours = RECIPES[settings.recipe](settings)
     theirs = torch_recipes.RECIPES[settings.recipe](settings, **options)
     for name, module in ours.modules.items():

@@ -20,7 +20,7 @@
 Importing this package costs a few milliseconds; Numba is imported when one of its rungs first runs.
 """
 
-from . import parallel
+from . import blas, parallel
 from .checking import KernelError
 from .convolution.windows import Windows
 from .jit import Compilation, on_compile
@@ -33,6 +33,7 @@ __all__ = [
     "Operation",
     "Rung",
     "Windows",
+    "blas",
     "get",
     "on_compile",
     "operations",

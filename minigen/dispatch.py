@@ -21,7 +21,7 @@ from minigen.kernels.fused import log1p as log1p_array
 __all__ = [
     "Windows", "dropout_factors", "kernel", "kernel_over", "kernels",
     "large", "log1p_array", "quiet",
-    "quiet_kernel", "silent",
+    "quiet_kernel", "silent", "take_over_threads",
 ]  # fmt: skip
 
 
@@ -50,6 +50,9 @@ def quiet_kernel(operation: str, *arrays: Any) -> Any:
             return function(*arrays)
     return silent().run(function, *arrays)
 
+
+take_over_threads = kernels.parallel.take_over
+"""Called by layers that have much to compute besides products: see `minigen.kernels.parallel`."""
 
 LARGE = 1024  # elements from which on asking for a kernel can pay
 

@@ -6,41 +6,9 @@ built with; the OpenBLAS that comes with NumPy's wheels can be asked and told, o
 
 from __future__ import annotations
 
-import ctypes
-import functools
-from collections.abc import Callable
-from pathlib import Path
-
-import numpy as np
-
 from minigen.dispatch import kernels
 
 __all__ = ["get_num_threads", "set_num_threads"]
-
-
-@functools.cache
-def _openblas() -> tuple[Callable, Callable] | None:
-    """(ask, tell) of the OpenBLAS that came with NumPy, or None."""
-    package = Path(np.__file__).parent
-    folders = (package.parent / "numpy.libs", package / ".libs", package / ".dylibs")
-    for path in (path for folder in folders for path in sorted(folder.glob("*openblas*"))):
-        library = ctypes.CDLL(str(path))  # it is loaded already: the same one
-        for name in ("scipy_openblas_{}_num_threads64_", "openblas_{}_num_threads64_",
-                     "scipy_openblas_{}_num_threads", "openblas_{}_num_threads"):  # fmt: skip
-            if hasattr(library, name.format("set")):
-                return getattr(library, name.format("get")), getattr(library, name.format("set"))
-    return None
-
-
-def _functions() -> tuple[Callable, Callable]:
-    found = _openblas()
-    if found is None:
-        raise RuntimeError(
-            "NumPy's matrix products come from a library that minigen cannot ask for its threads "
-            "(numpy.show_config() names it); set OMP_NUM_THREADS, or the variable of that library, "
-            "before Python is started"
-        )
-    return found
 
 
 def get_num_threads() -> int:
@@ -48,7 +16,7 @@ def get_num_threads() -> int:
 
     Raises RuntimeError if NumPy has another BLAS library than OpenBLAS.
     """
-    return int(_functions()[0]())
+    return kernels.blas.threads()
 
 
 def set_num_threads(number: int, /) -> None:
@@ -68,5 +36,5 @@ def set_num_threads(number: int, /) -> None:
         raise TypeError(f"set_num_threads: expects a whole number, got {type(number).__name__}")
     if number < 1:
         raise RuntimeError(f"set_num_threads: expects a positive number of threads, got {number}")
-    _functions()[1](ctypes.c_int(number))
+    kernels.blas.set_threads(number)
     kernels.parallel.set_threads(number)

@@ -39,6 +39,7 @@ def attention_parallel(
     >>> attention_parallel(x, x, x, is_causal=True)[0][0]
     array([1., 0.], dtype=float32)
     """
+    parallel.take_over()
     results, compute, todo = forward(q, k, v, mask, is_causal, scale, dropout_p, seed, split=True)
     parallel.each(compute, todo)
     return results
@@ -62,6 +63,7 @@ def attention_backward_parallel(
     Up to four stripes of keys, each with a dQ of its own, when fewer than four groups of heads are
     there to share out.
     """
+    parallel.take_over()
     gradients, compute, todo = backward(
         grad, q, k, v, out, logsumexp, mask, is_causal, scale, dropout_p, seed, split=True
     )

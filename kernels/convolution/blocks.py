@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import parallel
 from ..jit import contiguous
 from . import depthwise, taps
 from .loops import fold, transpose, unfold
@@ -39,6 +40,7 @@ from .windows import Windows, is_depthwise
 Array = Any
 
 BLOCK = 2**18  # numbers in a block of windows: 1 MB in float32
+SUMS = 2  # partial sums of a weight's gradient, of every second block each
 MANY = 128  # positions that make an image's product large enough to be done on its own
 
 
@@ -75,6 +77,7 @@ def convolution_blocks(
     >>> convolution_blocks(x, w, None, (3,), Windows((2,), (1,), (1,)))
     array([[[2., 3., 3.]]])
     """
+    parallel.take_over()
     input, weight = _aligned(input), _aligned(weight)
     if input.ndim != 4:
         return _otherwise(taps.convolution_taps, convolution_blocks, input, weight, bias,
@@ -89,9 +92,13 @@ def convolution_blocks(
         return y.reshape(batch, filters, 1, 1)
     y = np.empty((batch, filters, *size), input.dtype)
     rows = _rows(weight, windows.groups)
-    for block in _blocks(batch, math.prod(size) * rows.shape[0] * rows.shape[2]):
+
+    def compute(block: slice) -> None:
         columns = _columns(input[block], size, kernel, windows)
         _product(rows, columns, bias, y[block])
+
+    each = math.prod(size) * rows.shape[0] * rows.shape[2]
+    parallel.each(compute, _blocks(batch, each), products=True)
     return y
 
 
@@ -104,6 +111,7 @@ def transposed_convolution_blocks(
     >>> transposed_convolution_blocks(y, w, None, (5,), Windows((2,), (0,), (1,)))
     array([[[ 1.,  2., 13., 20., 30.]]])
     """
+    parallel.take_over()
     input, weight = _aligned(input), _aligned(weight)
     if input.ndim != 4:
         return _otherwise(taps.transposed_convolution_taps, transposed_convolution_blocks, input,
@@ -123,14 +131,18 @@ def transposed_convolution_blocks(
         return x if bias is None else np.add(x, bias.reshape(-1, 1, 1), out=x)
     offset = np.zeros(channels, x.dtype) if bias is None else contiguous(bias)
     rows = _rows(weight, groups)
-    shape = (*windows.canvas(size, extent, kernel), channels)
-    canvas = _scratch("canvas", shape, x.dtype)
-    for block in _blocks(batch, math.prod(extent) * groups * rows.shape[2]):
+    around = (*windows.canvas(size, extent, kernel), channels)
+
+    def compute(block: slice) -> None:
         target, y = x[block], _operand(input[block], groups)
         patches = _scratch("patches", (len(y), y.shape[3], groups, rows.shape[2]), x.dtype)
         matmul(y.swapaxes(2, 3), rows, out=patches.swapaxes(1, 2))
         shape = (len(target), *extent, groups, *kernel, weight.shape[1])
+        canvas = _scratch("canvas", around, x.dtype)
         fold(patches.reshape(shape), canvas, offset, target, *windows.numbers())
+
+    each = math.prod(extent) * groups * rows.shape[2]
+    parallel.each(compute, _blocks(batch, each), products=True)
     return x
 
 
@@ -143,6 +155,7 @@ def weight_correlation_blocks(
     >>> weight_correlation_blocks(x, y, (2,), Windows((1,), (0,), (1,)))
     array([[[21., 42.]]])
     """
+    parallel.take_over()
     input, output_gradient = _aligned(input), _aligned(output_gradient)
     groups, positions = windows.groups, output_gradient.shape[2:]
     batch, filters, channels = len(input), output_gradient.shape[1], input.shape[1] // groups
@@ -155,17 +168,24 @@ def weight_correlation_blocks(
     if _is_one_window(input.shape[2:], positions, size, windows):
         flat = input.reshape(batch, math.prod(shape[1:]))
         return matmul(output_gradient.reshape(batch, filters).T, flat).reshape(shape)
-    rows = np.zeros((groups, filters // groups, math.prod(size) * channels), input.dtype)
-    product = rows
-    for block in _blocks(batch, math.prod(positions) * groups * rows.shape[2]):
-        columns = _columns(input[block], positions, size, windows, together=True)
-        y = _operand(output_gradient[block], groups, together=True)
-        matmul(y[0], columns[0].swapaxes(1, 2), out=product)
-        if product is rows:
-            product = _scratch("filters", rows.shape, rows.dtype)
-        else:
-            rows += product
-    return _from_rows(rows, shape)
+    taps_channels = math.prod(size) * channels
+    blocks = _blocks(batch, math.prod(positions) * groups * taps_channels)
+    sums = np.zeros((SUMS, groups, filters // groups, taps_channels), input.dtype)
+
+    def compute(part: int) -> None:
+        total = product = sums[part]
+        for block in blocks[part::SUMS]:
+            columns = _columns(input[block], positions, size, windows, together=True)
+            y = _operand(output_gradient[block], groups, together=True)
+            matmul(y[0], columns[0].swapaxes(1, 2), out=product)
+            if product is total:
+                product = _scratch("filters", total.shape, total.dtype)
+            else:
+                total += product
+
+    parts = min(SUMS, len(blocks))
+    parallel.each(compute, range(parts), products=True)
+    return _from_rows(sums[:parts].sum(axis=0) if parts > 1 else sums[0], shape)
 
 
 # ------------------------------------------------------------------------- kinds of windows

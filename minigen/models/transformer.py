@@ -19,6 +19,7 @@ from typing import Any
 
 import minigen
 from minigen import Generator, Tensor, nn
+from minigen.dispatch import take_over_threads
 from minigen.nn import functional as F
 
 
@@ -45,6 +46,7 @@ class CausalSelfAttention(nn.Module):
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
+        take_over_threads()
         self.heads, self.dropout = config.heads, config.dropout
         self.c_attn = nn.Linear(config.width, 3 * config.width, bias=config.bias)  # Q, K, V in one
         self.c_proj = nn.Linear(config.width, config.width, bias=config.bias)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from minigen.dispatch import take_over_threads
 from minigen.errors import ShapeError
 from minigen.nn import functional as F
 from minigen.nn import init
@@ -50,6 +51,7 @@ class _Convolution(Module):
         dtype: Any,
     ) -> None:
         super().__init__()
+        take_over_threads()
         if groups <= 0 or in_channels % groups or out_channels % groups:
             raise ValueError(
                 f"in_channels ({in_channels}) and out_channels ({out_channels}) must be divisible "

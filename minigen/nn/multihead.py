@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from minigen.dispatch import take_over_threads
 from minigen.nn import functional as F
 from minigen.nn import init
 from minigen.nn.layers import Linear
@@ -62,6 +63,7 @@ class MultiheadAttention(Module):
                 f"embed_dim must be divisible by num_heads, got {embed_dim} and {num_heads}"
             )
         super().__init__()
+        take_over_threads()
         self.embed_dim, self.num_heads, self.head_dim = embed_dim, num_heads, embed_dim // num_heads
         self.kdim = embed_dim if kdim is None else kdim
         self.vdim = embed_dim if vdim is None else vdim

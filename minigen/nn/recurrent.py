@@ -16,6 +16,7 @@ import math
 import warnings
 from typing import Any
 
+from minigen.dispatch import take_over_threads
 from minigen.errors import ShapeError
 from minigen.nn import functional as F
 from minigen.nn import init
@@ -56,6 +57,7 @@ class RNNBase(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        take_over_threads()
         if mode not in GATES:
             raise ValueError(f"mode must be one of {', '.join(GATES)}, got {mode!r}")
         self.mode = mode

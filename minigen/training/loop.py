@@ -20,6 +20,7 @@ import numpy as np
 
 from minigen import Generator, backend, default_generator, manual_seed
 from minigen.data import DataLoader
+from minigen.dispatch import take_over_threads
 from minigen.nested import join, split
 from minigen.training.job import Job, Settings
 from minigen.training.progress import Progress, Silent
@@ -83,6 +84,7 @@ def train(
 
 def make_job(run: Run, build: BUILD) -> Job:
     """What `build` makes of the run's settings. Raises RunError if it can make nothing of them."""
+    take_over_threads(False)  # its layers ask for them, whatever ran in this process before
     try:
         return build(run.settings)
     except (KeyError, TypeError, ValueError) as error:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from minigen.kernels import parallel
+
+
+@pytest.fixture(autouse=True)
+def kernels_have_the_threads() -> Iterator[None]:
+    """So that tests on several threads are."""
+    parallel.take_over()
+    yield
+    parallel.take_over(False)
 
 
 @pytest.fixture
