@@ -271,7 +271,7 @@ def _made(node: Node, position: int, result: Any, extra: tuple) -> Any:
 def differentiable(forward: Callable | None = None, **options: Any) -> Any:
     """Make an operation on tensors out of `forward`, a function of arrays.
 
-    Options: `promote`, `saves`, `view`, `many`, as in `minigen.operation.Operation`.
+    Options: `promote`, `saves`, `view`, `many`, `flat`, as in `minigen.operation.Operation`.
 
     >>> import minigen
     >>> @differentiable
@@ -462,9 +462,10 @@ class _Walk:
         self.pending = roots  # Node or leaf -> the sum of the cotangents that reached it so far
         self.queue = sorted((r.age, r) for r in roots if r.__class__ is Node)  # youngest first
         self.shared = set(roots)  # leaves whose gradient's memory may belong to somebody else
-        self.keys = None if targets is None else {t.node or t for t in targets}
+        self.keys = None if targets is None else {t.node or t: t for t in targets}
         self.wanted = None if self.keys is None else _leading_to(self.keys, roots)
         self.found: dict = {}
+        self.zeros: list = []  # parents that a rule sent None to: a gradient known to be zero
 
     def run(self) -> None:
         pending, queue, wanted, create = self.pending, self.queue, self.wanted, self.create
@@ -511,6 +512,7 @@ class _Walk:
     def deliver(self, node: Node, rule: Rule | None, parent: Any, gradient: Any, g: Any) -> None:
         """Bring one gradient into its parent's shape and dtype, and add it to what is pending."""
         if gradient is None:
+            self.zeros += [parent] if node.operation.flat else []
             return
         array = gradient.array if self.create else gradient
         inner = parent.__class__ is Node
@@ -539,7 +541,20 @@ class _Walk:
         known[index] = g if known[index] is None else known[index] + g
 
     def finish(self) -> None:
-        """What is still pending belongs to the leaves."""
+        """What is still pending belongs to the leaves; to those that only zeros reach, zeros."""
+        seen = set(self.pending)
+        while self.zeros:
+            parent = self.zeros.pop()
+            if parent not in seen:
+                seen.add(parent)
+                inner = parent.__class__ is Node
+                tensor = (self.keys or {}).get(parent) if inner else parent
+                if inner:
+                    self.zeros.extend(_parents(parent))
+                if tensor is not None and parent not in self.found:
+                    zeros = backend.zeros_like(tensor.array)
+                    into = self.found if inner else self.pending
+                    into[parent] = wrap(zeros) if self.create else zeros
         for leaf, gradient in self.pending.items():
             if self.keys is None:
                 leaf.accumulate(gradient, owned=leaf not in self.shared)
@@ -549,7 +564,7 @@ class _Walk:
                 self.found[leaf] = gradient
 
 
-def _leading_to(keys: set, roots: Iterable) -> set:
+def _leading_to(keys: Iterable, roots: Iterable) -> set:
     """The keys, and every node between the roots and one of them."""
     seen = {root for root in roots if root.__class__ is Node}
     stack = list(seen)

@@ -60,6 +60,7 @@ class Operation:
     saves:   names for what the function returns beyond its output, `(output, *saved)`.
     view:    the output shares its memory with the first argument.
     many:    the function returns several outputs.
+    flat:    constant in pieces: None from a rule stands for zeros, and is not walked on with.
     """
 
     def __init__(
@@ -69,9 +70,10 @@ class Operation:
         saves: Sequence[str] = (),
         view: bool = False,
         many: bool = False,
+        flat: bool = False,
     ) -> None:
         self.forward, self.promote, self.saves = forward, promote, saves
-        self.view, self.many = view, many
+        self.view, self.many, self.flat = view, many, flat
         self.name = forward.__name__.strip("_")
         self.signature = inspect.signature(forward)
         parameters = list(self.signature.parameters.values())

@@ -608,3 +608,28 @@ def test_variable_is_a_tensor_as_in_older_scripts() -> None:
     mg.autograd.Variable(source)[0] = 5
     assert source.tolist() == [5.0, 0.0]
     assert not mg.autograd.Variable(source).requires_grad
+
+
+def test_a_gradient_that_is_zero_everywhere_is_not_walked_on_with():
+    """What relu's slope came from gets zeros, as in torch, but no operation runs to find them."""
+    calls = []
+
+    @differentiable
+    def watched(input):
+        return input * 2
+
+    def rule(g):
+        calls.append(1)
+        return g * 2
+
+    watched.gradients(input=rule)
+    x = mg.tensor([1.0, -2.0], requires_grad=True)
+    y = watched(x)
+    (slope,) = grad(mg.relu(y).sum(), y, create_graph=True)
+    assert slope.requires_grad
+    for targets in ((y,), (x,), (x, y)):
+        for gradient in grad(slope.sum(), targets, retain_graph=True):
+            np.testing.assert_array_equal(gradient.numpy(), [0, 0])
+    (slope * slope + y).sum().backward()  # one path of zeros, one of twos
+    np.testing.assert_array_equal(x.grad.numpy(), [2, 2])
+    assert len(calls) == 1
