@@ -353,4 +353,24 @@ MEASURED: dict[str, dict[str, tuple[tuple[int, str, float], ...]]] = {
             (sys.maxsize, "numba", 3.28),
         ),
     },
+    "lstm": {
+        "float32": (
+            (512, "numpy", 3.64),
+            (sys.maxsize, "numba", 8.71),
+        ),
+        "float64": (
+            (512, "numpy", 3.38),
+            (sys.maxsize, "numba", 3.26),
+        ),
+    },
+    "lstm_backward": {
+        "float32": (
+            (512, "numpy", 3.88),
+            (sys.maxsize, "numba", 6.21),
+        ),
+        "float64": (
+            (512, "numpy", 4.13),
+            (sys.maxsize, "numba", 5.44),
+        ),
+    },
 }

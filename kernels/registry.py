@@ -34,8 +34,7 @@ from .recurrence.rungs import RECURRENCE
 Choice = Rung | Callable[..., Any] | None  # None: the measured default
 
 _operations = {
-    o.name: o
-    for o in (MATMUL, ATTENTION, ATTENTION_BACKWARD, *FUSED, *CONVOLUTION, *RECURRENCE)
+    o.name: o for o in (MATMUL, ATTENTION, ATTENTION_BACKWARD, *FUSED, *CONVOLUTION, *RECURRENCE)
 }
 
 

@@ -195,9 +195,7 @@ def _forward(
     "const T[::1]", "T[:, ::1]", "T[:, ::1]", "T[:, ::1]", "T[::1]", "const int64[:, ::1]",
     "int64", "int64", seconds=4.0,
 )  # fmt: skip
-def _backward(
-    grad, gates, squashed, cells, panels, delta, dhidden, dcell, work, steps, first, end
-):
+def _backward(grad, gates, squashed, cells, panels, delta, dhidden, dcell, work, steps, first, end):
     """The same in the opposite order; dcell holds the gradient of the last cells."""
     n = dcell.shape[1]
     w, panels_at = address(work), address(panels)

@@ -37,9 +37,9 @@ def lstm_steps(
     """
     last, state, weight = cell.copy(), hidden.copy(), weight_hh.swapaxes(0, 1)
     total = projected.shape[0]
-    output = np.empty_like(projected, shape=(total, hidden.shape[1]))
-    gates, previous = np.empty_like(projected), np.empty_like(output)
-    squashed = np.empty_like(projected, shape=(total, cell.shape[1]))
+    output = np.empty_like(projected, order="C", shape=(total, hidden.shape[1]))
+    gates, previous = np.empty_like(projected, order="C"), np.empty_like(output)
+    squashed = np.empty_like(projected, order="C", shape=(total, cell.shape[1]))
     cells = np.empty_like(squashed)
     with np.errstate(**SILENT):
         for rows, n in walk(sizes, reverse):
@@ -67,11 +67,11 @@ def lstm_backward_steps(
     All factors but the first of each product are known beforehand, for all steps at once.
     """
     dc = last_grad.copy()
-    dh = np.zeros_like(grad, shape=(dc.shape[0], grad.shape[1]))
+    dh = np.zeros_like(grad, order="C", shape=(dc.shape[0], grad.shape[1]))
     i, f, candidate, o = _gates(gates)
     total, features = squashed.shape
     with np.errstate(**SILENT):
-        delta = gates * (1 - gates)
+        delta = np.multiply(gates, 1 - gates, order="C")  # so that a reshape is a view
         slopes = _gates(delta)
         slopes[0] *= candidate
         slopes[1] *= cells
