@@ -193,6 +193,20 @@ def _lstm_backward(size: int, draw: Draw) -> tuple[Any, ...]:
     return grad, last_grad, gates, squashed, cells, weight, *options
 
 
+def _gru(size: int, draw: Draw) -> tuple[Any, ...]:
+    projected, hidden, _, weight, _, sizes, reverse = _lstm(size, draw)
+    n = 3 * hidden.shape[1]
+    return projected[:, :n].copy(), hidden, weight[:n], draw(n), sizes, reverse
+
+
+def _gru_backward(size: int, draw: Draw) -> tuple[Any, ...]:
+    from .recurrence.steps import gru_steps
+
+    _, hidden, weight, _, *options = arguments = _gru(size, draw)
+    output, *kept = gru_steps(*arguments)
+    return draw(*output.shape), *kept, weight, *options, hidden.shape[0]
+
+
 EXAMPLES: dict[str, dict[str, Example]] = {
     "matmul": {"matrix": _square, "batched": _batched},
     "attention": {"": _attention},
@@ -232,4 +246,6 @@ EXAMPLES: dict[str, dict[str, Example]] = {
     "weight_correlation": {"": _weight_correlation},
     "lstm": {"": _lstm},
     "lstm_backward": {"": _lstm_backward},
+    "gru": {"": _gru},
+    "gru_backward": {"": _gru_backward},
 }

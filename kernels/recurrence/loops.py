@@ -278,7 +278,10 @@ def lstm_loops(
     output, squashed, cells, previous = (np.empty((total, n), dtype) for _ in range(4))
     gates, last = np.empty((total, 4 * n), dtype), np.array(cell, order="C")
     panels, steps = _panels(weight_hh, True), _table(sizes, reverse)
-    projected, hidden = contiguous(projected), contiguous(hidden)
+    projected, hidden = (
+        np.array(projected).reshape(-1)[: projected.size].reshape(projected.shape),
+        hidden,
+    )
 
     def run(part: tuple[int, int]) -> None:
         first, end = part

@@ -1,4 +1,4 @@
-"""The long short-term memory and its gradient by their equations, row by row, in float64."""
+"""Recurrences and their gradients by their equations, step by step, in float64."""
 
 from __future__ import annotations
 
@@ -86,3 +86,48 @@ def lstm_backward_reference(
         return delta, dh, dc
     m = np.split(gates, 4, axis=1)[3] * squashed
     return delta, dh, dc, _times(reached.T, m)
+
+
+def gru_reference(
+    projected: Array, hidden: Array, weight_hh: Array, bias_hh: Array | None,
+    sizes: Sequence[int], reverse: bool,
+) -> tuple[Array, ...]:  # fmt: skip
+    """q = W_hh h_{t-1} + b, [r z] = σ(p + q), n = tanh(p_n + r q_n), h_t = (1 - z) n + z h_{t-1}.
+
+    >>> h = np.zeros((1, 1))
+    >>> gru_reference(np.zeros((1, 3)), h + 1, np.zeros((3, 1)), None, (1,), False)[0]
+    array([[0.5]])
+    """
+    projected, h, weight_hh, bias_hh = _exact(projected, hidden, weight_hh, bias_hh)
+    h, total = h.copy(), projected.shape[0]
+    output, inner, previous = (np.zeros((total, h.shape[1])) for _ in range(3))
+    gates = np.zeros_like(projected)
+    for rows, count in walk(sizes, reverse):
+        previous[rows] = h[:count]
+        q = _times(h[:count], weight_hh.T) + (0 if bias_hh is None else bias_hh)
+        (p_r, p_z, p_n), (q_r, q_z, q_n) = (np.split(a, 3, axis=1) for a in (projected[rows], q))
+        r, z, inner[rows] = sigmoid(p_r + q_r), sigmoid(p_z + q_z), q_n
+        n = np.tanh(p_n + r * q_n)
+        gates[rows] = np.concatenate([r, z, n], axis=1)
+        output[rows] = h[:count] = (1 - z) * n + z * h[:count]
+    return output, gates, inner, previous
+
+
+def gru_backward_reference(
+    grad: Array, gates: Array, inner: Array, previous: Array, weight_hh: Array,
+    sizes: Sequence[int], reverse: bool, batch: int,
+) -> tuple[Array, ...]:  # fmt: skip
+    """δ_z = dL/dh_t ⊙ (h_{t-1} - n) z (1 - z),  δ_n = dL/dh_t ⊙ (1 - z) (1 - n²),
+    δ_r = δ_n ⊙ q_n r (1 - r); the gradient of q_t is (δ_r, δ_z, δ_n ⊙ r).
+    """
+    grad, gates, inner, previous, weight_hh = _exact(grad, gates, inner, previous, weight_hh)
+    delta, dq, dh = np.zeros_like(gates), np.zeros_like(gates), np.zeros((batch, grad.shape[1]))
+    for rows, count in reversed(walk(sizes, reverse)):
+        r, z, n = np.split(gates[rows], 3, axis=1)
+        reached = grad[rows] + dh[:count]
+        d_n = reached * (1 - z) * (1 - n * n)
+        d_r, d_z = d_n * inner[rows] * r * (1 - r), reached * (previous[rows] - n) * z * (1 - z)
+        delta[rows] = np.concatenate([d_r, d_z, d_n], axis=1)
+        dq[rows] = np.concatenate([d_r, d_z, d_n * r], axis=1)
+        dh[:count] = reached * z + _times(dq[rows], weight_hh)
+    return delta, dq, dh

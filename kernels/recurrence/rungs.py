@@ -1,4 +1,4 @@
-"""The ladders of the long short-term memory and of its gradient."""
+"""The ladders of the recurrences and of their gradients."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import Any
 
 from ..jit import Lazy
 from ..ladder import Expected, Operation, Rung
-from .reference import lstm_backward_reference, lstm_reference
-from .steps import lstm_backward_steps, lstm_steps
+from . import reference, steps
 
 Array = Any
 
 
-def expected(
+def lstm_results(
     projected: Array, hidden: Array, cell: Array, weight_hh: Array, weight_hr: Array | None,
     sizes: Sequence[int], reverse: bool,
 ) -> Expected:  # fmt: skip
@@ -24,7 +23,7 @@ def expected(
     return tuple((shape, dtype) for shape in shapes)
 
 
-def expected_backward(
+def lstm_gradients(
     grad: Array, last_grad: Array, gates: Array, squashed: Array, cells: Array, weight_hh: Array,
     weight_hr: Array | None, sizes: Sequence[int], reverse: bool,
 ) -> Expected:  # fmt: skip
@@ -36,53 +35,95 @@ def expected_backward(
     return tuple((shape, gates.dtype) for shape in shapes)
 
 
+def gru_results(
+    projected: Array, hidden: Array, weight_hh: Array, bias_hh: Array | None,
+    sizes: Sequence[int], reverse: bool,
+) -> Expected:  # fmt: skip
+    """Shape and dtype of output, gates, q_n and h_{t-1}."""
+    states = (projected.shape[0], hidden.shape[1])
+    shapes = (states, tuple(projected.shape), states, states)
+    return tuple((shape, projected.dtype) for shape in shapes)
+
+
+def gru_gradients(
+    grad: Array, gates: Array, inner: Array, previous: Array, weight_hh: Array,
+    sizes: Sequence[int], reverse: bool, batch: int,
+) -> Expected:  # fmt: skip
+    """Shape and dtype of the gradients of projected, of q and of hidden."""
+    shapes = (tuple(gates.shape), tuple(gates.shape), (batch, grad.shape[1]))
+    return tuple((shape, gates.dtype) for shape in shapes)
+
+
 ERROR = "each step adds (P + 2) u (|p_t| + |W_hh||h|) + 16 u and passes on what h and c came with"
 ERROR_BACKWARD = (
     "each step adds (4 H + 10) u (the formula with every term's absolute value) and passes on what"
     " dL/dh and dL/dc came with"
 )
 
-RECURRENCE = (
-    Operation(
-        name="lstm",
-        signature=(
-            "lstm(projected, hidden, cell, weight_hh, weight_hr, sizes, reverse)"
-            " -> (output, last cells, gates, tanh(c_t), c_{t-1}, h_{t-1})"
-        ),
+
+def _operation(name: str, signature: str, expected: Any, sized_by: int, error: str) -> Operation:
+    module = name.partition("_")[0]
+    return Operation(
+        name=name,
+        signature=signature,
         expected=expected,
+        sized_by=sized_by,
         rungs=(
-            Rung("reference", lstm_reference, "the equations in float64", "defines the result",
-                 dtypes=("any",)),
-            Rung("numpy", lstm_steps, "a BLAS product and ufuncs, step by step", ERROR,
-                 dtypes=("any",)),
+            Rung(
+                "reference",
+                getattr(reference, f"{name}_reference"),
+                "the equations in float64",
+                "defines the result",
+                dtypes=("any",),
+            ),
+            Rung(
+                "numpy",
+                getattr(steps, f"{name}_steps"),
+                "a BLAS product and ufuncs, step by step",
+                error,
+                dtypes=("any",),
+            ),
             Rung(
                 "numba",
-                Lazy(".recurrence.loops", "lstm_loops"),
-                "all steps in one kernel, W_hh packed once, blocks of sequences on several cores",
-                ERROR,
+                Lazy(f".recurrence.{module}_loops", f"{name}_loops"),
+                "all steps in one kernel, W_hh packed once, sequences on several cores",
+                error,
             ),
         ),
+    )
+
+
+RECURRENCE = (
+    _operation(
+        "lstm",
+        "lstm(projected, hidden, cell, weight_hh, weight_hr, sizes, reverse)"
+        " -> (output, last cells, gates, tanh(c_t), c_{t-1}, h_{t-1})",
+        lstm_results,
+        0,
+        ERROR,
     ),
-    Operation(
-        name="lstm_backward",
-        signature=(
-            "lstm_backward(grad, last_grad, gates, squashed, cells, weight_hh, weight_hr, sizes,"
-            " reverse) -> (dprojected, dhidden, dcell[, dweight_hr])"
-        ),
-        expected=expected_backward,
-        sized_by=2,
-        rungs=(
-            Rung("reference", lstm_backward_reference, "the equations in float64",
-                 "defines the result", dtypes=("any",)),
-            Rung("numpy", lstm_backward_steps,
-                 "slopes of all steps at once, then a BLAS product a step", ERROR_BACKWARD,
-                 dtypes=("any",)),
-            Rung(
-                "numba",
-                Lazy(".recurrence.loops", "lstm_backward_loops"),
-                "all steps in one kernel, W_hh packed once, slopes computed in passing",
-                ERROR_BACKWARD,
-            ),
-        ),
+    _operation(
+        "lstm_backward",
+        "lstm_backward(grad, last_grad, gates, squashed, cells, weight_hh, weight_hr, sizes,"
+        " reverse) -> (dprojected, dhidden, dcell[, dweight_hr])",
+        lstm_gradients,
+        2,
+        ERROR_BACKWARD,
     ),
-)  # fmt: skip
+    _operation(
+        "gru",
+        "gru(projected, hidden, weight_hh, bias_hh, sizes, reverse)"
+        " -> (output, gates, q_n, h_{t-1})",
+        gru_results,
+        0,
+        ERROR,
+    ),
+    _operation(
+        "gru_backward",
+        "gru_backward(grad, gates, inner, previous, weight_hh, sizes, reverse, batch)"
+        " -> (dprojected, dq, dhidden)",
+        gru_gradients,
+        1,
+        ERROR_BACKWARD,
+    ),
+)

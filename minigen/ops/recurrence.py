@@ -194,12 +194,6 @@ def _parts(flat: Any, projected: Any, hidden_shape: tuple, cell_shape: tuple) ->
     return flat[:size].reshape(shape), flat[size:].reshape(cell_shape)
 
 
-def _gates(array: Any, count: int) -> list:
-    """Views of the gates, (rows, H) each, that lie side by side in (rows, count H)."""
-    n = array.shape[1] // count
-    return [array[:, k * n : (k + 1) * n] for k in range(count)]
-
-
 @_lstm.joint_gradient("projected", "hidden", "cell", "weight_hh", "weight_hr")
 def _(
     g: Any, projected: Any, weight_hh: Any, weight_hr: Any, sizes: tuple, reverse: bool,
@@ -253,29 +247,7 @@ def gru(
     tensor([[0.5000],
             [0.7500]])
     """
-    output, previous, inner = (
-        np.empty_like(projected, shape=(projected.shape[0], hidden.shape[1])) for _ in range(3)
-    )
-    gates, state, weight = np.empty_like(projected), hidden.copy(), weight_hh.swapaxes(0, 1)
-    with quiet():
-        for rows, count in _steps(sizes, reverse):
-            h, p, all_gates = state[:count], projected[rows], gates[rows]
-            previous[rows] = h
-            q = kernel("matmul", h, weight)
-            if bias_hh is not None:
-                q += bias_hh
-            both = slice(2 * h.shape[1])  # r and z lie side by side
-            all_gates[:, both] = sigmoid(p[:, both] + q[:, both])
-            r, z, n = _gates(all_gates, 3)
-            inner[rows] = _gates(q, 3)[2]
-            np.multiply(r, inner[rows], out=n)
-            n += _gates(p, 3)[2]
-            np.tanh(n, out=n)
-            h -= n
-            h *= z
-            h += n
-            output[rows] = h
-    return output, gates, inner, previous
+    return kernel("gru", projected, hidden, weight_hh, bias_hh, sizes, reverse)
 
 
 @gru.joint_gradient("projected", "hidden", "weight_hh", "bias_hh")
@@ -283,30 +255,12 @@ def _(
     g: Any, hidden: Any, weight_hh: Any, sizes: tuple, reverse: bool, gates: Any, inner: Any,
     previous: Any,
 ) -> Any:  # fmt: skip
-    """δ_z = dL/dh_t ⊙ (h_{t-1} - n) z (1 - z),  δ_n = dL/dh_t ⊙ (1 - z) (1 - n²),
-    δ_r = δ_n ⊙ q_n r (1 - r); the gradient of q_t is (δ_r, δ_z, δ_n ⊙ r).
-
-    All factors but dL/dh_t are known beforehand, for all steps at once.
-    """
-    r, z, n = _gates(gates, 3)
-    total, features = inner.shape
-    carried, reached = np.zeros_like(hidden), g.copy()  # dL/dh_t from later steps, and in all
+    """Backpropagation through time by the kernel, which says how; here those of W_hh and b_hh."""
+    delta, dq, dhidden = kernel(
+        "gru_backward", g, gates, inner, previous, weight_hh, sizes, reverse, hidden.shape[0]
+    )
     with quiet():
-        dq = gates * (1 - gates)
-        slope_r, slope_z, slope_n = _gates(dq, 3)
-        new = (1 - z) * (1 - n * n)
-        slope_r *= new * inner
-        slope_z *= previous - n
-        np.multiply(new, r, out=slope_n)
-        blocks = dq.reshape(total, 3, features)
-        for rows, count in reversed(_steps(sizes, reverse)):
-            reached[rows] += carried[:count]
-            blocks[rows] *= reached[rows][:, None]
-            np.multiply(reached[rows], z[rows], out=carried[:count])
-            carried[:count] += kernel("matmul", dq[rows], weight_hh)
-        delta = dq.copy()
-        np.multiply(reached, new, out=_gates(delta, 3)[2])
-        return delta, carried, _weight_gradient(dq, previous), dq.sum(axis=0)
+        return delta, dhidden, _weight_gradient(dq, previous), dq.sum(axis=0)
 
 
 @gru.formula

@@ -1,4 +1,4 @@
-"""Every rung of the LSTM against the float64 reference, inside a bound that goes along with it.
+"""Every rung of LSTM and GRU against the float64 reference, inside a bound that goes along with it.
 
 The bound is a running error analysis (Higham, Accuracy and Stability of Numerical Algorithms, 2002,
 section 3.3): beside every state goes a bound of its error, to which each step adds its roundings
@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from minigen.kernels import parallel
-from minigen.kernels.recurrence import loops
+from minigen.kernels.recurrence import panels
 from minigen.kernels.recurrence.walk import walk
 
 from minigen import kernels
@@ -114,6 +114,86 @@ def backward_bounds(arguments: tuple, results: tuple, u: float) -> list[np.ndarr
     return [e_delta, e_dh, e_dc]
 
 
+def gru_inputs(arguments: tuple, rng: Any) -> tuple:
+    """Three of the LSTM's four gates, with a bias for every other number of features."""
+    projected, hidden, _, weight, _, sizes, reverse = arguments
+    n = 3 * hidden.shape[1]
+    bias = rng.standard_normal(n).astype(weight.dtype) if hidden.shape[1] % 2 else None
+    return projected[:, :n].copy(), hidden, weight[:n], bias, sizes, reverse
+
+
+def gru_backward_inputs(rng: Any, arguments: tuple) -> tuple:
+    projected, hidden, weight, _, *options = arguments
+    output, *kept = kernels.get("gru", "reference")(*arguments)
+    grad, *kept = (a.astype(projected.dtype) for a in (rng.standard_normal(output.shape), *kept))
+    return grad, *kept, weight, *options, hidden.shape[0]
+
+
+def gru_bounds(arguments: tuple, results: tuple, u: float) -> list[np.ndarray]:
+    projected, hidden, weight, bias, sizes, reverse = arguments
+    _, gates, inner, previous = results
+    w, b = abs(weight.astype(float)), 0 if bias is None else abs(bias.astype(float))
+    e_h = np.zeros(hidden.shape)
+    errors = [np.zeros(a.shape) for a in results]
+    for rows, count in walk(sizes, reverse):
+        h, e_before = abs(previous[rows]), e_h[:count].copy()
+        sums = h @ w.T + b
+        e_q = (w.shape[1] + 2) * u * sums + e_before @ w.T
+        r, z, n = np.split(abs(gates[rows]), 3, axis=1)
+        p_n, q_n = abs(np.split(projected[rows], 3, axis=1)[2]), abs(inner[rows])
+        e_sum = e_q + u * (abs(projected[rows]) + sums)
+        e_r, e_z = (e / 4 + FUNCTION * u for e in np.split(e_sum, 3, axis=1)[:2])
+        errors[2][rows] = e_qn = np.split(e_q, 3, axis=1)[2]
+        e_n = e_r * q_n + (r + e_r) * e_qn + 3 * u * (p_n + q_n) + FUNCTION * u
+        errors[1][rows] = np.concatenate([e_r, e_z, e_n], axis=1)
+        errors[3][rows] = e_before
+        e_h[:count] = (z + e_z) * (e_before + e_n) + e_z * (h + n) + e_n + 4 * u * (h + n)
+        errors[0][rows] = e_h[:count]
+    return errors
+
+
+def gru_backward_bounds(arguments: tuple, results: tuple, u: float) -> list[np.ndarray]:
+    grad, gates, inner, previous, weight, sizes, reverse, batch = arguments
+    gates, inner, previous = (abs(a.astype(float)) for a in (gates, inner, previous))
+    w, shape = abs(weight.astype(float)), (batch, grad.shape[1])
+    dh, e_dh = np.zeros(shape), np.zeros(shape)
+    e_delta, e_dq = np.zeros_like(gates), np.zeros_like(gates)
+    for rows, count in reversed(walk(sizes, reverse)):
+        r, z, n = np.split(gates[rows], 3, axis=1)
+        reached = dh[:count] + abs(grad[rows])
+        e_reached = e_dh[:count] + 2 * u * reached
+        new = r * inner[rows] * (1 - r), z * (1 - z) * (previous[rows] + n)
+        factors = np.concatenate([(1 - z) * new[0], new[1], 1 - z], axis=1)
+        scale = np.tile(e_reached + 9 * u * reached, (1, 3))
+        e_delta[rows] = factors * scale
+        factors[:, -r.shape[1] :] *= r
+        e_dq[rows] = factors * scale
+        absolute = factors * np.tile(reached, (1, 3))
+        e_dh[:count] = e_reached * z + e_dq[rows] @ w
+        dh[:count] = reached * z + absolute @ w
+        e_dh[:count] += (w.shape[0] + 2) * u * dh[:count]
+    return [e_delta, e_dq, e_dh]
+
+
+BOUNDS = {
+    "lstm": bounds,
+    "lstm_backward": backward_bounds,
+    "gru": gru_bounds,
+    "gru_backward": gru_backward_bounds,
+}
+
+
+def calls(rng: Any, arguments: tuple) -> list[tuple[str, tuple]]:
+    """(operation, arguments) of all four, from those of lstm."""
+    small = gru_inputs(arguments, rng)
+    return [
+        ("lstm", arguments),
+        ("lstm_backward", backward_inputs(rng, arguments)),
+        ("gru", small),
+        ("gru_backward", gru_backward_inputs(rng, small)),
+    ]
+
+
 def check(name: str, rung: str, arguments: tuple) -> tuple:
     """Shapes, dtypes and layouts; inputs as they were; errors inside their bounds."""
     before = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
@@ -123,7 +203,7 @@ def check(name: str, rung: str, arguments: tuple) -> tuple:
     expected = kernels.registry.operation(name).expected(*arguments)
     assert [(a.shape, a.dtype) for a in results] == list(expected)
     assert [a.shape for a in exact] == [shape for shape, _ in expected]
-    errors = (bounds if name == "lstm" else backward_bounds)(arguments, exact, UNIT[str(dtype)])
+    errors = BOUNDS[name](arguments, exact, UNIT[str(dtype)])
     for result, right, error in zip(results, exact, errors):
         assert result.flags.c_contiguous
         assert (np.abs(result - right) <= error * (1 + 1e-3)).all()  # for terms in u²
@@ -134,8 +214,8 @@ def check(name: str, rung: str, arguments: tuple) -> tuple:
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loops, "MULTIPLY_ADDS", 0)
-    monkeypatch.setattr(loops, "ROWS", (3, 3))
+    monkeypatch.setattr(panels, "MULTIPLY_ADDS", 0)
+    monkeypatch.setattr(panels, "ROWS", (3, 3))
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -144,8 +224,8 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_ragged_shapes(case, rung, dtype, reverse, rng, poisoned) -> None:
     arguments = (*inputs(rng, *case, dtype), case[0], reverse)
-    check("lstm", rung, arguments)
-    check("lstm_backward", rung, backward_inputs(rng, arguments))
+    for name, these in calls(rng, arguments):
+        check(name, rung, these)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -153,11 +233,11 @@ def test_ragged_shapes(case, rung, dtype, reverse, rng, poisoned) -> None:
 def test_parts(case, reverse, rng, poisoned, small_parts) -> None:
     """The same bits in parts of three sequences as in one."""
     arguments = (*inputs(rng, *case, "float32"), case[0], reverse)
-    for name, given_ in (("lstm", arguments), ("lstm_backward", backward_inputs(rng, arguments))):
+    for name, given_ in calls(rng, arguments):
         parts = check(name, "numba", given_)
-        loops.MULTIPLY_ADDS = 2**40
+        panels.MULTIPLY_ADDS = 2**40
         whole = kernels.get(name, "numba")(*given_)
-        loops.MULTIPLY_ADDS = 0
+        panels.MULTIPLY_ADDS = 0
         assert [a.tobytes() for a in parts] == [a.tobytes() for a in whole]
 
 
@@ -181,15 +261,15 @@ def test_any_sizes(sizes, features, reverse, dtype, seed) -> None:
     rng = np.random.default_rng(seed)
     arguments = (*inputs(rng, sizes, features, dtype), sizes, reverse)
     for rung in RUNGS:
-        check("lstm", rung, arguments)
-        check("lstm_backward", rung, backward_inputs(rng, arguments))
+        for name, these in calls(rng, arguments):
+            check(name, rung, these)
 
 
 @pytest.mark.parametrize("rung", RUNGS)
 @pytest.mark.parametrize("variant", ["every second", "backwards", "transposed", "misaligned"])
 def test_any_strides(variant, rung, rng, poisoned) -> None:
     def strided(array: Any) -> Any:
-        if not isinstance(array, np.ndarray):
+        if not isinstance(array, np.ndarray) or array.ndim < 2:
             return array
         if variant == "every second":
             array = np.repeat(np.repeat(array, 2, 0), 3, 1)[::2, ::3]
@@ -205,8 +285,8 @@ def test_any_strides(variant, rung, rng, poisoned) -> None:
 
     sizes = (5, 4, 4, 1)
     arguments = (*inputs(rng, sizes, 9, "float32"), sizes, False)
-    check("lstm", rung, tuple(map(strided, arguments)))
-    check("lstm_backward", rung, tuple(map(strided, backward_inputs(rng, arguments))))
+    for name, these in calls(rng, arguments):
+        check(name, rung, tuple(map(strided, these)))
 
 
 @pytest.mark.parametrize("rung", RUNGS)
@@ -230,8 +310,7 @@ def test_nan_and_infinity_stay_in_their_sequence(rung, rng) -> None:
     p[7, 3], c[4, 2], h[0, 0] = np.nan, np.inf, -np.inf
     arguments = (p, h, c, w, None, sizes, False)
     with np.errstate(invalid="ignore"):
-        given_ = backward_inputs(rng, arguments)
-        for name, these in (("lstm", arguments), ("lstm_backward", given_)):
+        for name, these in calls(rng, arguments):
             results = kernels.get(name, rung)(*these)
             exact = kernels.get(name, "reference")(*these)
             for result, right in zip(results, exact):
@@ -250,13 +329,12 @@ def test_large_numbers_saturate_without_warnings(rung, rng) -> None:
 def test_the_same_on_any_number_of_threads(rng, small_parts) -> None:
     sizes = (17, 16, 16, 3)
     arguments = (*inputs(rng, sizes, 33, "float32"), sizes, False)
-    given_ = backward_inputs(rng, arguments)
+    given_ = calls(rng, arguments)
     threads, found = parallel.threads(), []
     try:
         for number in (1, 2, 3):
             parallel.set_threads(number)
-            results = kernels.get("lstm", "numba")(*arguments)
-            results += kernels.get("lstm_backward", "numba")(*given_)
+            results = [a for name, these in given_ for a in kernels.get(name, "numba")(*these)]
             found.append([a.tobytes() for a in results])
     finally:
         parallel.set_threads(threads)
@@ -275,9 +353,9 @@ def test_python_threads_at_once(rng) -> None:
 
 
 def test_parts_are_cut_by_shapes_alone() -> None:
-    assert loops.parts(16, 16 * 64, 256) == [(0, 8), (8, 16)]
-    assert loops.parts(16, 16, 32) == [(0, 16)]
-    assert loops.parts(70, 70 * 64, 256)[-1] == (64, 70)
+    assert panels.parts(16, 16 * 64, 256, 4) == [(0, 8), (8, 16)]
+    assert panels.parts(16, 16, 32, 4) == [(0, 16)]
+    assert panels.parts(70, 70 * 64, 256, 4)[-1] == (64, 70)
 
 
 @pytest.mark.parametrize("rung", RUNGS)
