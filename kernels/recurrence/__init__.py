@@ -15,12 +15,12 @@
 | numba     | `*_loops.py`   | all steps in one kernel, W_hh packed once, on several cores      |
 
 With G gates, 4 or 3: projected (rows, G H) is what depends on the input alone, W_ih x_t + b;
-hidden (sequences, P), cell (sequences, H); weight_hh (G H, P); weight_hr (P, H), or None and P = H. Gates come in the order
-input, forget, candidate, output, or reset, update, new, for which q_t = W_hh h_{t-1} + b_hh.
-`walk.py` says in which order the rows are visited, `panels.py` has what the Numba kernels share.
-The gradient of W_hh is one product over all steps, with h_{t-1}, and left to `matmul`.
-Sources: Hochreiter & Schmidhuber 1997, Neural Computation 9(8); Werbos 1990, Proceedings of the
-IEEE 78(10); Cho et al. 2014, arXiv:1406.1078.
+hidden (sequences, P), cell (sequences, H); weight_hh (G H, P); weight_hr (P, H), or None and P = H.
+Gates come in the order input, forget, candidate, output, or reset, update, new, for which q_t is
+W_hh h_{t-1} + b_hh. `walk.py` says in which order the rows are visited, `panels.py` has what the
+Numba kernels share. The gradient of W_hh is one product over all steps, with h_{t-1}, and left to
+`matmul`. Sources: Hochreiter & Schmidhuber 1997, Neural Computation 9(8); Werbos 1990, Proceedings
+of the IEEE 78(10); Cho et al. 2014, arXiv:1406.1078.
 """
 
 from .rungs import RECURRENCE
