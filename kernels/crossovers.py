@@ -373,4 +373,24 @@ MEASURED: dict[str, dict[str, tuple[tuple[int, str, float], ...]]] = {
             (sys.maxsize, "numba", 5.44),
         ),
     },
+    "gru": {
+        "float32": (
+            (512, "numpy", 4.59),
+            (sys.maxsize, "numba", 12.01),
+        ),
+        "float64": (
+            (512, "numpy", 4.63),
+            (sys.maxsize, "numba", 4.2),
+        ),
+    },
+    "gru_backward": {
+        "float32": (
+            (512, "numpy", 3.83),
+            (sys.maxsize, "numba", 4.73),
+        ),
+        "float64": (
+            (512, "numpy", 4.17),
+            (sys.maxsize, "numba", 5.26),
+        ),
+    },
 }
