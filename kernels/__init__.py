@@ -16,6 +16,7 @@
 | `fused/`       | exp, tanh, sigmoid, softplus, silu, erf, gelu; dropout; softmax, rms_norm, |
 |                | layer_norm, batch_norm; cross-entropies; their gradients; add_rows; adam, |
 |                | sgd                                                                       |
+| `recurrence/`  | lstm, lstm_backward, gru, gru_backward                                    |
 
 Importing this package costs a few milliseconds; Numba is imported when one of its rungs first runs.
 """

@@ -353,4 +353,44 @@ MEASURED: dict[str, dict[str, tuple[tuple[int, str, float], ...]]] = {
             (sys.maxsize, "numba", 3.28),
         ),
     },
+    "lstm": {
+        "float32": (
+            (512, "numpy", 3.64),
+            (sys.maxsize, "numba", 8.71),
+        ),
+        "float64": (
+            (512, "numpy", 3.38),
+            (sys.maxsize, "numba", 3.26),
+        ),
+    },
+    "lstm_backward": {
+        "float32": (
+            (512, "numpy", 3.88),
+            (sys.maxsize, "numba", 6.21),
+        ),
+        "float64": (
+            (512, "numpy", 4.13),
+            (sys.maxsize, "numba", 5.44),
+        ),
+    },
+    "gru": {
+        "float32": (
+            (512, "numpy", 4.59),
+            (sys.maxsize, "numba", 12.01),
+        ),
+        "float64": (
+            (512, "numpy", 4.63),
+            (sys.maxsize, "numba", 4.2),
+        ),
+    },
+    "gru_backward": {
+        "float32": (
+            (512, "numpy", 3.83),
+            (sys.maxsize, "numba", 4.73),
+        ),
+        "float64": (
+            (512, "numpy", 4.17),
+            (sys.maxsize, "numba", 5.26),
+        ),
+    },
 }

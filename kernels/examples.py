@@ -174,6 +174,39 @@ def _weight_correlation(size: int, draw: Draw) -> tuple[Any, ...]:
     return draw(images, channels, side, side), draw(images, 16, half, half), (4, 4), _halving()
 
 
+def _lstm(size: int, draw: Draw) -> tuple[Any, ...]:
+    """16 sequences, as long as a state has features."""
+    features = max(1, round((size / 64) ** 0.5))
+    steps = max(1, size // (64 * features))
+    batch = min(16, max(1, size // (4 * features * steps)))
+    weight = draw(4 * features, features) * features**-0.5
+    state = draw(batch, features), draw(batch, features)
+    return draw(steps * batch, 4 * features), *state, weight, None, (batch,) * steps, False
+
+
+def _lstm_backward(size: int, draw: Draw) -> tuple[Any, ...]:
+    from .recurrence.steps import lstm_steps
+
+    _, _, _, weight, *options = arguments = _lstm(size, draw)
+    output, last, gates, squashed, cells, _ = lstm_steps(*arguments)
+    grad, last_grad = draw(*output.shape), draw(*last.shape)
+    return grad, last_grad, gates, squashed, cells, weight, *options
+
+
+def _gru(size: int, draw: Draw) -> tuple[Any, ...]:
+    projected, hidden, _, weight, _, sizes, reverse = _lstm(size, draw)
+    n = 3 * hidden.shape[1]
+    return projected[:, :n].copy(), hidden, weight[:n], draw(n), sizes, reverse
+
+
+def _gru_backward(size: int, draw: Draw) -> tuple[Any, ...]:
+    from .recurrence.steps import gru_steps
+
+    _, hidden, weight, _, *options = arguments = _gru(size, draw)
+    output, *kept = gru_steps(*arguments)
+    return draw(*output.shape), *kept, weight, *options, hidden.shape[0]
+
+
 EXAMPLES: dict[str, dict[str, Example]] = {
     "matmul": {"matrix": _square, "batched": _batched},
     "attention": {"": _attention},
@@ -211,4 +244,8 @@ EXAMPLES: dict[str, dict[str, Example]] = {
     "convolution": {"": _convolution},
     "transposed_convolution": {"": _transposed_convolution},
     "weight_correlation": {"": _weight_correlation},
+    "lstm": {"": _lstm},
+    "lstm_backward": {"": _lstm_backward},
+    "gru": {"": _gru},
+    "gru_backward": {"": _gru_backward},
 }

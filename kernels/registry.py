@@ -29,10 +29,13 @@ from .fused.rungs import FUSED
 from .ladder import Operation, Rung
 from .matmul.rungs import MATMUL
 from .measured import FASTER
+from .recurrence.rungs import RECURRENCE
 
 Choice = Rung | Callable[..., Any] | None  # None: the measured default
 
-_operations = {o.name: o for o in (MATMUL, ATTENTION, ATTENTION_BACKWARD, *FUSED, *CONVOLUTION)}
+_operations = {
+    o.name: o for o in (MATMUL, ATTENTION, ATTENTION_BACKWARD, *FUSED, *CONVOLUTION, *RECURRENCE)
+}
 
 
 def operations() -> tuple[str, ...]:

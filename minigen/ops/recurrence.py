@@ -181,27 +181,10 @@ def _lstm(
 
     Kept for backward, a row for each step: the gates, tanh(c_t), c_{t-1} and h_{t-1}.
     """
-    flat = np.empty_like(projected, shape=projected.shape[0] * hidden.shape[1] + cell.size)
-    output, last = _parts(flat, projected, hidden.shape, cell.shape)
-    last[...], state, weight = cell, hidden.copy(), weight_hh.swapaxes(0, 1)
-    gates, previous = np.empty_like(projected), np.empty_like(output)
-    squashed = np.empty_like(projected, shape=(projected.shape[0], cell.shape[1]))
-    cells = np.empty_like(squashed)
-    with quiet():
-        for rows, n in _steps(sizes, reverse):
-            h, c = state[:n], last[:n]
-            previous[rows], cells[rows] = h, c
-            np.add(projected[rows], kernel("matmul", h, weight), out=gates[rows])
-            i, f, candidate, o = _gates(gates[rows], 4)
-            for gate in (gates[rows][:, : 2 * i.shape[1]], o):  # i and f lie side by side
-                gate[...] = sigmoid(gate)
-            np.tanh(candidate, out=candidate)
-            c *= f
-            c += i * candidate
-            read = o * np.tanh(c, out=squashed[rows])
-            h[...] = read if weight_hr is None else kernel("matmul", read, weight_hr.swapaxes(0, 1))
-            output[rows] = h
-    return flat, gates, squashed, cells, previous
+    output, last, *kept = kernel(
+        "lstm", projected, hidden, cell, weight_hh, weight_hr, sizes, reverse
+    )
+    return np.concatenate([output.reshape(-1), last.reshape(-1)]), *kept
 
 
 def _parts(flat: Any, projected: Any, hidden_shape: tuple, cell_shape: tuple) -> tuple:
@@ -211,51 +194,19 @@ def _parts(flat: Any, projected: Any, hidden_shape: tuple, cell_shape: tuple) ->
     return flat[:size].reshape(shape), flat[size:].reshape(cell_shape)
 
 
-def _gates(array: Any, count: int) -> list:
-    """Views of the gates, (rows, H) each, that lie side by side in (rows, count H)."""
-    n = array.shape[1] // count
-    return [array[:, k * n : (k + 1) * n] for k in range(count)]
-
-
 @_lstm.joint_gradient("projected", "hidden", "cell", "weight_hh", "weight_hr")
 def _(
     g: Any, projected: Any, weight_hh: Any, weight_hr: Any, sizes: tuple, reverse: bool,
     gates: Any, squashed: Any, cells: Any, previous: Any, hidden_shape: tuple, cell_shape: tuple,
 ) -> Any:  # fmt: skip
-    """With m_t = o ⊙ tanh(c_t), what the cell shows of itself:
-
-    dL/dc_t = dL/dm_t ⊙ o (1 - tanh²(c_t)) + dL/dc_{t+1} ⊙ f_{t+1}
-    δ_i = dL/dc_t ⊙ g i (1 - i),  δ_f = dL/dc_t ⊙ c_{t-1} f (1 - f),
-    δ_g = dL/dc_t ⊙ i (1 - g²),   δ_o = dL/dm_t ⊙ tanh(c_t) o (1 - o)
-
-    All factors but the first of each product are known beforehand, for all steps at once.
-    """
+    """Backpropagation through time by the kernel, which says how; here the gradient of W_hh."""
     output_gradient, last_gradient = _parts(g, projected, hidden_shape, cell_shape)
-    dh, dc = np.zeros_like(g, shape=hidden_shape), last_gradient.copy()
-    i, f, candidate, o = _gates(gates, 4)
-    total, features = squashed.shape
+    delta, dh, dc, *dw_hr = kernel(
+        "lstm_backward", output_gradient, last_gradient, gates, squashed, cells, weight_hh,
+        weight_hr, sizes, reverse,
+    )  # fmt: skip
     with quiet():
-        delta = gates * (1 - gates)
-        slopes = _gates(delta, 4)
-        slopes[0] *= candidate
-        slopes[1] *= cells
-        np.multiply(i, 1 - candidate * candidate, out=slopes[2])
-        slopes[3] *= squashed
-        through = o * (1 - squashed * squashed)
-        reached = output_gradient.copy()  # dL/dh_t
-        blocks = delta.reshape(total, 4, features)
-        for rows, n in reversed(_steps(sizes, reverse)):
-            reached[rows] += dh[:n]
-            dm = reached[rows]
-            if weight_hr is not None:
-                dm = kernel("matmul", dm, weight_hr)
-            dc[:n] += dm * through[rows]
-            blocks[rows, :3] *= dc[:n, None]
-            blocks[rows, 3] *= dm
-            dc[:n] *= f[rows]
-            dh[:n] = kernel("matmul", delta[rows], weight_hh)
-        dw_hr = None if weight_hr is None else _weight_gradient(reached, o * squashed)
-        return delta, dh, dc, _weight_gradient(delta, previous), dw_hr
+        return delta, dh, dc, _weight_gradient(delta, previous), dw_hr[0] if dw_hr else None
 
 
 @_lstm.formula
@@ -296,29 +247,7 @@ def gru(
     tensor([[0.5000],
             [0.7500]])
     """
-    output, previous, inner = (
-        np.empty_like(projected, shape=(projected.shape[0], hidden.shape[1])) for _ in range(3)
-    )
-    gates, state, weight = np.empty_like(projected), hidden.copy(), weight_hh.swapaxes(0, 1)
-    with quiet():
-        for rows, count in _steps(sizes, reverse):
-            h, p, all_gates = state[:count], projected[rows], gates[rows]
-            previous[rows] = h
-            q = kernel("matmul", h, weight)
-            if bias_hh is not None:
-                q += bias_hh
-            both = slice(2 * h.shape[1])  # r and z lie side by side
-            all_gates[:, both] = sigmoid(p[:, both] + q[:, both])
-            r, z, n = _gates(all_gates, 3)
-            inner[rows] = _gates(q, 3)[2]
-            np.multiply(r, inner[rows], out=n)
-            n += _gates(p, 3)[2]
-            np.tanh(n, out=n)
-            h -= n
-            h *= z
-            h += n
-            output[rows] = h
-    return output, gates, inner, previous
+    return kernel("gru", projected, hidden, weight_hh, bias_hh, sizes, reverse)
 
 
 @gru.joint_gradient("projected", "hidden", "weight_hh", "bias_hh")
@@ -326,30 +255,12 @@ def _(
     g: Any, hidden: Any, weight_hh: Any, sizes: tuple, reverse: bool, gates: Any, inner: Any,
     previous: Any,
 ) -> Any:  # fmt: skip
-    """δ_z = dL/dh_t ⊙ (h_{t-1} - n) z (1 - z),  δ_n = dL/dh_t ⊙ (1 - z) (1 - n²),
-    δ_r = δ_n ⊙ q_n r (1 - r); the gradient of q_t is (δ_r, δ_z, δ_n ⊙ r).
-
-    All factors but dL/dh_t are known beforehand, for all steps at once.
-    """
-    r, z, n = _gates(gates, 3)
-    total, features = inner.shape
-    carried, reached = np.zeros_like(hidden), g.copy()  # dL/dh_t from later steps, and in all
+    """Backpropagation through time by the kernel, which says how; here those of W_hh and b_hh."""
+    delta, dq, dhidden = kernel(
+        "gru_backward", g, gates, inner, previous, weight_hh, sizes, reverse, hidden.shape[0]
+    )
     with quiet():
-        dq = gates * (1 - gates)
-        slope_r, slope_z, slope_n = _gates(dq, 3)
-        new = (1 - z) * (1 - n * n)
-        slope_r *= new * inner
-        slope_z *= previous - n
-        np.multiply(new, r, out=slope_n)
-        blocks = dq.reshape(total, 3, features)
-        for rows, count in reversed(_steps(sizes, reverse)):
-            reached[rows] += carried[:count]
-            blocks[rows] *= reached[rows][:, None]
-            np.multiply(reached[rows], z[rows], out=carried[:count])
-            carried[:count] += kernel("matmul", dq[rows], weight_hh)
-        delta = dq.copy()
-        np.multiply(reached, new, out=_gates(delta, 3)[2])
-        return delta, carried, _weight_gradient(dq, previous), dq.sum(axis=0)
+        return delta, dhidden, _weight_gradient(dq, previous), dq.sum(axis=0)
 
 
 @gru.formula
