@@ -1,6 +1,6 @@
 """Which rung is the default, by number of elements of the deciding array.
 
-    operation: {dtype: ((largest size, default, speed of numba / speed of numpy), ...)}
+    operation: {dtype and class: ((largest size, default, speed of the top rung over numpy), ...)}
 
 Measured and written by benchmarks/kernel_crossovers.py, which says how; one thread.
 """
@@ -9,388 +9,393 @@ import sys
 
 MEASURED: dict[str, dict[str, tuple[tuple[int, str, float], ...]]] = {
     "matmul": {
-        "float32 matrix": ((sys.maxsize, "numpy", 0.34),),
-        "float64 matrix": ((sys.maxsize, "numpy", 0.47),),
+        "float32 matrix": ((sys.maxsize, "numpy", 0.61),),
+        "float32 batched": ((sys.maxsize, "numpy", 0.5),),
+        "float64 matrix": ((sys.maxsize, "numpy", 0.62),),
+        "float64 batched": ((sys.maxsize, "numpy", 0.51),),
     },
     "attention": {
         "float32": (
-            (2048, "numpy", 1.61),
-            (sys.maxsize, "parallel", 2.23),
+            (512, "numpy", 1.3),
+            (sys.maxsize, "parallel", 2.07),
         ),
         "float64": (
-            (512, "numpy", 1.61),
-            (sys.maxsize, "parallel", 2.34),
+            (512, "numpy", 1.32),
+            (sys.maxsize, "parallel", 1.93),
         ),
     },
     "attention_backward": {
         "float32": (
-            (512, "numpy", 1.61),
-            (sys.maxsize, "parallel", 2.2),
+            (2048, "numpy", 1.12),
+            (sys.maxsize, "parallel", 1.99),
         ),
         "float64": (
-            (512, "numpy", 1.62),
-            (sys.maxsize, "parallel", 2.01),
-        ),
-    },
-    "erf": {
-        "float32": (
-            (512, "numpy", 11.57),
-            (sys.maxsize, "numba", 9.55),
-        ),
-        "float64": (
-            (512, "numpy", 23.75),
-            (sys.maxsize, "numba", 5.64),
-        ),
-    },
-    "gelu": {
-        "float32": (
-            (512, "numpy", 13.63),
-            (sys.maxsize, "numba", 8.68),
-        ),
-        "float64": (
-            (512, "numpy", 27.9),
-            (sys.maxsize, "numba", 7.23),
-        ),
-    },
-    "gelu_backward": {
-        "float32": (
-            (512, "numpy", 12.32),
-            (sys.maxsize, "numba", 6.63),
-        ),
-        "float64": (
-            (512, "numpy", 20.9),
-            (sys.maxsize, "numba", 4.57),
-        ),
-    },
-    "layer_norm": {
-        "float32": (
-            (512, "numpy", 7.04),
-            (sys.maxsize, "numba", 5.74),
-        ),
-        "float64": (
-            (512, "numpy", 6.09),
-            (sys.maxsize, "numba", 5.6),
-        ),
-    },
-    "layer_norm_backward": {
-        "float32": (
-            (512, "numpy", 6.65),
-            (sys.maxsize, "numba", 6.78),
-        ),
-        "float64": (
-            (512, "numpy", 6.37),
-            (sys.maxsize, "numba", 5.95),
-        ),
-    },
-    "cross_entropy": {
-        "float32": (
-            (512, "numpy", 2.44),
-            (sys.maxsize, "numba", 3.05),
-        ),
-        "float64": (
-            (2048, "numpy", 2.27),
-            (sys.maxsize, "numba", 1.33),
-        ),
-    },
-    "cross_entropy_backward": {
-        "float32": (
-            (8192, "numpy", 2.34),
-            (sys.maxsize, "numba", 2.57),
-        ),
-        "float64": (
-            (2048, "numpy", 2.12),
-            (sys.maxsize, "numba", 1.31),
-        ),
-    },
-    "adam": {
-        "float32": (
-            (8192, "numpy", 3.02),
-            (sys.maxsize, "numba", 4.89),
-        ),
-        "float64": (
-            (2048, "numpy", 2.74),
-            (sys.maxsize, "numba", 3.75),
-        ),
-    },
-    "convolution": {
-        "float32": (
-            (512, "numpy", 1.76),
-            (sys.maxsize, "numba", 1.2),
-        ),
-        "float64": (
-            (512, "numpy", 1.87),
-            (sys.maxsize, "numba", 1.27),
-        ),
-    },
-    "transposed_convolution": {
-        "float32": (
-            (512, "numpy", 8.96),
-            (sys.maxsize, "numba", 2.5),
-        ),
-        "float64": (
-            (512, "numpy", 9.4),
-            (sys.maxsize, "numba", 2.2),
-        ),
-    },
-    "weight_correlation": {
-        "float32": (
-            (512, "numpy", 1.64),
-            (sys.maxsize, "numba", 1.2),
-        ),
-        "float64": (
-            (512, "numpy", 1.73),
-            (sys.maxsize, "numba", 1.2),
+            (2048, "numpy", 1.06),
+            (sys.maxsize, "parallel", 1.97),
         ),
     },
     "exp": {
         "float32": (
-            (32768, "numpy", 0.83),
-            (sys.maxsize, "numba", 3.23),
+            (32768, "numpy", 1.19),
+            (sys.maxsize, "numba", 3.39),
         ),
-        "float64": ((sys.maxsize, "numpy", 0.76),),
+        "float64": ((sys.maxsize, "numpy", 0.91),),
     },
     "tanh": {
         "float32": (
-            (8192, "numpy", 0.92),
-            (sys.maxsize, "numba", 5.34),
+            (8192, "numpy", 1.29),
+            (sys.maxsize, "numba", 6.02),
         ),
-        "float64": ((sys.maxsize, "numpy", 0.72),),
+        "float64": ((sys.maxsize, "numpy", 0.78),),
     },
     "sigmoid": {
         "float32": (
-            (32768, "numpy", 1.26),
-            (sys.maxsize, "numba", 3.2),
+            (8192, "numpy", 1.53),
+            (sys.maxsize, "numba", 3.01),
         ),
         "float64": (
-            (32768, "numpy", 1.03),
-            (sys.maxsize, "numba", 1.19),
+            (32768, "numpy", 1.2),
+            (sys.maxsize, "numba", 1.23),
         ),
     },
     "sigmoid_backward": {
         "float32": (
-            (131072, "numpy", 0.61),
-            (sys.maxsize, "numba", 1.67),
+            (131072, "numpy", 0.74),
+            (sys.maxsize, "numba", 1.79),
         ),
         "float64": (
-            (131072, "numpy", 0.69),
-            (sys.maxsize, "numba", 2.16),
+            (131072, "numpy", 0.81),
+            (sys.maxsize, "numba", 1.74),
         ),
     },
     "tanh_backward": {
         "float32": (
-            (131072, "numpy", 0.63),
-            (sys.maxsize, "numba", 1.4),
+            (131072, "numpy", 0.73),
+            (sys.maxsize, "numba", 1.66),
         ),
         "float64": (
-            (131072, "numpy", 0.69),
-            (sys.maxsize, "numba", 1.57),
+            (131072, "numpy", 0.76),
+            (sys.maxsize, "numba", 1.73),
         ),
     },
     "relu_backward": {
-        "float32": ((sys.maxsize, "numpy", 0.72),),
+        "float32": (
+            (131072, "numpy", 0.81),
+            (sys.maxsize, "numba", 1.65),
+        ),
         "float64": (
-            (131072, "numpy", 0.76),
-            (sys.maxsize, "numba", 2.74),
+            (32768, "numpy", 0.79),
+            (sys.maxsize, "numba", 1.61),
         ),
     },
     "softplus": {
         "float32": (
-            (512, "numpy", 2.71),
-            (sys.maxsize, "numba", 4.72),
+            (512, "numpy", 4.14),
+            (sys.maxsize, "numba", 5.41),
         ),
         "float64": (
-            (131072, "numpy", 1.34),
-            (sys.maxsize, "numba", 1.53),
+            (512, "numpy", 3.09),
+            (2048, "numba", 1.63),
+            (sys.maxsize, "numpy", 0.92),
         ),
     },
     "silu": {
         "float32": (
-            (8192, "numpy", 1.18),
-            (sys.maxsize, "numba", 3.08),
+            (8192, "numpy", 1.6),
+            (sys.maxsize, "numba", 3.18),
         ),
         "float64": (
-            (131072, "numpy", 0.96),
-            (sys.maxsize, "numba", 1.25),
+            (32768, "numpy", 1.21),
+            (sys.maxsize, "numba", 1.13),
         ),
     },
     "silu_backward": {
         "float32": (
-            (2048, "numpy", 1.86),
-            (sys.maxsize, "numba", 3.36),
+            (8192, "numpy", 2.37),
+            (sys.maxsize, "numba", 3.35),
         ),
         "float64": (
-            (2048, "numpy", 1.59),
-            (sys.maxsize, "numba", 1.49),
+            (8192, "numpy", 1.78),
+            (sys.maxsize, "numba", 1.42),
+        ),
+    },
+    "erf": {
+        "float32": (
+            (512, "numpy", 9.12),
+            (sys.maxsize, "numba", 8.17),
+        ),
+        "float64": (
+            (512, "numpy", 19.39),
+            (sys.maxsize, "numba", 5.19),
+        ),
+    },
+    "gelu": {
+        "float32": (
+            (512, "numpy", 10.29),
+            (sys.maxsize, "numba", 9.09),
+        ),
+        "float64": (
+            (512, "numpy", 19.93),
+            (sys.maxsize, "numba", 6.9),
+        ),
+    },
+    "gelu_backward": {
+        "float32": (
+            (512, "numpy", 8.8),
+            (sys.maxsize, "numba", 6.69),
+        ),
+        "float64": (
+            (512, "numpy", 15.53),
+            (sys.maxsize, "numba", 4.83),
         ),
     },
     "binary_cross_entropy": {
         "float32": (
-            (2048, "numpy", 2.24),
-            (sys.maxsize, "numba", 4.93),
+            (512, "numpy", 2.64),
+            (sys.maxsize, "numba", 4.86),
         ),
-        "float64": (
-            (131072, "numpy", 1.27),
-            (sys.maxsize, "numba", 1.74),
-        ),
+        "float64": ((sys.maxsize, "numpy", 1.19),),
     },
     "binary_cross_entropy_backward": {
         "float32": (
-            (8192, "numpy", 1.85),
-            (sys.maxsize, "numba", 3.85),
+            (8192, "numpy", 1.98),
+            (sys.maxsize, "numba", 3.92),
         ),
         "float64": (
-            (8192, "numpy", 1.5),
-            (sys.maxsize, "numba", 1.57),
+            (8192, "numpy", 1.61),
+            (sys.maxsize, "numba", 1.41),
         ),
     },
     "dropout": {
         "float32": (
-            (32768, "numpy", 1.1),
-            (sys.maxsize, "numba", 1.87),
+            (131072, "numpy", 1.62),
+            (sys.maxsize, "numba", 2.12),
         ),
         "float64": (
-            (32768, "numpy", 1.06),
-            (sys.maxsize, "numba", 2.01),
+            (32768, "numpy", 1.6),
+            (sys.maxsize, "numba", 2.19),
         ),
     },
     "softmax": {
         "float32": (
-            (2048, "numpy", 2.28),
-            (sys.maxsize, "numba", 3.51),
+            (2048, "numpy", 3.53),
+            (sys.maxsize, "numba", 3.96),
         ),
         "float64": (
-            (512, "numpy", 2.11),
-            (sys.maxsize, "numba", 1.43),
+            (2048, "numpy", 2.82),
+            (sys.maxsize, "numba", 1.36),
         ),
     },
     "softmax_backward": {
         "float32": (
-            (32768, "numpy", 1.7),
-            (sys.maxsize, "numba", 2.27),
+            (32768, "numpy", 2.66),
+            (sys.maxsize, "numba", 2.74),
         ),
         "float64": (
-            (8192, "numpy", 1.66),
-            (sys.maxsize, "numba", 2.77),
+            (8192, "numpy", 2.79),
+            (sys.maxsize, "numba", 2.94),
         ),
     },
     "log_softmax": {
         "float32": (
-            (8192, "numpy", 2.4),
-            (sys.maxsize, "numba", 4.01),
+            (8192, "numpy", 3.49),
+            (sys.maxsize, "numba", 3.84),
         ),
         "float64": (
-            (2048, "numpy", 1.99),
-            (sys.maxsize, "numba", 1.4),
+            (2048, "numpy", 2.77),
+            (sys.maxsize, "numba", 1.41),
         ),
     },
     "log_softmax_backward": {
         "float32": (
-            (8192, "numpy", 1.47),
-            (sys.maxsize, "numba", 3.12),
+            (8192, "numpy", 2.38),
+            (sys.maxsize, "numba", 3.07),
         ),
         "float64": (
-            (32768, "numpy", 1.27),
-            (sys.maxsize, "numba", 1.29),
+            (8192, "numpy", 1.77),
+            (sys.maxsize, "numba", 1.21),
+        ),
+    },
+    "layer_norm": {
+        "float32": (
+            (512, "numpy", 6.06),
+            (sys.maxsize, "numba", 5.67),
+        ),
+        "float64": (
+            (512, "numpy", 5.52),
+            (sys.maxsize, "numba", 5.46),
+        ),
+    },
+    "layer_norm_backward": {
+        "float32": (
+            (512, "numpy", 8.39),
+            (sys.maxsize, "numba", 7.31),
+        ),
+        "float64": (
+            (512, "numpy", 6.43),
+            (sys.maxsize, "numba", 6.31),
         ),
     },
     "rms_norm": {
         "float32": (
-            (32768, "numpy", 3.09),
-            (sys.maxsize, "numba", 3.34),
+            (512, "numpy", 4.97),
+            (sys.maxsize, "numba", 4.38),
         ),
         "float64": (
-            (8192, "numpy", 3.06),
-            (sys.maxsize, "numba", 3.62),
+            (512, "numpy", 4.44),
+            (sys.maxsize, "numba", 4.1),
         ),
     },
     "rms_norm_backward": {
         "float32": (
-            (8192, "numpy", 2.71),
-            (sys.maxsize, "numba", 4.15),
+            (8192, "numpy", 3.24),
+            (sys.maxsize, "numba", 4.19),
         ),
         "float64": (
-            (2048, "numpy", 3.02),
-            (sys.maxsize, "numba", 4.13),
-        ),
-    },
-    "add_rows": {
-        "float32": (
-            (2048, "numpy", 2.29),
-            (sys.maxsize, "numba", 8.07),
-        ),
-        "float64": (
-            (2048, "numpy", 2.19),
-            (sys.maxsize, "numba", 6.75),
-        ),
-    },
-    "sgd": {
-        "float32": (
-            (32768, "numpy", 2.74),
-            (sys.maxsize, "numba", 2.63),
-        ),
-        "float64": (
-            (8192, "numpy", 2.6),
-            (sys.maxsize, "numba", 2.61),
+            (2048, "numpy", 3.25),
+            (sys.maxsize, "numba", 4.31),
         ),
     },
     "batch_norm": {
         "float32": (
-            (512, "numpy", 4.65),
-            (sys.maxsize, "numba", 3.24),
+            (512, "numpy", 5.84),
+            (sys.maxsize, "numba", 4.07),
         ),
         "float64": (
-            (512, "numpy", 4.85),
-            (sys.maxsize, "numba", 3.91),
+            (512, "numpy", 5.61),
+            (sys.maxsize, "numba", 3.95),
         ),
     },
     "batch_norm_backward": {
         "float32": (
-            (512, "numpy", 5.48),
-            (sys.maxsize, "numba", 3.59),
+            (512, "numpy", 4.95),
+            (sys.maxsize, "numba", 3.36),
         ),
         "float64": (
-            (512, "numpy", 4.96),
-            (sys.maxsize, "numba", 3.28),
+            (512, "numpy", 5.06),
+            (sys.maxsize, "numba", 3.15),
+        ),
+    },
+    "cross_entropy": {
+        "float32": (
+            (512, "numpy", 2.14),
+            (sys.maxsize, "numba", 3.19),
+        ),
+        "float64": (
+            (8192, "numpy", 1.8),
+            (sys.maxsize, "numba", 1.26),
+        ),
+    },
+    "cross_entropy_backward": {
+        "float32": (
+            (2048, "numpy", 2.19),
+            (sys.maxsize, "numba", 2.94),
+        ),
+        "float64": (
+            (2048, "numpy", 2.0),
+            (sys.maxsize, "numba", 1.34),
+        ),
+    },
+    "add_rows": {
+        "float32": (
+            (2048, "numpy", 2.15),
+            (sys.maxsize, "numba", 10.08),
+        ),
+        "float64": (
+            (2048, "numpy", 1.97),
+            (sys.maxsize, "numba", 7.52),
+        ),
+    },
+    "adam": {
+        "float32": (
+            (512, "numpy", 4.74),
+            (sys.maxsize, "numba", 4.93),
+        ),
+        "float64": (
+            (512, "numpy", 5.11),
+            (sys.maxsize, "numba", 4.86),
+        ),
+    },
+    "sgd": {
+        "float32": (
+            (32768, "numpy", 3.0),
+            (sys.maxsize, "numba", 3.02),
+        ),
+        "float64": (
+            (512, "numpy", 3.66),
+            (2048, "numba", 4.12),
+            (32768, "numpy", 2.31),
+            (sys.maxsize, "numba", 2.72),
+        ),
+    },
+    "convolution": {
+        "float32": (
+            (512, "numpy", 2.41),
+            (sys.maxsize, "numba", 1.49),
+        ),
+        "float64": (
+            (512, "numpy", 2.28),
+            (sys.maxsize, "numba", 1.57),
+        ),
+    },
+    "transposed_convolution": {
+        "float32": (
+            (512, "numpy", 9.1),
+            (sys.maxsize, "numba", 5.12),
+        ),
+        "float64": (
+            (512, "numpy", 8.4),
+            (sys.maxsize, "numba", 4.42),
+        ),
+    },
+    "weight_correlation": {
+        "float32": (
+            (512, "numpy", 1.86),
+            (sys.maxsize, "numba", 1.42),
+        ),
+        "float64": (
+            (512, "numpy", 1.77),
+            (sys.maxsize, "numba", 1.36),
         ),
     },
     "lstm": {
         "float32": (
-            (512, "numpy", 3.64),
-            (sys.maxsize, "numba", 8.71),
+            (512, "numpy", 3.75),
+            (sys.maxsize, "numba", 8.62),
         ),
         "float64": (
-            (512, "numpy", 3.38),
-            (sys.maxsize, "numba", 3.26),
+            (512, "numpy", 3.4),
+            (sys.maxsize, "numba", 3.1),
         ),
     },
     "lstm_backward": {
         "float32": (
-            (512, "numpy", 3.88),
-            (sys.maxsize, "numba", 6.21),
+            (512, "numpy", 4.0),
+            (sys.maxsize, "numba", 6.45),
         ),
         "float64": (
-            (512, "numpy", 4.13),
-            (sys.maxsize, "numba", 5.44),
+            (512, "numpy", 4.08),
+            (sys.maxsize, "numba", 5.39),
         ),
     },
     "gru": {
         "float32": (
-            (512, "numpy", 4.59),
-            (sys.maxsize, "numba", 12.01),
+            (512, "numpy", 4.01),
+            (sys.maxsize, "numba", 10.24),
         ),
         "float64": (
-            (512, "numpy", 4.63),
-            (sys.maxsize, "numba", 4.2),
+            (512, "numpy", 4.15),
+            (sys.maxsize, "numba", 4.03),
         ),
     },
     "gru_backward": {
         "float32": (
-            (512, "numpy", 3.83),
-            (sys.maxsize, "numba", 4.73),
+            (512, "numpy", 3.85),
+            (sys.maxsize, "numba", 5.64),
         ),
         "float64": (
-            (512, "numpy", 4.17),
-            (sys.maxsize, "numba", 5.26),
+            (512, "numpy", 3.74),
+            (sys.maxsize, "numba", 4.7),
         ),
     },
 }
