@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from minigen.kernels import blas
 
 import minigen
-from minigen import threads
 
 
 def test_what_is_set_is_what_is_got() -> None:
@@ -51,7 +51,7 @@ def test_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     for wrong in (1.5, True, "2"):
         with pytest.raises(TypeError, match="whole number"):
             minigen.set_num_threads(wrong)  # type: ignore[arg-type]
-    monkeypatch.setattr(threads, "_openblas", lambda: None)
+    monkeypatch.setattr(blas, "_openblas", lambda: None)
     with pytest.raises(RuntimeError, match="OMP_NUM_THREADS"):
         minigen.get_num_threads()
     with pytest.raises(RuntimeError, match="OMP_NUM_THREADS"):
