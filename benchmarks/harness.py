@@ -66,6 +66,11 @@ def _block(function: Callable[[], Any], calls: int) -> float:
     return (time.perf_counter() - start) / calls
 
 
+def seconds(function: Callable[[], Any]) -> float:
+    """What one call takes."""
+    return _block(function, 1)
+
+
 def compare(
     contenders: dict[str, Callable[[], Any]],
     rounds: int = 21,

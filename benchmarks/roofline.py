@@ -37,6 +37,7 @@ def measure(threads: int) -> dict[str, float]:
     from roofline_kernels import chains, triad
 
     parallel.set_threads(threads)
+    parallel.take_over()
     scratch = np.ones(64, np.float32)
     lanes = 8
     a, b, c = (np.ones(ELEMENTS, np.float32) for _ in range(3))
@@ -59,7 +60,8 @@ def best(call: Callable[[], Any], runs: int = 15) -> float:
 
 
 def points(limits: dict[str, float], ladders: dict[str, Any]) -> list[dict[str, Any]]:
-    """The best rung of each case that has a rate: intensity, rate, and its share of the roof."""
+    """The best rung of each case that has a rate: intensity, rate, and its share of the roof
+    in percent."""
     found = []
     for operation, cases in ladders.items():
         for label, timed in cases.items():
@@ -74,7 +76,7 @@ def points(limits: dict[str, float], ladders: dict[str, Any]) -> list[dict[str, 
             found.append(
                 {
                     "operation": operation, "case": label, "rung": name,
-                    "intensity": intensity, "rate": rate, "share": rate / roof,
+                    "intensity": intensity, "rate": rate, "share": 100 * rate / roof,
                 }
             )  # fmt: skip
     return found

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
+import tables_kernels
 
 README = Path(__file__).parent / "README.md"
 FRONT = README.parents[1] / "README.md"
@@ -18,8 +19,21 @@ MARKS = (
     "<!-- numbers: written by benchmarks/tables.py from benchmarks/results -->",
     "<!-- end of numbers -->",
 )
-RECORDED = ("overhead", "steps", "quality_vae", "quality_gan", "quality_gpt", "statement")
-NAMES = {"vae": "VAE", "gan": "GAN", "gpt": "GPT"}
+RECORDED = (
+    "overhead", "operations", "steps", "peers", "ladders", "roofline", "quality_vae", "quality_gan",
+    "quality_gpt", "statement",
+)  # fmt: skip
+NAMES = {
+    "vae": "VAE",
+    "gan": "GAN",
+    "gpt": "GPT",
+    "lstm": "LSTM",
+    "conv_vae": "convolutional VAE",
+    "dcgan": "DCGAN of full width",
+    "wgan_gp": "WGAN-GP",
+    "nanogpt": "GPT of nanoGPT's size",
+}
+FRONT_MODELS = ("vae", "gan", "gpt")
 
 Results = dict[str, dict[str, Any]]
 
@@ -41,7 +55,11 @@ def page(results: Results) -> str:
     parts = [
         INTRODUCTION,
         engine(results["overhead"]),
+        operations(results["operations"]),
         steps(results["steps"]),
+        peers(results["peers"]),
+        ladders(results["ladders"]),
+        roofline(results["roofline"]),
         vae(results["quality_vae"]),
         gan(results["quality_gan"]),
         gpt(results["quality_gpt"]),
@@ -105,6 +123,101 @@ The recipes of `minigen train`, one step with everything in it, over the time of
 torch with its default Adam.
 
 {table(header, rows)}
+"""
+
+
+def operations(result: dict[str, Any]) -> str:
+    rows = []
+    for expression, sizes in result["threads"]["1"].items():
+        cells = [sizes[size][part] for size in ("small", "large") for part in sizes[size]]
+        rows.append((f"`{expression}`", *(f"{cell['minigen']['ratio']:.2f}" for cell in cells)))
+    header = ("", "(4, 4), forward", "and backward", "large, forward", "and backward")
+    return f"""
+## Single operations
+
+`python benchmarks/operations.py`
+
+Time over torch's with the graph on, in float32 on one thread. The large sizes, those of the models,
+stand in the script.
+
+{table(header, rows)}
+"""
+
+
+def peers(result: dict[str, Any]) -> str:
+    labels = {"torch": "torch", "hips": "HIPS autograd", "dezero": "DeZero", "tinygrad": "tinygrad"}
+    threads = sorted(result["threads"], key=int)
+    rows = []
+    for name, label in labels.items():
+        cells = [result["threads"][t].get(name) for t in threads]
+        if any(cells):
+            rows.append((label, *(f"{cell['ratio']:.2f}" if cell else "" for cell in cells)))
+    header = ("", *(f"{t} thread{'s' * (t != '1')}" for t in threads))
+    return f"""
+## What a learner would pick instead
+
+`python benchmarks/peers.py`
+
+A training step of the VAE, on the same weights, batches and noise: time over minigen's.
+
+{table(header, rows)}
+"""
+
+
+def ladders(result: dict[str, Any]) -> str:
+    parts = []
+    for threads, found in sorted(result["threads"].items()):
+        for operation, cases in found.items():
+            title = f"### {operation}, {threads} thread{'s' * (threads != '1')}"
+            parts.append(f"{title}\n\n{table(*tables_kernels.ladder(operation, cases))}")
+    errors = [
+        figures["error"]
+        for cases in result["threads"]["1"].values()
+        for timed in cases.values()
+        for name, figures in timed.items()
+        if isinstance(figures, dict) and "error" in figures and name != "reference"
+    ]
+    tables_ = "\n\n".join(parts)
+    return f"""
+## The kernels' ladders
+
+`python benchmarks/ladders.py`
+
+Speed over NumPy's, in float32: how many times as fast. Every rung's results were compared with the
+reference in float64 first: the largest error of all is {max(errors):.1f} units of roundoff of the
+largest number in the result.
+
+{tables_}
+"""
+
+
+def roofline(result: dict[str, Any]) -> str:
+    rows = []
+    for threads, part in sorted(result["threads"].items()):
+        limits = part["limits"]
+        rows.append((threads, f"{limits['peak']:.0f}", f"{limits['bandwidth']:.1f}"))
+    best = result["threads"]["1"]["points"]
+    shares = [
+        (p["operation"], p["case"], p["rung"], f"{p['rate']:.1f}", f"{p['share']:.0f} %")
+        for p in best
+    ]
+    limits = table(("threads", "arithmetic, GFLOP/s", "memory, GB/s"), rows)
+    reached = table(("", "", "fastest rung", "GFLOP/s", "of the roof"), shares)
+    return f"""
+## The machine's limits
+
+`python benchmarks/roofline.py`, after `ladders.py`
+
+Measured by twelve chains of multiply-adds that no memory feeds, and by a = b + s c on arrays that
+no cache holds.
+
+{limits}
+
+![The kernels under the roof that arithmetic and memory set](results/roofline.png)
+
+What the fastest rung reaches on one thread of the lower of the two limits, arithmetic and memory:
+
+{reached}
 """
 
 
@@ -220,7 +333,8 @@ def headline(results: Results) -> str:
 
     threads = results["steps"]["threads"]
     times = []
-    for model, title in NAMES.items():
+    for model in FRONT_MODELS:
+        title = NAMES[model]
         ratios = [f"{threads[t][model]['minigen']['ratio']:.2f}" for t in ("1", "2")]
         times.append(
             (f"time of a training step, {title}: 1 thread, 2 threads", ", ".join(ratios), "1")
@@ -261,7 +375,9 @@ def main() -> None:
     results = load()
     README.write_text(page(results), encoding="utf-8")
     FRONT.write_text(front_page(FRONT.read_text(encoding="utf-8"), results), encoding="utf-8")
-    print(f"written to {README} and {FRONT}")
+    for path, text in tables_kernels.documents(results["ladders"]["threads"]):
+        path.write_text(text, encoding="utf-8")
+    print(f"written to {README}, {FRONT} and the kernels' files")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,8 @@
 
 A module of Numba kernels decorates them with `jit` and is itself imported only through `Lazy`, so
 that `import minigen` does not pay for Numba (0.2 s) and a user of BLAS never does. Kernels are
-serial and hold no lock (`nogil`): BLAS may use all cores before and after them, no second thread
-pool fights with it, several Python threads may call the same kernel at once, and a forked child may
-too. What this means in time is written beside each kernel.
+serial and hold no lock (`nogil`): several Python threads may call the same one at once, a forked
+child may too, and `parallel` runs parts of a job on several cores.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ K and V still stream past every query, 2 · S · E numbers for 4 · S · E opera
 exponential, one at a time, waits for its score: this rung is here for its idea, which saves memory
 and not yet time. `flash` applies it to blocks of queries and keys, and then it saves both.
 
-Measured: see benchmarks/README.md
+Measured: 0.58 times as fast as `three_passes` ((8, 8, 128, 64), causal, float32, one thread).
 """
 
 from __future__ import annotations

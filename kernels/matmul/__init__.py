@@ -11,6 +11,21 @@
 | panels    | `panels.py`    | packed panels and a tile of 6 rows by two vectors, as BLAS has |
 | parallel  | `parallel.py`  | panels on several cores, batches too                           |
 
+[measured]
+Speed over NumPy's, float32, one thread:
+
+| matmul    | 512x512x512 | 1024x1024x1024 | 64x784x400, x @ w.T | 64 x 64x64x64 |
+|-----------|-------------|----------------|---------------------|---------------|
+| numpy     | 1.00        | 1.00           | 1.00                | 1.00          |
+| naive     | 0.011       | 0.004          | 0.024               | 0.039         |
+| reordered | 0.29        | 0.29           | 0.27                | 0.33          |
+| blocked   | 0.40        | 0.24           | 0.42                | 0.34          |
+| tile      | 0.80        | 0.77           | 0.99                | 0.52          |
+| panels    | 1.03        | 0.97           | 1.11                | 1.18          |
+| parallel  | 1.00        | 0.82           | 1.01                | 1.02          |
+| torch     | 0.91        | 0.95           | 1.00                | 0.98          |
+[end of measured]
+
 The rungs from naive to parallel are Numba's, for float32 and float64. `operands.py` says what they
 work on, `packing.py` how parts of A and B are copied. Leading dimensions broadcast and 1-D operands
 are vectors, as in `np.matmul`. The error is bounded element by element: |C - AB| <= (k + 1) u

@@ -12,7 +12,7 @@ a vector.
 Arithmetic intensity: one multiply-add for two numbers loaded, one of A from the L1 cache and one of
 B from L2, L3 or memory.
 
-Measured: see benchmarks/README.md
+Measured: 0.011 of NumPy's speed (512x512x512, float32, one thread).
 """
 
 from __future__ import annotations

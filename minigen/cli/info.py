@@ -25,7 +25,7 @@ def print_info() -> None:
     print(f"  cuda: {gpu()}")
     print("threads")
     print(f"  BLAS: {blas()}, {threads()}")
-    print("  Numba kernels: one thread each")
+    print(f"  kernels: {kernels.parallel.threads()}, once layers ask for them; until then one")
     print("kernels")
     for name in kernels.operations():
         print(f"  {kernels.why(name)}")

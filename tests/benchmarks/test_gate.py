@@ -37,3 +37,11 @@ def test_worse_counts_only_twice(second, found, monkeypatch, tmp_path) -> None:
     runs = iter([{"a": 2.0, "b": 1.0}, second])
     monkeypatch.setattr(gate, "measured", lambda name: next(runs))
     assert gate.compare("steps", 1.25) == found
+
+
+def test_the_recorded_results_have_ratios() -> None:
+    import json
+
+    for name in gate.SCRIPTS:
+        path = gate.harness.RESULTS / f"{name}.json"
+        assert gate.ratios(json.loads(path.read_text(encoding="utf-8"))), name

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import tables
+import tables_kernels
 
 from minigen.cli import report
 
@@ -31,14 +32,24 @@ def leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
+def keys(value: Any) -> Iterator[str]:
+    """What results are filed under: the labels of cases, which name sizes."""
+    for name, part in value.items() if isinstance(value, dict) else ():
+        yield name
+        yield from keys(part)
+
+
 def unrecorded(text: str, results: tables.Results) -> list[str]:
     """The numbers in the tables' cells that no recorded result gives when rounded alike."""
     recorded = [x for x in leaves(results) if isinstance(x, int | float)]
     words = " ".join(str(x) for x in leaves(results) if isinstance(x, str))
+    labels = set(keys(results))
     missing = []
     for line in text.splitlines():
         if not line.startswith("|"):
             continue
+        cells = [cell for cell in line.split(" | ") if cell.strip("| `") not in labels]
+        line = " | ".join(cells)
         for token in NUMBER.findall(re.sub(r"\b[12] threads?\b", "", line)):
             digits = len(token.partition(".")[2])
             given = any(f"{x:.{digits}f}" == token.lstrip("+") for x in recorded)
@@ -113,3 +124,20 @@ def test_what_the_report_compares_with_is_recorded(results: tables.Results) -> N
     for recipe, frechet in report.FRECHET_TORCH.items():
         assert frechet == round(results[f"quality_{recipe}"]["mean"]["torch"]["frechet"], 1)
     assert round(results["quality_vae"]["mean"]["torch"]["test_loss"], 1) == report.VAE_TORCH
+
+
+def test_the_kernels_files_say_what_was_measured(results: tables.Results) -> None:
+    found = dict(tables_kernels.documents(results["ladders"]["threads"]))
+    assert len(found) > 8
+    for path, text in found.items():
+        assert path.read_text(encoding="utf-8") == text, path
+
+
+def test_a_rungs_sentence_compares_it_with_the_one_before() -> None:
+    cases = {"512x512x512": {"numpy": {"speed": 1.0}, "naive": {"speed": 0.01}}}
+    cases["512x512x512"]["reordered"] = {"speed": 0.3}
+    sentences = [tables_kernels.sentence("matmul", rung, cases) for rung in ("naive", "reordered")]
+    assert sentences == [
+        "Measured: 0.010 of NumPy's speed (512x512x512, float32, one thread).",
+        "Measured: 30 times as fast as `naive` (512x512x512, float32, one thread).",
+    ]
