@@ -17,6 +17,22 @@ assert VERSION is not None
 
 TORCH = "torch==2.13.0"  # the oracle of the tests; minigen itself never imports it
 
+# CUDA 13: CuPy with the libraries it calls, and the compiler of the kernels in CUDA C++.
+CUDA = ["cupy-cuda13x[ctk]>=14", "cuda-bindings>=13,<14", "numba-cuda[cu13]>=0.30"]
+
+# What the tests of kernels need on a machine without a GPU: CuPy to be importable, NVRTC and NVVM.
+# All of one CUDA release, 13.0: newer compilers write code that a driver of 13.0 refuses.
+CUDA_WITHOUT_A_GPU = [
+    "cupy-cuda13x>=14",
+    "cuda-bindings>=13,<14",
+    "numba-cuda>=0.30",
+    "nvidia-cuda-nvrtc==13.0.*",
+    "nvidia-nvvm==13.0.*",
+    "nvidia-nvjitlink>=13",
+    "nvidia-cuda-runtime==13.0.*",
+    "nvidia-cuda-cccl==13.0.*",
+]
+
 setup(
     name="minigen",
     version=VERSION[1],
@@ -31,7 +47,10 @@ setup(
         *("minigen." + name for name in find_packages(include=["kernels", "kernels.*"])),
     ],
     package_dir={"minigen": "minigen", "minigen.kernels": "kernels"},
-    package_data={"minigen": ["py.typed", "data/files/*", "metrics/files/*"]},
+    package_data={
+        "minigen": ["py.typed", "data/files/*", "metrics/files/*"],
+        "minigen.kernels": ["cuda/*.cuh", "cuda/*.h", "cuda/*.json", "*/cuda/*.cu", "*/cuda/*.cuh"],
+    },
     install_requires=[
         "numpy>=2.1",
         "numba>=0.61",
@@ -41,7 +60,7 @@ setup(
         "typer>=0.12",
     ],
     extras_require={
-        "cuda": ["cupy-cuda12x[ctk]>=13.3"],
+        "cuda": CUDA,
         "test": [
             TORCH,
             "pytest>=8",
@@ -51,6 +70,7 @@ setup(
             "mypy==2.4.1",
             "autograd>=1.7",
             "build>=1",
+            *CUDA_WITHOUT_A_GPU,
         ],
         "docs": ["jupytext>=1.16", "nbclient>=0.10"],
     },

@@ -52,6 +52,11 @@ def _hook() -> Callable[[Compilation], None]:
     return sys.modules[__package__].on_compile  # users assign `minigen.kernels.on_compile`
 
 
+def announce(kernel: str, dtype: str, seconds: float, cached: bool) -> None:
+    """Tell the user's hook, or whoever reads stderr, what is compiled now."""
+    _hook()(Compilation(kernel, dtype, seconds, cached))
+
+
 # ------------------------------------------------------------------------ is Numba usable?
 
 _broken = ""  # why importing a Numba module failed
