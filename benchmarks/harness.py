@@ -6,15 +6,21 @@
   to wait for a core (Linux's /proc/self/task/*/schedstat): on a shared machine this filter decides
   whether a figure means anything.
 * A ratio is the median of the ratios within each round; nobody's absolute time is quoted.
+* `parser` and `in_subprocess` give benchmarks the same options and a process for each number of
+  threads.
 * `record` writes a JSON file with the facts of the machine into benchmarks/results/.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from importlib import metadata
@@ -35,6 +41,29 @@ def pin(threads: int) -> None:
     """Give every library the same number of threads; call before importing any of them."""
     for name in _THREAD_VARIABLES:
         os.environ[name] = str(threads)
+
+
+def parser(description: str | None, rounds: int) -> argparse.ArgumentParser:
+    """The options that benchmarks have in common."""
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawTextHelpFormatter
+    )
+    made.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    made.add_argument("--rounds", type=int, default=rounds)
+    made.add_argument("--out", type=Path, default=RESULTS)
+    made.add_argument("--part", type=Path, help=argparse.SUPPRESS)  # set by `in_subprocess`
+    return made
+
+
+def in_subprocess(script: str, threads: int, *arguments: object) -> dict[str, Any]:
+    """What `script` measures on so many threads: it is run again, with a file for its part, so that
+    threads can be pinned before anything is imported. Empty if it wrote nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        part = Path(folder) / "part.json"
+        command = [sys.executable, *(f"-W{w}" for w in sys.warnoptions), script]
+        command += ["--threads", str(threads), "--part", str(part), *map(str, arguments)]
+        subprocess.run(command, check=True)
+        return json.loads(part.read_text(encoding="utf-8")) if part.exists() else {}
 
 
 def torch_threads(threads: int) -> None:

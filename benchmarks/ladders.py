@@ -13,14 +13,9 @@ into the kernels' own documentation.
 
 from __future__ import annotations
 
-import argparse
 import json
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import harness
@@ -127,24 +122,9 @@ def show(case: Any, threads: int, timed: dict[str, Any]) -> None:
             print(f"  {name:14} {1 / figures['ratio']:8.3f} times numpy {rate} {worst}", flush=True)
 
 
-def in_subprocess(threads: int, options: argparse.Namespace) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        part = Path(folder) / "part.json"
-        command = [sys.executable, *(f"-W{w}" for w in sys.warnoptions), __file__]
-        command += ["--threads", str(threads), "--rounds", str(options.rounds), "--part", str(part)]
-        subprocess.run([*command, "--operations", *options.operations], check=True)
-        return json.loads(part.read_text(encoding="utf-8"))
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = harness.parser(__doc__, rounds=9)
     parser.add_argument("--operations", nargs="+", choices=OPERATIONS, default=list(OPERATIONS))
-    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--out", type=Path, default=harness.RESULTS)
-    parser.add_argument("--part", type=Path, help=argparse.SUPPRESS)  # set for the subprocess
     options = parser.parse_args()
     if options.part is not None:
         (threads,) = options.threads
@@ -154,7 +134,10 @@ def main() -> None:
         return
     content = harness.known(options.out / "ladders.json")
     for threads in options.threads:
-        content.setdefault(str(threads), {}).update(in_subprocess(threads, options))
+        measured = harness.in_subprocess(
+            __file__, threads, "--rounds", options.rounds, "--operations", *options.operations
+        )
+        content.setdefault(str(threads), {}).update(measured)
     print(f"written to {harness.record('ladders', {'threads': content}, options.out)}")
 
 

@@ -12,12 +12,7 @@ over torch's, go to results/operations.json.
 
 from __future__ import annotations
 
-import argparse
 import json
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import harness
@@ -111,23 +106,8 @@ def measure(threads: int, rounds: int) -> dict[str, Any]:
     return found
 
 
-def in_subprocess(threads: int, rounds: int) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        part = Path(folder) / "part.json"
-        command = [sys.executable, *(f"-W{w}" for w in sys.warnoptions), __file__]
-        command += ["--threads", str(threads), "--rounds", str(rounds), "--part", str(part)]
-        subprocess.run(command, check=True)
-        return json.loads(part.read_text(encoding="utf-8"))
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--out", type=Path, default=harness.RESULTS)
-    parser.add_argument("--part", type=Path, help=argparse.SUPPRESS)  # set for the subprocess
+    parser = harness.parser(__doc__, rounds=15)
     options = parser.parse_args()
     if options.part is not None:
         harness.pin(options.threads[0])
@@ -136,7 +116,7 @@ def main() -> None:
         return
     content = harness.known(options.out / "operations.json")
     for threads in options.threads:
-        content[str(threads)] = in_subprocess(threads, options.rounds)
+        content[str(threads)] = harness.in_subprocess(__file__, threads, "--rounds", options.rounds)
     print(f"written to {harness.record('operations', {'threads': content}, options.out)}")
 
 

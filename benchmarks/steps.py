@@ -20,13 +20,9 @@ results/steps.json.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import itertools
 import json
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -156,16 +152,6 @@ def profile(models: list[str], steps: int) -> None:
         print(operation_times.table(stepper(ours.step, batches), steps))
 
 
-def in_subprocess(threads: int, options: argparse.Namespace) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        part = Path(folder) / "part.json"
-        command = [sys.executable, *(f"-W{w}" for w in sys.warnoptions), __file__]
-        command += ["--threads", str(threads), "--rounds", str(options.rounds)]
-        command += ["--models", *options.models, "--part", str(part)]
-        subprocess.run(command + ["--profile"] * options.profile, check=True)
-        return {} if options.profile else json.loads(part.read_text(encoding="utf-8"))
-
-
 def merged(path: Path, measured: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """What is recorded already, with what was measured now in its place."""
     known = harness.known(path)
@@ -175,15 +161,9 @@ def merged(path: Path, measured: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = harness.parser(__doc__, rounds=21)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--profile", action="store_true")
-    parser.add_argument("--out", type=Path, default=harness.RESULTS)
-    parser.add_argument("--part", type=Path, help=argparse.SUPPRESS)  # set for the subprocess
     options = parser.parse_args()
     if options.part is not None:
         (threads,) = options.threads
@@ -194,7 +174,12 @@ def main() -> None:
             measured = measure(threads, options.models, options.rounds)
             options.part.write_text(json.dumps(measured), encoding="utf-8")
         return
-    parts = {str(threads): in_subprocess(threads, options) for threads in options.threads}
+    arguments = ["--rounds", options.rounds, "--models", *options.models]
+    arguments += ["--profile"] * options.profile
+    parts = {
+        str(threads): harness.in_subprocess(__file__, threads, *arguments)
+        for threads in options.threads
+    }
     if not options.profile:
         content = merged(options.out / "steps.json", parts)
         print(f"written to {harness.record('steps', content, options.out)}")
