@@ -1,0 +1,186 @@
+"""A training step on a GPU, beside torch: `python benchmarks/gpu/steps.py --out FOLDER`.
+
+The recipes of `minigen train`, with the same weights and the same batches on the device, in float32
+(torch with TF32 off, its default) and in mixed precision: minigen with
+`set_float32_matmul_precision("medium")`, torch under `autocast(dtype=bfloat16)`. torch's eager mode
+with its fused Adam is what minigen is compared with; torch.compile is measured for one GPT.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import device
+
+# name -> (recipe, changes of its model, batch, what one step works through)
+GPT_SMALL = {"context": 256, "layers": 6, "heads": 6, "width": 384}
+GPT_LARGE = {"context": 1024, "layers": 12, "heads": 12, "width": 768}
+MODELS: dict[str, tuple[str, dict[str, Any], int, str]] = {
+    "gpt, 4 x 128": ("gpt", {}, 16, "tokens"),
+    "gpt, 6 x 384": ("gpt", GPT_SMALL, 64, "tokens"),
+    "gpt, 12 x 768": ("gpt", GPT_LARGE, 8, "tokens"),
+    "vae": ("vae", {}, 128, "images"),
+    "gan": ("gan", {}, 64, "images"),
+    "dcgan": ("dcgan", {"width": 64}, 128, "images"),
+}
+COMPILED = "gpt, 6 x 384"
+BATCHES = 8
+AGREE = {"fp32": 2e-3, "bf16": 3e-2}  # relative distance of the losses of the first steps
+
+
+def settings_of(name: str) -> Any:
+    from minigen.training.recipes import default_settings
+
+    recipe, changes, batch, _ = MODELS[name]
+    settings = default_settings(recipe)
+    return dataclasses.replace(
+        settings, batch_size=batch, model={**settings.model, "dropout": 0.0, **changes}
+        if "dropout" in settings.model else {**settings.model, **changes},
+    )  # fmt: skip
+
+
+def work(name: str, settings: Any) -> int:
+    """Tokens, or images, of a step."""
+    _, _, batch, unit = MODELS[name]
+    return batch * settings.model["context"] if unit == "tokens" else batch
+
+
+def ours(settings: Any) -> tuple[Any, list]:
+    import minigen
+    from minigen.training.recipes import RECIPES
+
+    minigen.manual_seed(settings.seed)
+    job = RECIPES[settings.recipe](settings)
+    batches = list(itertools.islice(job.loader, BATCHES))
+    for module in job.modules.values():
+        module.to("cuda")
+    return job, [moved(batch) for batch in batches]
+
+
+def moved(batch: Any) -> Any:
+    if isinstance(batch, tuple | list):
+        return [moved(part) for part in batch]
+    return batch.to("cuda")
+
+
+def theirs(settings: Any, job: Any, batches: list) -> tuple[Any, list]:
+    import torch
+    import torch_recipes
+    import twins
+
+    other = torch_recipes.RECIPES[settings.recipe](settings, fused=True)
+    for name, module in job.modules.items():
+        twins.copy_weights(module.to("cpu"), other.modules[name])
+        module.to("cuda")
+        other.modules[name].to("cuda")
+    other.noise = lambda *shape: torch.randn(*shape, device="cuda")
+    other.uniform = lambda *shape: torch.rand(*shape, device="cuda")
+    on_device = [twins.to_torch(moved_back(batch)) for batch in batches]
+    return other, [to_cuda(batch) for batch in on_device]
+
+
+def moved_back(batch: Any) -> Any:
+    return [moved_back(p) for p in batch] if isinstance(batch, list) else batch.to("cpu")
+
+
+def to_cuda(batch: Any) -> Any:
+    return [to_cuda(p) for p in batch] if isinstance(batch, list) else batch.cuda()
+
+
+@contextlib.contextmanager
+def precision(library: str, bits: str) -> Iterator[None]:
+    if library == "torch":
+        import torch
+
+        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=bits == "bf16"):
+            yield
+        return
+    import minigen
+
+    minigen.set_float32_matmul_precision("medium" if bits == "bf16" else "highest")
+    try:
+        yield
+    finally:
+        minigen.set_float32_matmul_precision("highest")
+
+
+def stepper(step: Callable, batches: list, library: str, bits: str) -> Callable[[], Any]:
+    endless = itertools.cycle(batches)
+
+    def timed() -> Any:
+        with precision(library, bits):
+            return step(next(endless))
+
+    return timed
+
+
+def agree(name: str, bits: str, a: Callable, b: Callable) -> list[list[float]]:
+    """The losses of the first three steps of both; those without noise must agree."""
+    found = []
+    for _ in range(3):
+        pair = [next(iter(step().values())).item() for step in (a, b)]
+        found.append(pair)
+        if name.startswith("gpt"):
+            assert abs(pair[0] - pair[1]) <= AGREE[bits] * abs(pair[1]), (name, bits, found)
+    return found
+
+
+def measure(name: str, bits: str) -> dict[str, Any]:
+    settings = settings_of(name)
+    job, batches = ours(settings)
+    other, their_batches = theirs(settings, job, batches)
+    contenders = {
+        "torch": stepper(other.step, their_batches, "torch", bits),
+        "minigen": stepper(job.step, batches, "minigen", bits),
+    }
+    losses = agree(name, bits, contenders["minigen"], contenders["torch"])
+    if name == COMPILED and not os.environ.get("WITHOUT_COMPILE"):
+        import torch
+
+        compiled, more = theirs(settings, job, batches)
+        for module in compiled.modules.values():
+            module.forward = torch.compile(module.forward)
+        contenders["torch compiled"] = stepper(compiled.step, more, "torch", bits)
+    timed = device.compare(contenders, block=0.15)
+    for figures in timed.values():
+        figures["rate"] = work(name, settings) / figures["seconds"]
+    return {"unit": MODELS[name][3], "losses": losses, **timed}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--precisions", nargs="+", choices=AGREE, default=list(AGREE))
+    parser.add_argument("--out", type=Path, default=device.RESULTS)
+    options = parser.parse_args()
+    found: dict[str, Any] = {}
+    for name in options.models:
+        for bits in options.precisions:
+            began = time.perf_counter()
+            try:
+                timed = measure(name, bits)
+            except Exception as error:  # the others are to be measured all the same
+                print(f"{name}, {bits}: {type(error).__name__}: {error}"[:600], flush=True)
+                found.setdefault(name, {})[bits] = {"failed": f"{type(error).__name__}: {error}"}
+                continue
+            found.setdefault(name, {})[bits] = timed
+            rates = ", ".join(
+                f"{who} {timed[who]['rate']:,.0f} {timed['unit']}/s ({timed[who]['ratio']:.2f})"
+                for who in ("torch", "minigen", "torch compiled") if who in timed
+            )  # fmt: skip
+            print(f"{name}, {bits}: {rates}  [{time.perf_counter() - began:.0f} s]", flush=True)
+    print(f"written to {device.record('steps', {'steps': found}, options.out)}")
+
+
+if __name__ == "__main__":
+    main()
