@@ -21,16 +21,20 @@ TORCH = "torch==2.13.0"  # the oracle of the tests; minigen itself never imports
 CUDA = ["cupy-cuda13x[ctk]>=14", "cuda-bindings>=13,<14", "numba-cuda[cu13]>=0.30"]
 
 # What the tests of kernels need on a machine without a GPU: CuPy to be importable, NVRTC and NVVM.
-# All of one CUDA release, 13.0: newer compilers write code that a driver of 13.0 refuses.
+# All of one CUDA release, 13.0: newer compilers write code that a driver of 13.0 refuses. Where
+# there are no such packages, on a Mac, the tests that need them are skipped.
 CUDA_WITHOUT_A_GPU = [
-    "cupy-cuda13x>=14",
-    "cuda-bindings>=13,<14",
-    "numba-cuda>=0.30",
-    "nvidia-cuda-nvrtc==13.0.*",
-    "nvidia-nvvm==13.0.*",
-    "nvidia-nvjitlink>=13",
-    "nvidia-cuda-runtime==13.0.*",
-    "nvidia-cuda-cccl==13.0.*",
+    f"{package}; sys_platform == 'linux'"
+    for package in (
+        "cupy-cuda13x>=14",
+        "cuda-bindings>=13,<14",
+        "numba-cuda>=0.30",
+        "nvidia-cuda-nvrtc==13.0.*",
+        "nvidia-nvvm==13.0.*",
+        "nvidia-nvjitlink>=13",
+        "nvidia-cuda-runtime==13.0.*",
+        "nvidia-cuda-cccl==13.0.*",
+    )
 ]
 
 setup(
