@@ -15,6 +15,7 @@ from minigen.models.gan import (
     generator_loss,
     gradient_penalty,
 )
+from minigen.models.linear_autoregressive import LinearAR
 from minigen.models.recurrent import RNN, RNNConfig
 from minigen.models.transformer import GPT, GPTConfig, next_token, next_token_loss
 from minigen.models.vae import (
