@@ -10,6 +10,8 @@ from minigen.models.gan import (
     Generator,
     MLPDiscriminator,
     MLPGenerator,
+)
+from minigen.models.gan_losses import (
     critic_loss,
     discriminator_loss,
     generator_loss,

@@ -7,7 +7,8 @@ and G minimises (equation 1 of arXiv:1406.2661),
 
 Early on D wins easily, 1 - D(G(z)) is nearly one, and G would learn nothing. So G maximises
 ln D(G(z)) instead, which has the same fixed point and steep gradients where G is bad (section 3,
-the "non-saturating" loss). One step of algorithm 1 is: improve D on a batch, then G.
+the "non-saturating" loss). One step of algorithm 1 is: improve D on a batch, then G. These losses
+and those that came after them are in `gan_losses.py`.
 
 Shapes: N images of D pixels in [-1, 1], noise of J numbers.
 """
@@ -20,7 +21,6 @@ from dataclasses import dataclass
 
 import minigen
 from minigen import Tensor, nn
-from minigen.nn import functional as F
 
 
 @dataclass(frozen=True)
@@ -130,63 +130,3 @@ class MLPDiscriminator(Discriminator):
             ]
             width = narrower
         self.model = nn.Sequential(*layers, nn.Linear(width, 1))
-
-
-def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """-1/2 (mean of ln D(x) + mean of ln(1 - D(G(z)))) from logits of any shape: -V / 2, a scalar.
-
-    The half makes it the cross-entropy per image. ln 2 = 0.693 where D cannot tell.
-
-    >>> discriminator_loss(minigen.zeros(4, 1), minigen.zeros(4, 1))
-    tensor(0.6931)
-    """
-    return (F.softplus(-real).mean() + F.softplus(fake).mean()) / 2
-
-
-def generator_loss(fake: Tensor) -> Tensor:
-    """-mean of ln D(G(z)) from the logits D gives to generated images: non-saturating (section 3).
-
-    >>> generator_loss(minigen.tensor([[0.0], [2.0]]))
-    tensor(0.4100)
-    """
-    return F.softplus(-fake).mean()
-
-
-# ---------------------------------------------------------------------- the Wasserstein distance
-#
-# M. Arjovsky et al., "Wasserstein GAN", 2017 (arXiv:1701.07875), and I. Gulrajani et al., "Improved
-# Training of Wasserstein GANs", 2017 (arXiv:1704.00028). Where two distributions hardly overlap,
-# ln D says nothing about how far they are apart. The distance by which probability has to be moved
-# does; by duality it is
-#
-#     W = max over all f that rise by at most 1 per unit of distance of E_x [f(x)] - E_z [f(G(z))].
-#
-# A critic f, a network without a sigmoid at its end, is trained towards that maximum, and held to
-# the bound on its slope by a penalty on its gradient.
-
-
-def critic_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """-(mean of f(x) - mean of f(G(z))), the negative estimate of W, a scalar.
-
-    >>> critic_loss(minigen.tensor([[2.0]]), minigen.tensor([[0.5]]))
-    tensor(-1.5000)
-    """
-    return fake.mean() - real.mean()
-
-
-def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor, epsilon: Tensor) -> Tensor:
-    """Mean of (|grad f(x)| - 1)^2 at points between real and generated images, a scalar: the last
-    term of equation 3 of Gulrajani et al., without its factor lambda.
-
-    real, fake (N, ...); epsilon, uniform in [0, 1], one an image: (N, 1, ...), as many dimensions.
-    Its gradient with respect to the critic's weights is a second derivative.
-
-    >>> half = nn.Linear(4, 1, bias=False)  # f(x) = x₁ + x₂ + x₃ + x₄ rises by 2 per unit
-    >>> _ = nn.init.ones_(half.weight)
-    >>> gradient_penalty(half, minigen.zeros(3, 4), minigen.ones(3, 4), minigen.rand(3, 1)).item()
-    1.0
-    """
-    between = (epsilon * real + (1 - epsilon) * fake).detach().requires_grad_()
-    (slope,) = minigen.autograd.grad(critic(between).sum(), between, create_graph=True)
-    lengths = minigen.linalg.vector_norm(slope.flatten(1), dim=1)  # (N, ...) -> (N, D) -> (N,)
-    return ((lengths - 1) ** 2).mean()

@@ -23,10 +23,8 @@ from minigen.models.gan import (
     GANConfig,
     MLPDiscriminator,
     MLPGenerator,
-    discriminator_loss,
-    generator_loss,
-    gradient_penalty,
 )
+from minigen.models.gan_losses import discriminator_loss, generator_loss, gradient_penalty
 from minigen.training.recipes import default_settings
 from minigen.training.recipes.gan import gan
 
