@@ -3,6 +3,7 @@
 How each is trained stands in `minigen.training.recipes`.
 """
 
+from minigen.models.conditional_vae import ConditionalVAE, ConditionalVAEConfig
 from minigen.models.dcgan import ConvDiscriminator, ConvGenerator, DCGANConfig
 from minigen.models.gan import (
     Discriminator,
@@ -29,3 +30,4 @@ from minigen.models.vae import (
     kl_divergence,
     reparameterize,
 )
+from minigen.models.vq_vae import VQVAE, VQVAEConfig

@@ -184,11 +184,31 @@ def bernoulli_log_likelihood(logits: Tensor, x: Tensor) -> Tensor:
     return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(dim=1)
 
 
-def elbo(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+def gaussian_log_likelihood(mean: Tensor, x: Tensor, logvar: Tensor | float = 0.0) -> Tensor:
+    """ln N(x; mean, e^logvar) in nats, (N, D) -> (N,), for values without bound; appendix C.2:
+
+        -1/2 sum_i (ln 2 pi + logvar + (x_i - mean_i)^2 / e^logvar)
+
+    logvar = ln sigma^2, one for all, (D,) or (N, D). It has to be learned, or chosen with care: it
+    decides how much the code is paid for, as beta does in `elbo`. In nats a unit of x: densities
+    of x in other units differ by D ln(the ratio of the units).
+
+    >>> zeros = minigen.zeros(1, 2)
+    >>> gaussian_log_likelihood(zeros, zeros)
+    tensor([-1.8379])
+    """
+    logvar = minigen.as_tensor(logvar, dtype=mean.dtype, device=mean.device)
+    squares = (x - mean) ** 2 * (-logvar).exp()
+    return -0.5 * (squares + logvar + math.log(2 * math.pi)).sum(dim=1)
+
+
+def elbo(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, beta: float = 1.0) -> Tensor:
     """The lower bound of ln p(x) in nats for each image, (N,); equation 10 with one draw of z.
 
     logits (N, D) of the decoder, images x (N, D) or (N, 28, 28) in [0, 1], mu and logvar (N, J) of
-    the encoder. Its negative mean is the loss.
+    the encoder. Its negative mean is the loss. beta weighs the divergence (Higgins et al. 2017,
+    "beta-VAE", equation 4): more than 1 buys independent codes with blurred images, and what comes
+    out is a bound of ln p(x) for beta >= 1 only.
 
     >>> model = VAE()
     >>> x = minigen.rand(3, 28, 28)
@@ -196,4 +216,4 @@ def elbo(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
     minigen.Size([3])
     """
     x = x.reshape(logits.shape)  # (N, 28, 28) -> (N, D)
-    return bernoulli_log_likelihood(logits, x) - kl_divergence(mu, logvar)
+    return bernoulli_log_likelihood(logits, x) - beta * kl_divergence(mu, logvar)
