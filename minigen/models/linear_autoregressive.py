@@ -219,7 +219,7 @@ def yule_walker(
 
 
 def _least_squares(past: NDArray[np.float64], present: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.linalg.lstsq(past, present, rcond=None)[0]
+    return np.asarray(np.linalg.lstsq(past, present, rcond=None)[0], np.float64)
 
 
 def _gradient_descent(
@@ -247,4 +247,4 @@ def _gradient_descent(
         return loss
 
     optimizer.step(closure)
-    return layer.weight.detach().numpy()[0].astype(np.float64)
+    return np.asarray(layer.weight.detach().numpy()[0], np.float64)

@@ -1,0 +1,160 @@
+"""WaveNet: A. van den Oord et al., "WaveNet: A Generative Model for Raw Audio", 2016
+(arXiv:1609.03499), at the size of an electrocardiogram.
+
+A wave is a series of T values, each one of Q levels, and p(x) = Π_t p(x_t | x_1, …, x_{t-1}), their
+equation 1. What came before is read by convolutions that look only backwards (section 2.1); their
+gaps double from layer to layer, so that L layers see 2^L values. Each layer computes
+
+    z = tanh(W_f * x) ⊙ σ(W_g * x)                                                      (2)
+
+a filter and a gate, adds W_r z to its input (residual) and hands W_s z to the output (skip).
+Unlike a recurrent network all T predictions are computed at once in training; writing takes one
+step a value, and keeps of each layer what it will have to look back to.
+
+Shapes: N waves of T values, Q levels, R channels inside, S channels of the skips.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+import minigen
+from minigen import Generator, Tensor, nn
+from minigen.models.transformer import next_token
+from minigen.nn import functional as F
+
+
+@dataclass(frozen=True)
+class WaveNetConfig:
+    """Six layers, which see 64 values."""
+
+    levels: int = 256  # Q
+    layers: int = 6  # L
+    channels: int = 32  # R
+    skips: int = 64  # S
+
+    @property
+    def field(self) -> int:
+        """How many values a prediction is made from."""
+        return 2**self.layers
+
+
+class Layer(nn.Module):
+    """(N, R, T) -> what goes on to the next layer (N, R, T), and to the output (N, S, T)."""
+
+    def __init__(self, config: WaveNetConfig, gap: int) -> None:
+        super().__init__()
+        self.gap = gap
+        self.filter_and_gate = nn.Conv1d(config.channels, 2 * config.channels, 2, dilation=gap)
+        self.residual = nn.Conv1d(config.channels, config.channels, 1)
+        self.skip = nn.Conv1d(config.channels, config.skips, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.gated(F.pad(x, (self.gap, 0)), x)  # nothing came before the first value
+
+    def gated(self, reading: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """`reading` (N, R, gap + T) begins `gap` values before x (N, R, T)."""
+        filter, gate = self.filter_and_gate(reading).chunk(2, dim=1)  # 2 x (N, R, T)
+        z = filter.tanh() * gate.sigmoid()  # equation 2
+        return x + self.residual(z), self.skip(z)
+
+
+class WaveNet(nn.Module):
+    """Levels int64 (N, T) -> logits of the level that follows each, (N, T, Q).
+
+    >>> model = WaveNet(WaveNetConfig(levels=8, layers=3, channels=4, skips=4))
+    >>> model(minigen.tensor([[1, 2, 3, 4]])).shape
+    minigen.Size([1, 4, 8])
+    """
+
+    def __init__(self, config: WaveNetConfig | None = None) -> None:
+        super().__init__()
+        self.config = c = config or WaveNetConfig()
+        self.embedding = nn.Embedding(c.levels, c.channels)
+        self.layers = nn.ModuleList([Layer(c, 2**i) for i in range(c.layers)])
+        self.hidden = nn.Conv1d(c.skips, c.skips, 1)
+        self.head = nn.Conv1d(c.skips, c.levels, 1)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.embedding(ids).transpose(1, 2)  # (N, T) -> (N, T, R) -> (N, R, T)
+        skips = []
+        for layer in self.layers:
+            x, skip = layer(x)
+            skips.append(skip)
+        return self._output(skips)
+
+    def _output(self, skips: list[Tensor]) -> Tensor:
+        """The skips of all layers, each (N, S, T), -> logits (N, T, Q); figure 4 of the paper."""
+        total = minigen.stack(skips).sum(dim=0)
+        return self.head(F.relu(self.hidden(F.relu(total)))).transpose(1, 2)
+
+    @minigen.no_grad()
+    def generate(
+        self,
+        ids: Tensor,
+        count: int,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        generator: Generator | None = None,
+    ) -> Tensor:
+        """Go on writing: levels (N, T), T >= 1, -> (N, T + count), one at a time.
+
+        Every layer keeps its last `gap` inputs, so that a value costs L small products, however
+        long the wave has become. `next_token` explains the options.
+        """
+        memory = [
+            minigen.zeros(len(ids), self.config.channels, layer.gap, dtype=self.head.weight.dtype)
+            .to(ids.device)
+            for layer in self.layers
+        ]  # fmt: skip
+        for t in range(ids.shape[1]):
+            logits = self._advance(ids[:, t : t + 1], memory)
+        for _ in range(count):
+            token = next_token(logits, temperature, top_k, generator)  # (N, Q) -> (N, 1)
+            ids = minigen.cat([ids, token], dim=1)
+            logits = self._advance(token, memory)
+        return ids
+
+    def _advance(self, token: Tensor, memory: list[Tensor]) -> Tensor:
+        """One value (N, 1) through all layers, which remember it: logits of the next (N, Q)."""
+        x = self.embedding(token).transpose(1, 2)  # (N, 1) -> (N, R, 1)
+        skips = []
+        for i, layer in enumerate(self.layers):
+            reading = minigen.cat([memory[i], x], dim=2)  # (N, R, gap + 1)
+            memory[i] = reading[:, :, 1:]
+            x, skip = layer.gated(reading, x)
+            skips.append(skip)
+        return self._output(skips)[:, 0]
+
+
+def mu_law_encode(x: ArrayLike, levels: int = 256) -> NDArray[np.int64]:
+    """Numbers in [-1, 1] as levels 0 to Q - 1, fine near 0 and coarse near 1 (section 2.2):
+
+        f(x) = sign(x) ln(1 + μ|x|) / ln(1 + μ),   μ = Q - 1
+
+    Raises ValueError for numbers outside.
+
+    >>> mu_law_encode([-1.0, 0.0, 0.01, 1.0])
+    array([  0, 128, 157, 255])
+    """
+    x = np.asarray(x, np.float64)
+    if not (np.abs(x) <= 1).all():
+        raise ValueError("mu_law_encode takes numbers from -1 to 1: scale the series first")
+    mu = levels - 1
+    compressed = np.sign(x) * np.log1p(mu * np.abs(x)) / np.log1p(mu)
+    return ((compressed + 1) / 2 * mu + 0.5).astype(np.int64)
+
+
+def mu_law_decode(ids: ArrayLike, levels: int = 256) -> NDArray[np.float64]:
+    """The middle of each level, in [-1, 1].
+
+    >>> mu_law_decode(mu_law_encode([-1.0, 0.01, 1.0])).round(3)
+    array([-1.  ,  0.01,  1.  ])
+    """
+    mu = levels - 1
+    compressed = 2 * np.asarray(ids, np.float64) / mu - 1
+    return np.sign(compressed) * np.expm1(np.abs(compressed) * np.log1p(mu)) / mu
