@@ -1,8 +1,8 @@
 """Running a CUDA C++ kernel on the CPU: the unchanged source, compiled by g++ with `emulator.h`.
 
 Threads are fibers that take turns, warps move in lock step where an instruction concerns the whole
-warp, and every load and store is looked at. What is checked while a kernel runs, and what cannot be,
-is written at the top of `emulator.h`.
+warp, and every load and store is looked at. What is checked while a kernel runs, and what cannot
+be, is written at the top of `emulator.h`.
 """
 
 from __future__ import annotations

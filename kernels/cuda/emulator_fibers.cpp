@@ -129,6 +129,7 @@ static void report_of(int thread, const char* format, ...) {
 Meeting* arrive(const char* instruction, const void* in, void* out, int line) {
   int lane = self->number % 32;
   Warp& warp = warp_of(*self);
+  access_instruction = nullptr;
   if (warp.arrived == 0) {
     warp.instruction = instruction;
     warp.line = line;
@@ -163,6 +164,7 @@ void synchronise_warp(int line) {
 }
 
 void barrier(int line) {
+  access_instruction = nullptr;
   self->state = State::at_barrier;
   self->line = line;
   waiting++;
@@ -225,24 +227,39 @@ static void prepare_block(int count) {
   poison_shared();
 }
 
+// Let those of `count` threads that can run do so until they must wait; false if there were none.
+static bool take_turns(const int* threads, int count) {
+  bool moved = false;
+  for (int i = 0; i < count && broken.empty(); i++) {
+    Fiber& fiber = fibers[threads[i]];
+    if (fiber.state != State::ready) continue;
+    self = &fiber;
+    threadIdx = fiber.thread;
+    moved = true;
+    enter(fiber);
+  }
+  return moved;
+}
+
+// By a seed, all threads advance together in ever new orders. Rising or falling, each warp runs as far
+// ahead of the others as barriers let it.
 static void run_block(std::vector<int>& order) {
-  prepare_block(order.size());
+  int count = order.size();
+  prepare_block(count);
   std::mt19937 random(how->schedule);
   while (living) {
-    if (how->schedule > 1) std::shuffle(order.begin(), order.end(), random);
     bool moved = false;
-    for (int number : order) {
-      Fiber& fiber = fibers[number];
-      if (fiber.state != State::ready) continue;
-      self = &fiber;
-      threadIdx = fiber.thread;
-      moved = true;
-      enter(fiber);
-      if (!broken.empty()) return;
+    if (how->schedule > 1) {
+      std::shuffle(order.begin(), order.end(), random);
+      moved = take_turns(order.data(), count);
+    } else {
+      for (int first = 0; first < count; first += 32)
+        while (take_turns(&order[first], std::min(32, count - first))) moved = true;
     }
-    if (moved || !living) continue;
-    if (waiting == (int)order.size()) open_barrier();
-    else explain_deadlock();
+    if (!moved && living && broken.empty()) {
+      if (waiting == count) open_barrier();
+      else explain_deadlock();
+    }
     if (!broken.empty()) return;
   }
   for (Warp& warp : warps) settle_conflicts(warp);

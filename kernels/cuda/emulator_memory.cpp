@@ -135,8 +135,10 @@ const char* prepare_shared() {
   return declared() > MOST_DECLARED || declared() + dynamic > MOST ? text : nullptr;
 }
 
+static void forget_shared();  // who has touched it
+
 void poison_shared() {
-  first_epoch = epoch;
+  forget_shared();
   memset(__start_shared_memory, 0xff, declared());
   memset(dynamic_shared, 0xff, how->dynamic_shared);
 }
@@ -176,8 +178,16 @@ struct Byte {
   u32 awaited;       // the epoch in which a cp.async to here was issued, 0 when it was waited for
   uint16_t awaiter;  // the thread that issued it
   uint16_t fences;   // how many fences of the asynchronous proxy the writer had made
+  uint16_t in_use;   // by how many products that nobody has waited for yet
 };
 static Byte bytes_of_shared[(MOST_DECLARED + 1024) + MOST];
+static long long in_use;  // the sum of theirs
+
+static void forget_shared() {
+  first_epoch = epoch;
+  if (in_use) memset(bytes_of_shared, 0, sizeof bytes_of_shared);  // products that nobody waited for
+  in_use = 0;
+}
 
 // Whether nothing orders an earlier access before one by this thread, now.
 static bool races(const Access& earlier, int thread) {
@@ -221,6 +231,9 @@ static void check_races(int thread, long long offset, int bytes, bool write) {
     if (races(b->write, thread) && how->races)
       fail_of(thread, "%s shared memory at %lld, which %s wrote with no barrier between", does,
               offset, name_of(b->write));
+    if (write && b->in_use && how->races)
+      fail_of(thread, "writes shared memory at %lld, which a wgmma that has not been waited for reads",
+              offset);
     if (!write) {
       note_read(b->read, thread);
       continue;
@@ -267,14 +280,23 @@ void copy_lands(const Copy& copy) {
 }
 
 // What wgmma reads must have been fenced off from ordinary writes, by the thread that wrote it.
-void check_product_operand(int thread, u32 address, int bytes) {
+void product_begins_to_read(int thread, u32 address, int bytes) {
   check_bounds(thread, address, bytes, false);
   check_races(thread, address, bytes, false);
   for (u32 i = address; i < address + bytes && how->races; i++) {
-    const Byte& b = bytes_of_shared[i];
+    Byte& b = bytes_of_shared[i];
     if (b.write.epoch >= first_epoch && fibers[b.write.who].fences == b.fences)
       fail_of(thread, "wgmma reads shared memory at %u, which thread %d wrote with no "
               "fence_async_proxy after it", address, b.write.who);
+    b.in_use++;
+    in_use++;
+  }
+}
+
+void product_has_read(u32 address, int bytes) {
+  for (u32 i = address; i < address + bytes && how->races; i++) {
+    bytes_of_shared[i].in_use--;
+    in_use--;
   }
 }
 

@@ -156,13 +156,21 @@ static void read_row(u64 descriptor, int row, float (&values)[16]) {
   }
 }
 
-static void check_rows(int thread, u64 descriptor, int first, int rows) {
+// The rows that a warp's product reads: from its issue until it is waited for.
+static void read_rows(bool begin, int thread, u64 descriptor, int first, int rows) {
   if ((descriptor >> 62) != 1) fail("wgmma: only operands with a 128-byte swizzle are supported");
   for (int row = first; row < first + rows; row++)
     for (int chunk = 0; chunk < 2; chunk++) {
       u32 address = row_address(descriptor, row) + chunk * 16;
-      check_product_operand(thread, address ^ (address >> 7 & 7) << 4, 16);
+      address ^= (address >> 7 & 7) << 4;
+      if (begin) product_begins_to_read(thread, address, 16);
+      else product_has_read(address, 16);
     }
+}
+
+static void read_operands(bool begin, const Product& product, int warp) {
+  read_rows(begin, warp * 32, product.a, warp % 4 * 16, 16);
+  read_rows(begin, warp * 32, product.b, 0, product.columns);
 }
 
 // A warp computes 16 of the warpgroup's 64 rows.
@@ -192,8 +200,7 @@ void issue_product(float* d, int columns, u64 a, u64 b, int line) {
     int number = &warp - warps.data();
     Product product{{}, columns, a, b, warp.product_group};
     for (int lane = 0; lane < 32; lane++) product.d[lane] = (float*)warp.out[lane];
-    check_rows(number * 32, a, number % 4 * 16, 16);
-    check_rows(number * 32, b, 0, columns);
+    read_operands(true, product, number);
     if (!how->early) multiply(product, number);
     warp.products.push_back(product);
     access_line = 0;
@@ -218,8 +225,7 @@ void wait_for_products(int newest, int line) {
            warp.products[done].group < warp.product_group - newest) {
       const Product& product = warp.products[done++];
       if (how->early) multiply(product, number);
-      check_rows(number * 32, product.a, number % 4 * 16, 16);
-      check_rows(number * 32, product.b, 0, product.columns);
+      read_operands(false, product, number);
     }
     access_line = 0;
     warp.products.erase(warp.products.begin(), warp.products.begin() + done);

@@ -1,7 +1,8 @@
 """Small kernels that are tests' own, each with a reference in float64, and a detective for them.
 
-`examine` runs a kernel in the emulator under several schedules and both orders of what happens beside
-the threads, and says everything that is wrong with it. `test_cuda_bugs.py` shows that it finds bugs.
+`examine` runs a kernel in the emulator under several schedules and both orders of what happens
+beside the threads, and says everything that is wrong with it. `test_cuda_bugs.py` shows that it
+finds bugs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Bugs planted in CUDA C++ kernels: the emulator must find every one, or its silence means nothing.
 
 Each bug is a change of a kernel's text, and what must be said about it: `says` with everything on,
-and `shows`, what is seen in the numbers alone, without the watch over shared memory.
+and `shows` without the watch over shared memory, where most must be seen in the numbers alone.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Bug(NamedTuple):
     specimen: str
     old: str
     new: str
-    says: str  # a part of what `examine` finds
-    shows: tuple[str, ...]  # the same without races; () if a message stays the only sign
+    says: str  # a pattern in what `examine` finds
+    shows: tuple[str, ...] | None = ()  # the same without the watch; () if the same is said then
 
 
 BUGS = [
@@ -33,7 +33,7 @@ BUGS = [
         "product",
         "    __syncthreads();  // this tile is there",
         "    // this tile is there",
-        NOT_WAITED,
+        f"{NOT_WAITED}|{NO_BARRIER}",
         (NAN,),
     ),
     Bug(
@@ -55,8 +55,16 @@ BUGS = [
     Bug(
         "a slot of the ring is filled while it is read",
         "product",
-        "    if (tile + STAGES - 1 < tiles) fetch(a, b, m, n, k, tile + STAGES - 1);",
-        "    if (tile + STAGES < tiles) fetch(a, b, m, n, k, tile + STAGES);",
+        """    copy_async_wait<STAGES - 2>();
+    __syncthreads();  // this tile is there for all, and nobody uses the one before any more
+    if (tile + STAGES - 1 < tiles) fetch(a, b, m, n, k, tile + STAGES - 1);
+    copy_async_commit();
+""",
+        """    if (tile + STAGES - 1 < tiles) fetch(a, b, m, n, k, tile + STAGES - 1);
+    copy_async_commit();
+    copy_async_wait<STAGES - 1>();
+    __syncthreads();
+""",
         NO_BARRIER,
         (WRONG, DIFFER),
     ),
@@ -105,16 +113,14 @@ BUGS = [
         "product",
         "if (row < m && column < n)",
         "if (column < n)",
-        "writes 8 bytes at byte 11520 of c, which has 11520 (product.cu:80)",
-        (),
+        r"writes 8 bytes at byte \d+ of c, which has 11520 \(product.cu:73\)",
     ),
     Bug(
         "a load goes past the last row",
         "product",
         "bool inside = p < k && j < n;",
         "bool inside = j < n;",
-        "reads 16 bytes at byte 19584 of b, which has 19584 (line 41)",
-        (),
+        r"reads 16 bytes at byte \d+ of b, which has 19584 \(line 36\)",
     ),
     Bug(
         "the last columns are not written",
@@ -130,7 +136,6 @@ BUGS = [
         "inside ? a + i * k + p : a, inside",
         "inside ? a + i * k + p + 4 : a, inside",
         "no multiple",
-        (),
     ),
     Bug(
         "wgmma may see shared memory before the copies",
@@ -138,14 +143,14 @@ BUGS = [
         "    fence_async_proxy();  // what",
         "    // what",
         "no fence_async_proxy",
-        (),
+        None,
     ),
     Bug(
         "sums are used before wgmma has them",
         "hopper",
         "    wgmma_wait<0>();\n",
         "",
-        NO_BARRIER,
+        "which a wgmma that has not been waited for reads",
         (WRONG,),
     ),
     Bug(
@@ -153,7 +158,7 @@ BUGS = [
         "hopper",
         "    wgmma_wait<0>();\n",
         "    if (tile + 1 == tiles) wgmma_wait<0>();\n",
-        "",
+        "which a wgmma that has not been waited for reads",
         (WRONG,),
     ),
     Bug(
@@ -194,7 +199,6 @@ BUGS = [
         "float* of_warps = row + n;",
         "float* of_warps = row + n + 4;",
         "the launch asked for 1056 dynamic bytes",
-        (),
     ),
     Bug(
         "a vector is loaded from where none can start",
@@ -202,23 +206,21 @@ BUGS = [
         "&x[begin + i];",
         "&x[begin + i - 1 + (i == 0)];",
         "no multiple",
-        (),
     ),
     Bug(
         "not all lanes come to a shuffle",
         "softmax",
         "float other = __shfl_xor_sync(ALL_LANES, value, step);",
         "float other = threadIdx.x % 32 < 30 ? __shfl_xor_sync(ALL_LANES, value, step) : value;",
-        "diverged",
-        (),
+        r"waits in __shfl_xor_sync \(line 14\) for lanes of its warp that never come: 30 of 32 do$",
     ),
     Bug(
         "not all threads come to a barrier",
         "softmax",
         "  __syncthreads();  // all warps",
         "  if (threadIdx.x < 96) __syncthreads();  // all warps",
-        "",
-        (),
+        NO_BARRIER,
+        (r"__syncthreads \(line 18\) was reached by 96 of 128 threads, the others have returned",),
     ),
     Bug(
         "an input is written to",
@@ -226,13 +228,13 @@ BUGS = [
         "    sum += row[i];",
         "    sum += ((float*)x)[begin + i] = row[i];",
         "writes to x, which is constant",
-        (),
     ),
     Bug(
         "threads read neighbours of one bank",
         "softmax",
         "for (int i = threadIdx.x; i < n; i += THREADS) y[begin + i] = row[i] / sum;",
-        "for (int j = 0; j < 2; j++) y[begin + threadIdx.x * 2 + j] = row[threadIdx.x * 2 + j] / sum;",
+        """for (int i = threadIdx.x * 2; i < threadIdx.x * 2 + 2; i++)
+    y[begin + i] = row[i] / sum;""",
         BANKS,
         (BANKS,),
     ),
@@ -289,16 +291,18 @@ def test_a_planted_bug_is_found(bug: Bug) -> None:
     specimen = SPECIMENS[bug.specimen]
     with changed(specimen.file, (bug.old, bug.new)):
         found = examine(specimen)
-        assert any(bug.says in each for each in found), found
+        assert any(re.search(bug.says, each) for each in found), found
+        if bug.shows is None:  # what no number tells on a CPU
+            return
         shown = examine(specimen, races=False)
-        assert set(bug.shows) <= set(shown), shown
-        assert shown or not bug.shows
+        for sign in bug.shows or (bug.says,):
+            assert any(re.search(sign, each) for each in shown), (sign, shown)
 
 
 def test_there_are_enough_bugs_and_each_kind_of_sign_is_needed() -> None:
     assert len(BUGS) >= 12
-    signs = {sign for bug in BUGS for sign in bug.shows}
-    assert signs == {NAN, WRONG, DIFFER, BANKS}
+    signs = {sign for bug in BUGS for sign in bug.shows or ()}
+    assert signs >= {NAN, WRONG, DIFFER, BANKS}
 
 
 def test_a_change_must_be_one() -> None:
