@@ -68,6 +68,11 @@ void meet(const char* instruction, const void* in, void* out, Compute compute, i
   }
 }
 
+struct Operand {  // of wgmma: a tile in shared memory
+  u64 descriptor;
+  int across_k;  // whether its rows lie across k
+};
+
 // What emulator_warp.cpp and emulator_memory.cpp do for the primitives below.
 void barrier(int line);
 void synchronise_warp(int line);
@@ -79,7 +84,7 @@ void load_matrix(u32 (&r)[4], const void* row, bool transposed, int line);
 void multiply_bf16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1, int line);
 void multiply_tf32(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1, int line);
 void fence_async_proxy();
-void issue_product(float* d, int columns, u64 a, u64 b, int line);  // d: columns / 2 of a lane
+void issue_product(float* d, int columns, Operand a, Operand b, int line);
 void commit_products(int line);
 void wait_for_products(int newest, int line);
 float add_atomically(float* to, float value);
@@ -204,7 +209,12 @@ inline void fence_async_proxy() { emulator::fence_async_proxy(); }
 inline void wgmma_fence() {}
 inline void wgmma_commit(HERE) { emulator::commit_products(line); }
 template <int N> void wgmma_wait(HERE) { emulator::wait_for_products(N, line); }
-inline void wgmma_m64n128k16(float (&d)[64], u64 a, u64 b, HERE) {
-  emulator::issue_product(d, 128, a, b, line);
+template <int A_ACROSS_K = 0, int B_ACROSS_K = 0>
+void wgmma_m64n128k16(float (&d)[64], u64 a, u64 b, HERE) {
+  emulator::issue_product(d, 128, {a, A_ACROSS_K}, {b, B_ACROSS_K}, line);
+}
+template <int A_ACROSS_K = 0, int B_ACROSS_K = 0>
+void wgmma_m64n256k16(float (&d)[128], u64 a, u64 b, HERE) {
+  emulator::issue_product(d, 256, {a, A_ACROSS_K}, {b, B_ACROSS_K}, line);
 }
 #undef HERE

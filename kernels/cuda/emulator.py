@@ -248,7 +248,7 @@ def launch(kernel: CudaKernel, grid: Sequence[int], arguments: list[Any], run: R
         message = _with_lines(error.decode(errors="replace"), library._name)
         raise KernelError(f"kernel {kernel.name}, in the emulator: {message}")
     run.launches += 1
-    for name, _ in _Tallies._fields_:
+    for name, *_ in _Tallies._fields_:
         setattr(run, name, getattr(run, name) + getattr(tallies, name))
 
 

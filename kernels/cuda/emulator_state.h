@@ -58,7 +58,7 @@ struct Fiber {
 struct Product {
   float* d[32];
   int columns;
-  u64 a, b;
+  Operand a, b;
   int group;
 };
 

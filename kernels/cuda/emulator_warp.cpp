@@ -138,54 +138,59 @@ void multiply_tf32(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1, int line) {
 
 // -------------------------------------------------------------------------------------------- wgmma
 
-constexpr int ROW = 128;  // bytes: a tile's row in shared memory, swizzled over 8 rows
-
-// Where the 32 bytes of a row that one product reads begin, before swizzling.
-static u32 row_address(u64 descriptor, int row) {
-  u32 start = (descriptor & 0x3fff) << 4, eight_rows = (descriptor >> 32 & 0x3fff) << 4;
-  return start + row / 8 * eight_rows + row % 8 * ROW;
+// Sixteen bytes of an operand: 8 elements along k, or of 8 lines where its rows lie across k. A line is
+// a row of A or a column of B.
+//
+// A tile's rows are 128 bytes; of 8 rows, the chunks of 16 bytes are swizzled. Eight rows begin after
+// `stride` bytes; across k, 64 lines fill a row, and the next 64 begin after `leading` bytes.
+static u32 chunk_address(const Operand& operand, int line, int k) {
+  u64 d = operand.descriptor;
+  u32 start = (d & 0x3fff) << 4, leading = (d >> 16 & 0x3fff) << 4, stride = (d >> 32 & 0x3fff) << 4;
+  u32 address = operand.across_k
+      ? start + line / 64 * leading + line % 64 * 2 + k / 8 * stride + k % 8 * 128
+      : start + line / 8 * stride + line % 8 * 128 + k * 2;
+  return address ^ (address >> 7 & 7) << 4;
 }
 
-// Elements of one row: 16 bfloat16 along k, in two chunks of 16 bytes that the swizzle moves apart.
-static void read_row(u64 descriptor, int row, float (&values)[16]) {
-  for (int chunk = 0; chunk < 2; chunk++) {
-    u32 address = row_address(descriptor, row) + chunk * 16;
-    address ^= (address >> 7 & 7) << 4;
+// Calls `use(address, line, k)` for all chunks of `lines` lines.
+template <class Use>
+static void each_chunk(const Operand& operand, int first, int lines, Use use) {
+  int line_step = operand.across_k ? 8 : 1, k_step = operand.across_k ? 1 : 8;
+  for (int line = first; line < first + lines; line += line_step)
+    for (int k = 0; k < 16; k += k_step) use(chunk_address(operand, line, k), line, k);
+}
+
+static void read_lines(const Operand& operand, int first, int lines, float (*values)[16]) {
+  each_chunk(operand, first, lines, [&](u32 address, int line, int k) {
     const bf16* elements = (const bf16*)at_shared_address(address);
-    for (int k = 0; k < 8; k++) values[chunk * 8 + k] = value_of(elements[k]);
-  }
-}
-
-// The rows that a warp's product reads: from its issue until it is waited for.
-static void read_rows(bool begin, int thread, u64 descriptor, int first, int rows) {
-  if ((descriptor >> 62) != 1) fail("wgmma: only operands with a 128-byte swizzle are supported");
-  for (int row = first; row < first + rows; row++)
-    for (int chunk = 0; chunk < 2; chunk++) {
-      u32 address = row_address(descriptor, row) + chunk * 16;
-      address ^= (address >> 7 & 7) << 4;
-      if (begin) product_begins_to_read(thread, address, 16);
-      else product_has_read(address, 16);
+    for (int e = 0; e < 8; e++) {
+      if (operand.across_k) values[line - first + e][k] = value_of(elements[e]);
+      else values[line - first][k + e] = value_of(elements[e]);
     }
+  });
 }
 
-static void read_operands(bool begin, const Product& product, int warp) {
-  read_rows(begin, warp * 32, product.a, warp % 4 * 16, 16);
-  read_rows(begin, warp * 32, product.b, 0, product.columns);
+// The memory that a warp's product reads is watched from its issue until it is waited for.
+static void watch(bool begin, const Product& product, int warp) {
+  auto note = [&](u32 address, int, int) {
+    if (begin) product_begins_to_read(warp * 32, address, 16);
+    else product_has_read(address, 16);
+  };
+  each_chunk(product.a, warp % 4 * 16, 16, note);
+  each_chunk(product.b, 0, product.columns, note);
 }
 
 // A warp computes 16 of the warpgroup's 64 rows.
 static void multiply(const Product& product, int warp) {
-  static float B[16][256];
-  float column[16];
-  for (int j = 0; j < product.columns; j++) {
-    read_row(product.b, j, column);
-    for (int k = 0; k < 16; k++) B[k][j] = column[k];
-  }
+  static float A[16][16], B[256][16], transposed[16][256];
+  read_lines(product.a, warp % 4 * 16, 16, A);
+  read_lines(product.b, 0, product.columns, B);
+  for (int k = 0; k < 16; k++)
+    for (int j = 0; j < product.columns; j++) transposed[k][j] = B[j][k];
   for (int i = 0; i < 16; i++) {
-    float row[16], sums[256] = {};
-    read_row(product.a, warp % 4 * 16 + i, row);
+    float sums[256] = {};
     for (int k = 0; k < 16; k++)
-      for (int j = 0; j < product.columns; j++) sums[j] += row[k] * B[k][j];
+      for (int j = 0; j < product.columns; j++) sums[j] += A[i][k] * transposed[k][j];
     for (int j = 0; j < product.columns; j++)
       product.d[i % 8 * 4 + j % 8 / 2][j / 8 * 4 + i / 8 * 2 + j % 2] += sums[j];
   }
@@ -193,14 +198,16 @@ static void multiply(const Product& product, int warp) {
 
 void fence_async_proxy() { self->fences++; }
 
-void issue_product(float* d, int columns, u64 a, u64 b, int line) {
+void issue_product(float* d, int columns, Operand a, Operand b, int line) {
   if (Meeting* meeting = arrive("wgmma", nullptr, d, line)) {
     access_line = line;
     Warp& warp = *static_cast<Warp*>(meeting);
     int number = &warp - warps.data();
     Product product{{}, columns, a, b, warp.product_group};
     for (int lane = 0; lane < 32; lane++) product.d[lane] = (float*)warp.out[lane];
-    read_operands(true, product, number);
+    if (a.descriptor >> 62 != 1 || b.descriptor >> 62 != 1)
+      fail("wgmma: only operands with a 128-byte swizzle are supported");
+    watch(true, product, number);
     if (!how->early) multiply(product, number);
     warp.products.push_back(product);
     access_line = 0;
@@ -225,7 +232,7 @@ void wait_for_products(int newest, int line) {
            warp.products[done].group < warp.product_group - newest) {
       const Product& product = warp.products[done++];
       if (how->early) multiply(product, number);
-      read_operands(false, product, number);
+      watch(false, product, number);
     }
     access_line = 0;
     warp.products.erase(warp.products.begin(), warp.products.begin() + done);
