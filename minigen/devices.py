@@ -73,6 +73,15 @@ def array_module(array: Any) -> ModuleType:
     return array_module(array.stands_for) if hasattr(array, "stands_for") else cupy()
 
 
+class DeviceError(RuntimeError):
+    """Arrays of the CPU and of a GPU where all have to be in one place."""
+
+
+def on_gpu(value: Any) -> bool:
+    """Whether this is an array on a GPU; imports nothing."""
+    return type(value).__module__ == "cupy"
+
+
 def device_of(array: Any) -> device:
     if isinstance(array, np.ndarray):
         return CPU
@@ -88,6 +97,12 @@ def to_device(array: Any, where: device) -> Any:
     module = cupy()
     with module.cuda.Device(where.index or 0):
         return module.asarray(array)
+
+
+def beside(array: Any, like: Any) -> Any:
+    """An array that was computed on the CPU, from shapes say, where `like` is, array or tensor."""
+    like = getattr(like, "array", like)
+    return cupy().asarray(array) if on_gpu(like) and isinstance(array, np.ndarray) else array
 
 
 def owner(array: Any) -> Any:

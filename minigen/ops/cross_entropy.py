@@ -262,7 +262,7 @@ def _nll_loss(input: Any, target: Any, weight: Any, ignore_index: int, reduction
     index, ignored = _read_targets(target, rows.shape[1], ignore_index)
     with backend.quiet():
         counts = _row_counts(index, ignored, weight, rows.dtype)
-        losses = -rows[np.arange(len(index)), index] if index.size else counts
+        losses = -rows[np.arange(len(index), like=index), index] if index.size else counts
         return _combined(losses, ignored, counts, reduction, target.shape)
 
 
@@ -276,7 +276,7 @@ def _nll_slopes(
     rows = backend.array_module(g).zeros((len(index), classes), g.dtype)
     counts = _row_counts(index, ignored, weight, g.dtype)
     with backend.quiet():
-        rows[np.arange(len(index)), index] = -_slopes(counts, ignored, reduction)
+        rows[np.arange(len(index), like=index), index] = -_slopes(counts, ignored, reduction)
     return _from_rows(rows, shape)
 
 

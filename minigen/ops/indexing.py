@@ -52,7 +52,7 @@ def take(input: Any, dim: int, index: Any) -> Any:
 
     (..., n, ...), index (a, b) -> (..., a, b, ...)
     """
-    return np.take(input, index, dim)
+    return np.take(input, backend.beside(index, input), dim)
 
 
 @differentiable
@@ -60,6 +60,7 @@ def add_slices(values: Any, shape: tuple, dim: int, index: Any) -> Any:
     """Zeros of `shape` to which values[..., i, ...] was added at index[i] of `dim`."""
     before, after = shape[:dim], shape[dim + 1 :]
     values = values.reshape(*before, index.size, *after)
+    index = backend.beside(index, values)
     rows = add_rows(index.reshape(-1), np.moveaxis(values, dim, 0), shape[dim])
     return np.moveaxis(rows, 0, dim)
 

@@ -155,7 +155,7 @@ def amax(input: Any, dim: Any = (), keepdim: Any = False) -> Any:
     tensor([3., 2.])
     """
     _check_not_empty("amax", input.shape, dim)
-    return np.maximum.reduce(input, axes(dim, input.ndim), keepdims=keepdim)
+    return input.max(axes(dim, input.ndim), keepdims=keepdim)
 
 
 @method("amin")
@@ -163,7 +163,7 @@ def amax(input: Any, dim: Any = (), keepdim: Any = False) -> Any:
 def amin(input: Any, dim: Any = (), keepdim: Any = False) -> Any:
     """The smallest element over `dim`; elements that tie share the gradient equally."""
     _check_not_empty("amin", input.shape, dim)
-    return np.minimum.reduce(input, axes(dim, input.ndim), keepdims=keepdim)
+    return input.min(axes(dim, input.ndim), keepdims=keepdim)
 
 
 amax.gradients(input=extreme_gradient)
@@ -265,7 +265,7 @@ def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
 
 def _truth(name: str, reduce: Any) -> Any:
     def forward(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
-        result = reduce(input, axes(dim, input.ndim), bool, keepdims=keepdim)
+        result = reduce(input, axes(dim, input.ndim), keepdims=keepdim)
         return result.astype(np.uint8) if input.dtype == np.uint8 else result
 
     forward.__name__ = forward.__qualname__ = name
@@ -273,8 +273,8 @@ def _truth(name: str, reduce: Any) -> Any:
     return method(name)(differentiable(forward))
 
 
-all = _truth("all", np.logical_and.reduce)
-any = _truth("any", np.logical_or.reduce)
+all = _truth("all", np.all)
+any = _truth("any", np.any)
 
 
 @method("count_nonzero")

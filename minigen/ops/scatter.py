@@ -42,7 +42,7 @@ def _places(shape: tuple, dim: int, index: Any) -> Any:
     for d, n in enumerate(shape):
         along = index
         if d != dim:
-            along = np.arange(index.shape[d]).reshape(-1, *(1,) * (index.ndim - d - 1))
+            along = np.arange(index.shape[d], like=index).reshape(-1, *(1,) * (index.ndim - d - 1))
         places = places * n + along
     return places.reshape(-1)
 
