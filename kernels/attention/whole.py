@@ -47,7 +47,7 @@ def _scores(
     elif mask is not None:
         np.add(scores, mask, out=scores, casting="same_kind")
     if is_causal:
-        np.copyto(scores, -np.inf, where=_future(*shape[-2:], like=q))
+        np.copyto(scores, -np.inf, where=_future(shape[-2], shape[-1], q))
     return scores
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigen import backend
 from minigen.autograd import differentiable
 from minigen.backend import silent
 from minigen.dtypes import as_dtype
@@ -134,7 +135,7 @@ def _tie_weights(input: Any, output: Any, dim: Any, keepdim: Any) -> Any:
     if not keepdim and dims is not None:
         output = np.expand_dims(output, dims)
     equal = input == output
-    if np.isnan(output).any():
+    if backend.on_gpu(output) or np.isnan(output).any():
         equal |= np.isnan(input) & np.isnan(output)
     equal = equal.astype(input.dtype)
     return equal / np.add.reduce(equal, dims, keepdims=True)

@@ -312,9 +312,9 @@ def call(theirs: Any, ours: Any, args: tuple, kwargs: dict) -> Any:
 
 def _binary(name: str, ufunc: np.ufunc, place: str) -> Callable:
     def method(self: ndarray, other: Any) -> Any:
-        if not isinstance(other, (ndarray, np.ndarray, *SCALARS)):
-            if getattr(other, "__array_priority__", 0) > self.__array_priority__:
-                return NotImplemented
+        known = isinstance(other, (ndarray, np.ndarray, *SCALARS))
+        if not known and getattr(other, "__array_priority__", 0) > self.__array_priority__:
+            return NotImplemented
         pair = (other, self) if place == "r" else (self, other)
         options = {"out": (self,)} if place == "i" else {}
         return self.__array_ufunc__(ufunc, "__call__", *pair, **options)

@@ -8,13 +8,8 @@ from typing import Any
 import cupy as real
 import numpy as np
 
+from tests.standin import rules
 from tests.standin.array import Device, call, ndarray, traffic, unwrap, wrap
-
-# What makes arrays out of nothing has no array among its arguments to be reached by.
-CREATING = {
-    "arange", "empty", "eye", "full", "identity", "linspace", "logspace", "ones", "tri", "zeros",
-    "tril_indices", "triu_indices", "indices", "meshgrid",
-}  # fmt: skip
 
 
 class _Namespace(ModuleType):
@@ -58,6 +53,8 @@ class CuPy(_Namespace):
         self.cuda = SimpleNamespace(
             Device=Device,
             is_available=lambda: True,
+            get_cublas_handle=lambda: 1,
+            nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)),
             get_current_stream=lambda: SimpleNamespace(ptr=0),
             runtime=SimpleNamespace(
                 CUDARuntimeError=real.cuda.runtime.CUDARuntimeError,
@@ -71,7 +68,7 @@ class CuPy(_Namespace):
         """To the GPU: the one function that takes NumPy's arrays."""
         if isinstance(a, ndarray):
             return a if dtype is None else a.astype(dtype, copy=False)
-        rules_signature(real.asarray, (a, dtype, order), options)
+        rules.check_call(real.asarray, (a, dtype, order), options)
         if isinstance(a, list | tuple) and any(isinstance(each, ndarray) for each in a):
             return wrap(np.array(unwrap(a), dtype))
         traffic.uploads += 1
@@ -89,9 +86,3 @@ class CuPy(_Namespace):
 
     def get_default_memory_pool(self) -> SimpleNamespace:
         return SimpleNamespace(free_all_blocks=lambda: None, used_bytes=lambda: 0)
-
-
-def rules_signature(function: Any, args: tuple, kwargs: dict) -> None:
-    from tests.standin import rules
-
-    rules.check_call(function, args, kwargs)
