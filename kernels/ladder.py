@@ -19,7 +19,9 @@ class Rung:
     """One implementation of an operation.
 
     `dtypes` names what it takes ("any" stands for every numeric dtype). `error` bounds the distance
-    to the `reference` rung; u is the unit roundoff, 2⁻²⁴ in float32 and 2⁻⁵³ in float64.
+    to the `reference` rung; u is the unit roundoff, 2⁻²⁴ in float32 and 2⁻⁵³ in float64. A
+    `portable` rung calls nothing but NumPy functions that CuPy's arrays answer as well, and makes
+    new arrays only from those it was given: it runs wherever its arrays are.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Rung:
     error: str
     device: str = "cpu"
     dtypes: tuple[str, ...] = FLOATS
+    portable: bool = False
 
     @property
     def needs_numba(self) -> bool:
@@ -36,7 +39,8 @@ class Rung:
 
     def takes(self, device: str, dtype: Any) -> bool:
         """Whether this rung runs on that device and accepts that dtype."""
-        return device == self.device and ("any" in self.dtypes or str(dtype) in self.dtypes)
+        here = self.portable or device == self.device
+        return here and ("any" in self.dtypes or str(dtype) in self.dtypes)
 
 
 @dataclass(frozen=True)

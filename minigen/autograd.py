@@ -363,7 +363,7 @@ def _binary(operation: Operation, compute: Callable) -> Callable:
         elif not isinstance(b, Variable):
             return compute(a, b)
         known = None
-        if b.__class__ is float:
+        if b.__class__ is float and a.__class__ is _ndarray:
             known = numbers.get(a.dtype.num, {}).get(b)
         elif isinstance(b, Variable):
             if b._view is not None and (transformed := b.refresh()):

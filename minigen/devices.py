@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from importlib import metadata
 from types import ModuleType
 from typing import Any
 
@@ -44,24 +46,65 @@ class device:
 CPU = device("cpu")
 
 
+_ready: ModuleType | None = None  # the CuPy that was found to be in order
+
+
 def cupy() -> ModuleType:
-    """CuPy, imported on first use; RuntimeError says which of three things is amiss."""
+    """CuPy, imported on first use.  DeviceError says which of these is amiss:
+
+    no CuPy; CuPy without a driver, or without a GPU; CuPy without the CUDA libraries it computes
+    with, which come with the extra [ctk] of its package.
+    """
+    global _ready
     try:
         import cupy as module
     except ImportError as error:
-        raise RuntimeError(
+        raise DeviceError(
             "device 'cuda' needs CuPy, which is not installed: pip install 'minigen[cuda]'"
         ) from error
+    if module is not _ready:
+        _check_gpu(module)
+        _check_toolkit(module)
+        _ready = module
+    return module
+
+
+def _check_gpu(module: Any) -> None:
     try:
         count = module.cuda.runtime.getDeviceCount()
     except module.cuda.runtime.CUDARuntimeError as error:
-        raise RuntimeError(
+        raise DeviceError(
             "CuPy is installed, but no NVIDIA driver answers it "
             f"({error}); install the driver or use device='cpu'"
         ) from error
     if count == 0:
-        raise RuntimeError("CuPy and a driver are there, but no GPU; use device='cpu'")
-    return module
+        raise DeviceError("CuPy and a driver are there, but no GPU; use device='cpu'")
+
+
+def _check_toolkit(module: Any) -> None:
+    """NVRTC compiles CuPy's kernels, cuBLAS multiplies matrices: look for both before the first."""
+    for library, look in (
+        ("NVRTC", module.cuda.nvrtc.getVersion),
+        ("cuBLAS", module.cuda.get_cublas_handle),
+    ):
+        try:
+            look()
+        except (ImportError, RuntimeError) as error:  # which of them depends on CuPy's version
+            package = _cupy_package()
+            raise DeviceError(
+                f"CuPy and a GPU are there, but CuPy does not find {library}, a part of the CUDA "
+                f"toolkit: pip install '{package}[ctk]' ({' '.join(str(error).split())})"
+            ) from error
+
+
+def _cupy_package() -> str:
+    """The name of the package that CuPy was installed from."""
+    for version in ("13x", "12x", "11x"):
+        name = f"cupy-cuda{version}"
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            metadata.version(name)
+            return name
+    return "cupy-cuda13x"
 
 
 def array_module(array: Any) -> ModuleType:
@@ -71,6 +114,15 @@ def array_module(array: Any) -> ModuleType:
     if isinstance(array, np.ndarray | np.generic):
         return np
     return array_module(array.stands_for) if hasattr(array, "stands_for") else cupy()
+
+
+class DeviceError(RuntimeError):
+    """Arrays of the CPU and of a GPU where all have to be in one place."""
+
+
+def on_gpu(value: Any) -> bool:
+    """Whether this is an array on a GPU; imports nothing."""
+    return type(value).__module__ == "cupy"
 
 
 def device_of(array: Any) -> device:
@@ -88,6 +140,12 @@ def to_device(array: Any, where: device) -> Any:
     module = cupy()
     with module.cuda.Device(where.index or 0):
         return module.asarray(array)
+
+
+def beside(array: Any, like: Any) -> Any:
+    """An array that was computed on the CPU, from shapes say, where `like` is, array or tensor."""
+    like = getattr(like, "array", like)
+    return cupy().asarray(array) if on_gpu(like) and isinstance(array, np.ndarray) else array
 
 
 def owner(array: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import minigen.kernels as kernels
+from minigen.devices import on_gpu
 from minigen.kernels import Windows
 from minigen.kernels.attention.dropout import factors as dropout_factors
 from minigen.kernels.fused import log1p as log1p_array
@@ -59,12 +60,15 @@ LARGE = 1024  # elements from which on asking for a kernel can pay
 
 def large(array: Any) -> bool:
     """Whether to ask for a kernel where a few ufuncs do the same: it is a float32 or float64 array
-    of NumPy's (no tensor, whose operations are recorded) of some size, or a kernel was swapped in.
+    (no tensor, whose operations are recorded) of some size, or on a GPU, where every ufunc is a
+    launch, or a kernel was swapped in.
 
     >>> large(np.ones(10)), large(np.ones(10_000)), large(np.ones(10_000, np.float16))
     (False, True, False)
     """
-    if array.__class__ is not np.ndarray or (array.size < LARGE and not kernels.overriding()):
+    if array.__class__ is not np.ndarray:
+        return on_gpu(array) and array.dtype.char in "fd"
+    if array.size < LARGE and not kernels.overriding():
         return False
     return array.dtype.char in "fd"
 
@@ -88,4 +92,5 @@ def kernel_over(operation: str, lists: Sequence[list[Any] | None], *options: Any
             kernel(operation, *arrays, *options)
         return
     size = sum(array.size for array in first)
-    kernels.select(operation, _of_size(first[0].dtype, size))(*lists, *options)
+    example = _of_size(first[0].dtype, size) if isinstance(first[0], np.ndarray) else first[0]
+    kernels.select(operation, example)(*lists, *options)

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from minigen.devices import DeviceError, on_gpu
+
 
 class dtype:
     """An element type, by PyTorch's name.
@@ -133,27 +135,54 @@ def _number(value: Any, d: np.dtype) -> np.ndarray:
     return array
 
 
+def number(value: Any, dtype: np.dtype) -> Any:
+    """A number, or an array of one, as a NumPy scalar of that dtype."""
+    return _number(value, dtype)[()]
+
+
 def promote(operands: Sequence) -> Sequence:
     """The operands, arrays or numbers, as arrays of the dtype they have in common."""
     if len(operands) == 2:
         a, b = operands
         kind = b.__class__
         if kind is float or kind is int:
-            known = NUMBERS.get(a.dtype.num)
+            known = NUMBERS.get(a.dtype.num) if a.__class__ is np.ndarray else None
             if known is not None:
                 number = known.get(b)
                 return a, _number(b, a.dtype) if number is None else number
         elif kind is a.__class__ and a.dtype is b.dtype:
             return operands
         elif a.__class__ is float or a.__class__ is int:  # as in 1 - x
-            known = NUMBERS.get(b.dtype.num)
+            known = NUMBERS.get(b.dtype.num) if b.__class__ is np.ndarray else None
             if known is not None:
                 number = known.get(a)
                 return _number(a, b.dtype) if number is None else number, b
     return _cast(operands, result_type(*operands))
 
 
+def promote_beside_gpu(operands: Sequence, common: np.dtype) -> list:
+    """Operands one of which is on a GPU: numbers, and tensors of one number on the CPU, go there as
+    NumPy scalars, which are arguments of a kernel and no copies.
+
+    Raises DeviceError for a larger array on the CPU.
+    """
+    found = []
+    for value in operands:
+        if on_gpu(value):
+            found.append(value if value.dtype == common else value.astype(common))
+        elif getattr(value, "ndim", 0):
+            raise DeviceError(
+                "expected all tensors on the same device, found cuda and cpu; "
+                "move one with .to(device)"
+            )
+        else:
+            found.append(number(value, common))
+    return found
+
+
 def _cast(operands: Sequence, common: np.dtype) -> list:
+    if any(map(on_gpu, operands)):
+        return promote_beside_gpu(operands, common)
     return [
         _number(v, common)
         if not hasattr(v, "dtype")

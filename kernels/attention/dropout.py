@@ -68,7 +68,9 @@ def philox(counter: tuple[Array, Array, Array, Array], key_0: int, key_1: int) -
     ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
     """
     low, shift = np.uint64(WORD), np.uint64(32)
-    c0, c1, c2, c3 = (np.asarray(c, np.uint64) for c in counter)
+    c0, c1, c2, c3 = (
+        c.astype(np.uint64) if hasattr(c, "astype") else np.uint64(c) for c in counter
+    )
     for _ in range(ROUNDS):
         first, second = c0 * np.uint64(MULTIPLY_0), c2 * np.uint64(MULTIPLY_1)
         c0 = (second >> shift) ^ c1 ^ np.uint64(key_0)
@@ -78,8 +80,8 @@ def philox(counter: tuple[Array, Array, Array, Array], key_0: int, key_1: int) -
     return c0, c1, c2, c3
 
 
-def kept(shape: tuple[int, ...], dropout: Dropout) -> Array:
-    """(…, L, S) of booleans: which weights stay.
+def kept(shape: tuple[int, ...], dropout: Dropout, like: Array | None = None) -> Array:
+    """(…, L, S) of booleans: which weights stay; beside `like`, if that is on a GPU.
 
     >>> kept((2, 8), dropout_of(0.5, 0)).astype(int)
     array([[1, 0, 0, 0, 0, 1, 0, 1],
@@ -87,6 +89,8 @@ def kept(shape: tuple[int, ...], dropout: Dropout) -> Array:
     """
     *lead, queries, keys = shape
     heads = math.prod(lead)
+    if like is not None and not isinstance(like, np.ndarray):
+        return _kept_at_once(shape, dropout, like)
     stays = np.empty((heads, queries, (keys + 3) // 4, 4), bool)
     query, fours = np.arange(queries)[:, None], np.arange((keys + 3) // 4)
     for head in range(heads):
@@ -96,13 +100,31 @@ def kept(shape: tuple[int, ...], dropout: Dropout) -> Array:
     return stays.reshape(heads, queries, -1)[..., :keys].reshape(shape)
 
 
+def _kept_at_once(shape: tuple[int, ...], dropout: Dropout, like: Array) -> Array:
+    """The same on a GPU, all heads in one go: there a launch costs more than the numbers."""
+    *lead, queries, keys = shape
+    heads = math.prod(lead)
+    head = np.arange(heads, like=like)[:, None, None]
+    query, fours = np.arange(queries, like=like)[:, None], np.arange((keys + 3) // 4, like=like)
+    words = philox((fours, query, head, 0), dropout.key_0, dropout.key_1)
+    stays = np.stack([np.less_equal(word, np.uint64(dropout.limit)) for word in words], axis=-1)
+    return stays.reshape(heads, queries, -1)[..., :keys].reshape(shape)
+
+
 def factors(
-    shape: tuple[int, ...], dropout_p: float, seed: int, dtype: Any = float
+    shape: tuple[int, ...],
+    dropout_p: float,
+    seed: int,
+    dtype: Any = float,
+    like: Array | None = None,
 ) -> Array | None:
-    """(…, L, S), 0 where a weight is dropped and 1/(1 - p) where it stays; None for p = 0."""
+    """(…, L, S), 0 where a weight is dropped and 1/(1 - p) where it stays; None for p = 0.
+
+    On the device of `like`, else on the CPU.
+    """
     dropout = dropout_of(dropout_p, seed)
     if dropout is None:
         return None
     return np.where(
-        kept(shape, dropout), np.dtype(dtype).type(dropout.factor), np.dtype(dtype).type(0)
+        kept(shape, dropout, like), np.dtype(dtype).type(dropout.factor), np.dtype(dtype).type(0)
     )

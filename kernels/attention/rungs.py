@@ -38,7 +38,13 @@ ATTENTION = Operation(
     expected=expected,
     rungs=(
         Rung("reference", attention_reference, "the formula in float64", "defines the result"),
-        Rung("numpy", attention_whole, "the whole score matrix in place, batched BLAS", ERROR),
+        Rung(
+            "numpy",
+            attention_whole,
+            "the whole score matrix in place, batched BLAS",
+            ERROR,
+            portable=True,
+        ),
         Rung(
             "three_passes",
             Lazy(".attention.three_passes", "attention_three_passes"),
@@ -85,6 +91,7 @@ ATTENTION_BACKWARD = Operation(
             attention_backward_whole,
             "P and dS whole and in place, batched BLAS",
             ERROR_BACKWARD,
+            portable=True,
         ),
         Rung(
             "flash",

@@ -22,11 +22,17 @@ SILENT: dict[str, Any] = {"divide": "ignore", "invalid": "ignore", "over": "igno
 
 
 @lru_cache(maxsize=8)
-def _future(queries: int, keys: int) -> Array:
-    """(L, S), True where key j lies after query i."""
+def _future_on_host(queries: int, keys: int) -> Array:
     future = ~np.tri(queries, keys, dtype=bool)
     future.setflags(write=False)
     return future
+
+
+def _future(queries: int, keys: int, like: Array) -> Array:
+    """(L, S), True where key j lies after query i; beside `like`."""
+    if isinstance(like, np.ndarray):
+        return _future_on_host(queries, keys)
+    return np.arange(keys, like=like) > np.arange(queries, like=like)[:, None]
 
 
 def _scores(
@@ -34,15 +40,22 @@ def _scores(
 ) -> Array:
     """Q Kᵀ + mask as a new array (*lead, L, S), -inf where a query may not look."""
     shape = (*lead, q.shape[-2], k.shape[-2])
-    scores = np.empty(shape, q.dtype)
+    scores = np.empty_like(q, order="C", shape=shape)
     np.matmul(q, k.swapaxes(-1, -2), out=scores)
     if mask is not None and mask.dtype == bool:
         np.copyto(scores, -np.inf, where=~mask)
     elif mask is not None:
         np.add(scores, mask, out=scores, casting="same_kind")
     if is_causal:
-        np.copyto(scores, -np.inf, where=_future(*shape[-2:]))
+        np.copyto(scores, -np.inf, where=_future(shape[-2], shape[-1], q))
     return scores
+
+
+def _largest(scores: Array) -> Array:
+    """The largest score of every query, (..., L, 1); -inf where there are no keys."""
+    if not scores.shape[-1]:
+        return np.full_like(scores, -np.inf, shape=(*scores.shape[:-1], 1))
+    return scores.max(axis=-1, keepdims=True)
 
 
 def attention_whole(
@@ -67,15 +80,15 @@ def attention_whole(
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     with np.errstate(**SILENT):
         scores = _scores(np.multiply(q, q.dtype.type(scale)), k, mask, is_causal, lead)
-        shift = scores.max(axis=-1, keepdims=True, initial=-np.inf)
+        shift = _largest(scores)
         shift[np.isneginf(shift)] = 0  # a query that sees nothing: exp(-inf - 0) = 0
         scores -= shift
         np.exp(scores, out=scores)
         total = scores.sum(axis=-1, keepdims=True)
         shift += np.log(total)
         if dropout_p:
-            scores *= factors(scores.shape, dropout_p, seed, q.dtype)
-        out = np.empty((*lead, q.shape[-2], v.shape[-1]), q.dtype)
+            scores *= factors(scores.shape, dropout_p, seed, q.dtype, like=q)
+        out = np.empty_like(q, order="C", shape=(*lead, q.shape[-2], v.shape[-1]))
         np.matmul(scores, v, out=out)
         total[total == 0] = 1
         out /= total
@@ -109,7 +122,7 @@ def attention_backward_whole(
         ds = np.empty_like(p)
         np.matmul(grad, v.swapaxes(-1, -2), out=ds)
         if dropout_p:
-            keep = factors(p.shape, dropout_p, seed, q.dtype)
+            keep = factors(p.shape, dropout_p, seed, q.dtype, like=q)
             ds *= keep
             dv = np.matmul((p * keep).swapaxes(-1, -2), grad)
         else:
@@ -120,5 +133,5 @@ def attention_backward_whole(
         dq = np.matmul(ds, k)
         dq *= scale
     gradients = zip((dq, dk, dv), (q.shape, k.shape, v.shape))
-    dq, dk, dv = (np.ascontiguousarray(summed_to(x, shape)) for x, shape in gradients)
+    dq, dk, dv = (np.ascontiguousarray(summed_to(x, shape), like=x) for x, shape in gradients)
     return dq, dk, dv

@@ -50,7 +50,14 @@ def _operation(name: str, arguments: str, plain: str, expected: Any, error: str)
                 "defines the result",
                 dtypes=("any",),
             ),
-            Rung("numpy", getattr(taps, f"{name}_taps"), plain, error, dtypes=("any",)),
+            Rung(
+                "numpy",
+                getattr(taps, f"{name}_taps"),
+                plain,
+                error,
+                dtypes=("any",),
+                portable=True,
+            ),
             Rung(
                 "numba",
                 Lazy(".convolution.blocks", f"{name}_blocks"),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .products import matmul
-from .windows import Windows, is_depthwise, module_of
+from .windows import Windows, contiguous, is_depthwise, module_of
 
 Array = Any
 
@@ -55,7 +55,7 @@ def transposed_convolution_taps(
     else:
         rows = _rows(input, groups)
         taps = np.moveaxis(weight.reshape(groups, -1, *weight.shape[1:]), (0, 1, 2), (-3, -2, -1))
-        taps = np.ascontiguousarray(taps)  # (kernel, groups, o, c)
+        taps = contiguous(taps)  # (kernel, groups, o, c)
         grouped = canvas.reshape(*shape[:-1], groups, channels)
         for tap in np.ndindex(*kernel):
             painted = _matmul(rows, taps[tap]).reshape(groups, batch, *extent, channels)
@@ -79,7 +79,7 @@ def weight_correlation_taps(
     rows = _rows(output_gradient, windows.groups).swapaxes(1, 2)
     filters = _matmul(rows, _patches(input, output_gradient.shape[2:], size, windows))
     filters = filters.reshape(shape[0], *size, shape[1])
-    return np.ascontiguousarray(np.moveaxis(filters, -1, 1))
+    return contiguous(np.moveaxis(filters, -1, 1))
 
 
 # ------------------------------------------------------------------ by matrix products
@@ -104,12 +104,12 @@ def _patches(input: Any, size: tuple, kernel: tuple, windows: Windows) -> Any:
         ),
     )
     rows, columns = batch * math.prod(size), math.prod(kernel) * channels
-    return np.ascontiguousarray(view).reshape(groups, rows, columns)
+    return contiguous(view).reshape(groups, rows, columns)
 
 
 def _filters(weight: Any, groups: int) -> Any:
     """(o, c, kernel) -> (groups, o of a group, taps · c), in the order of a patch."""
-    last = np.ascontiguousarray(np.moveaxis(weight, 1, -1))
+    last = contiguous(np.moveaxis(weight, 1, -1))
     return last.reshape(groups, weight.shape[0] // groups, math.prod(last.shape[1:]))
 
 
@@ -117,7 +117,7 @@ def _rows(output: Any, groups: int) -> Any:
     """(batch, o, positions) -> (groups, batch · positions, o of a group)."""
     batch, channels, *size = output.shape
     split = output.reshape(batch, groups, channels // groups, math.prod(size))
-    rows = np.ascontiguousarray(split.transpose(1, 0, 3, 2))
+    rows = contiguous(split.transpose(1, 0, 3, 2))
     return rows.reshape(groups, batch * math.prod(size), channels // groups)
 
 
@@ -125,7 +125,7 @@ def _from_rows(rows: Any, batch: int, size: tuple) -> Any:
     """The inverse of `_rows`."""
     groups, _, channels = rows.shape
     split = rows.reshape(groups, batch, math.prod(size), channels)
-    output = np.ascontiguousarray(split.transpose(1, 0, 3, 2))
+    output = contiguous(split.transpose(1, 0, 3, 2))
     return output.reshape(batch, groups * channels, *size)
 
 
@@ -139,14 +139,14 @@ def _matmul(a: Any, b: Any) -> Any:
 def _padded_last(input: Any, size: tuple, kernel: tuple, windows: Windows) -> Any:
     """The padded input, contiguous, channels last."""
     span = windows.span(size, kernel)
-    return np.ascontiguousarray(windows.padded(np.moveaxis(input, 1, -1), span, first=1))
+    return contiguous(windows.padded(np.moveaxis(input, 1, -1), span, first=1))
 
 
 def _with_bias(last: Any, bias: Any) -> Any:
     """Channels first again; the bias is added in place."""
     if bias is not None:
         last += bias
-    return np.ascontiguousarray(np.moveaxis(last, -1, 1))
+    return contiguous(np.moveaxis(last, -1, 1))
 
 
 # ------------------------------------------------------------------ one filter a channel
@@ -156,7 +156,7 @@ def _with_bias(last: Any, bias: Any) -> Any:
 def _depthwise(input: Any, weight: Any, size: tuple, windows: Windows) -> Any:
     """Y(x, w), channels last."""
     padded = _padded_last(input, size, weight.shape[2:], windows)
-    taps = np.ascontiguousarray(np.moveaxis(weight[:, 0], 0, -1))
+    taps = contiguous(np.moveaxis(weight[:, 0], 0, -1))
     output = np.zeros_like(padded, shape=(input.shape[0], *size, input.shape[1]))
     product = np.empty_like(output)
     for tap in np.ndindex(*weight.shape[2:]):
@@ -167,8 +167,8 @@ def _depthwise(input: Any, weight: Any, size: tuple, windows: Windows) -> Any:
 
 def _paint_depthwise(input: Any, weight: Any, canvas: Any, windows: Windows) -> None:
     """Add X(y, w), channels last, to the canvas."""
-    last = np.ascontiguousarray(np.moveaxis(input, 1, -1))
-    taps = np.ascontiguousarray(np.moveaxis(weight[:, 0], 0, -1))
+    last = contiguous(np.moveaxis(input, 1, -1))
+    taps = contiguous(np.moveaxis(weight[:, 0], 0, -1))
     product = np.empty_like(last)
     for tap in np.ndindex(*weight.shape[2:]):
         region = canvas[(slice(None), *windows.places(tap, input.shape[2:]))]
@@ -179,7 +179,7 @@ def _depthwise_filters(input: Any, output_gradient: Any, shape: tuple, windows: 
     """W(x, y)."""
     kernel, size = shape[2:], output_gradient.shape[2:]
     padded = _padded_last(input, size, kernel, windows)
-    last = np.ascontiguousarray(np.moveaxis(output_gradient, 1, -1))
+    last = contiguous(np.moveaxis(output_gradient, 1, -1))
     filters = np.empty_like(last, shape=shape)
     product = np.empty_like(last)
     for tap in np.ndindex(*kernel):

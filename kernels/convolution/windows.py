@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 Array = Any
 
 
@@ -71,6 +73,11 @@ def is_depthwise(weight_shape: Sequence[int], windows: Windows) -> bool:
     True
     """
     return weight_shape[1] == 1 and weight_shape[0] == windows.groups > 1
+
+
+def contiguous(array: Array) -> Array:
+    """The same values in C order: the array itself, or a copy; wherever it is."""
+    return np.ascontiguousarray(array, like=array)
 
 
 def module_of(array: Array) -> Any:

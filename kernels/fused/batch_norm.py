@@ -78,7 +78,7 @@ def batch_norm(
     with np.errstate(**SILENT):
         mean = _sum(x)
         mean /= count
-        y = np.subtract(x, _beside(mean), order="C")
+        y = np.subtract(x, _beside(mean), out=np.empty_like(x, order="C"))
         var = _dot(y, y)
         var /= count
         rstd = 1 / np.sqrt(var + x.dtype.type(eps))
@@ -94,7 +94,7 @@ def batch_norm_backward(
     """dx, dweight, dbias; the formulas stand at `batch_norm_backward_reference`."""
     count = max(x.shape[0] * x.shape[2], 1)
     with np.errstate(**SILENT):
-        dx = np.subtract(x, _beside(mean), order="C")
+        dx = np.subtract(x, _beside(mean), out=np.empty_like(x, order="C"))
         dbias = _sum(grad)
         dweight = _dot(grad, dx)
         dweight *= rstd

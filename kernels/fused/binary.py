@@ -44,10 +44,10 @@ def binary_cross_entropy(logits: Array, target: Array) -> Array:
     array([0.6931, 0.    ])
     """
     with np.errstate(all="ignore"):
-        decay = np.abs(logits, out=np.empty(logits.shape, logits.dtype))
+        decay = np.abs(logits, out=np.empty_like(logits, order="C"))
         np.negative(decay, out=decay)
         np.exp(decay, out=decay)
-        losses = np.maximum(logits, 0, out=np.empty(logits.shape, logits.dtype))
+        losses = np.maximum(logits, 0, out=np.empty_like(logits, order="C"))
         losses -= logits * target
         losses += log1p(decay)  # last, lest a small one is rounded away
     return losses
@@ -56,10 +56,10 @@ def binary_cross_entropy(logits: Array, target: Array) -> Array:
 def binary_cross_entropy_backward(grad: Array, logits: Array, target: Array) -> Array:
     """grad · (sigmoid(x) - y); sigmoid(x) is 1 / (1 + a), below 0 a / (1 + a), a = exp(-|x|)."""
     with np.errstate(all="ignore"):
-        decay = np.abs(logits, out=np.empty(logits.shape, logits.dtype))
+        decay = np.abs(logits, out=np.empty_like(logits, order="C"))
         np.negative(decay, out=decay)
         np.exp(decay, out=decay)
-        dx = np.greater(logits, 0, out=np.empty(logits.shape, logits.dtype), casting="unsafe")
+        dx = np.greater(logits, 0, out=np.empty_like(logits, order="C"), casting="unsafe")
         np.maximum(decay, dx, out=dx)
         decay += 1
         dx /= decay

@@ -100,7 +100,7 @@ def relu_backward_reference(grad: Array, y: Array, slope: float = 0.0) -> Array:
 
 def _ufunc(function: Any, x: Array) -> Array:
     with np.errstate(all="ignore"):
-        return function(x, out=np.empty(x.shape, x.dtype))
+        return function(x, out=np.empty_like(x, order="C"))
 
 
 def exp(x: Array) -> Array:
@@ -123,7 +123,7 @@ def sigmoid(x: Array) -> Array:
     >>> sigmoid(np.array([0.0, 1.0])).round(4)
     array([0.5   , 0.7311])
     """
-    y = np.negative(x, out=np.empty(x.shape, x.dtype))
+    y = np.negative(x, out=np.empty_like(x, order="C"))
     with np.errstate(all="ignore"):
         np.exp(y, out=y)
         y += 1
@@ -154,15 +154,13 @@ def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
     """
     with np.errstate(all="ignore"):
         scaled = x if beta == 1 else x * x.dtype.type(beta)
-        y = np.abs(scaled, out=np.empty(x.shape, x.dtype))
+        y = np.abs(scaled, out=np.empty_like(x, order="C"))
         np.negative(y, out=y)
         y = log1p(np.exp(y, out=y))
         y += np.maximum(scaled, 0)
         if beta != 1:
             y /= x.dtype.type(beta)
-        linear = scaled > threshold
-        if linear.any():
-            np.copyto(y, x, where=linear)
+        np.copyto(y, x, where=scaled > threshold)
     return y
 
 
@@ -172,7 +170,7 @@ def silu(x: Array) -> Array:
     >>> silu(np.array([-1.0, 2.0])).round(4)
     array([-0.2689,  1.7616])
     """
-    y = np.negative(x, out=np.empty(x.shape, x.dtype))
+    y = np.negative(x, out=np.empty_like(x, order="C"))
     with np.errstate(all="ignore"):
         np.exp(y, out=y)
         y += 1
@@ -183,7 +181,7 @@ def silu_backward(grad: Array, x: Array) -> Array:
     """grad · s (1 + x (1 - s)), s = sigmoid(x)."""
     with np.errstate(all="ignore"):
         s = sigmoid(x)
-        dx = np.subtract(1, s, out=np.empty(x.shape, x.dtype))
+        dx = np.subtract(1, s, out=np.empty_like(x, order="C"))
         dx *= x
         dx += 1
         dx *= s
@@ -193,7 +191,7 @@ def silu_backward(grad: Array, x: Array) -> Array:
 
 def tanh_backward(grad: Array, y: Array) -> Array:
     """grad · (1 - y²)."""
-    dx = np.multiply(y, y, out=np.empty(y.shape, y.dtype))
+    dx = np.multiply(y, y, out=np.empty_like(y, order="C"))
     np.subtract(1, dx, out=dx)
     dx *= grad
     return dx
@@ -201,7 +199,7 @@ def tanh_backward(grad: Array, y: Array) -> Array:
 
 def sigmoid_backward(grad: Array, y: Array) -> Array:
     """grad · y (1 - y)."""
-    dx = np.subtract(1, y, out=np.empty(y.shape, y.dtype))
+    dx = np.subtract(1, y, out=np.empty_like(y, order="C"))
     dx *= y
     dx *= grad
     return dx
@@ -213,7 +211,7 @@ def relu_backward(grad: Array, y: Array, slope: float = 0.0) -> Array:
     >>> relu_backward(np.array([1.0, 1.0]), np.array([-3.0, 3.0]), 0.5)
     array([0.5, 1. ])
     """
-    dx = np.empty(y.shape, y.dtype)
+    dx = np.empty_like(y, order="C")
     np.greater(y, 0, out=dx, casting="unsafe")
     if slope:
         dx *= 1 - slope

@@ -35,12 +35,18 @@ def fused(
     error: str,
     expected: Callable[..., Expected] = like_first,
     sized_by: int = 0,
+    on_gpu: tuple[Callable[..., Any], str] | None = None,
 ) -> Operation:
-    """An operation with three rungs; the numba one is `NAME_loop` of the module `loops`."""
+    """An operation with three rungs; the numba one is `NAME_loop` of the module `loops`.
+
+    on_gpu: what CuPy's arrays need instead of the plain function, and what to say about it.
+    """
     name = signature.partition("(")[0]
+    apart = [] if on_gpu is None else [Rung("cupy", on_gpu[0], on_gpu[1], error, device="cuda")]
     ladder = (
         Rung("reference", reference, "the formula in float64", "defines the result"),
-        Rung("numpy", plain, about[0], error),
+        Rung("numpy", plain, about[0], error, portable=on_gpu is None),
+        *apart,
         Rung("numba", Lazy(f".fused.{loops}", f"{name}_loop"), about[1], error),
     )
     return Operation(name, signature, ladder, expected, sized_by)

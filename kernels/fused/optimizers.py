@@ -90,22 +90,25 @@ def blocks(lists: list[list[Array]], scratch: int) -> Iterator[list[Array]]:
 
     Long arrays are cut into blocks. Short ones, and those that no flat view shows, are gathered
     into one vector and scattered back afterwards; the second list, of gradients, is only read.
+    On a GPU there is no cache to fit into: long arrays are one block each.
     """
     lists = [arrays for arrays in lists if arrays]
-    spare = np.empty((scratch, BLOCK), lists[0][0].dtype)
+    on_host = isinstance(lists[0][0], np.ndarray)
+    block = BLOCK if on_host else max(a.size for a in lists[0])
+    spare = np.empty_like(lists[0][0], order="C", shape=(scratch, block))
     gathered: list[tuple[Array, ...]] = []
     for arrays in zip(*lists):
         if arrays[0].size > SMALL and all(a.flags.c_contiguous for a in arrays):
             flat = [a.reshape(-1) for a in arrays]
-            for start in range(0, flat[0].size, BLOCK):
-                pieces = [a[start : start + BLOCK] for a in flat]
+            for start in range(0, flat[0].size, block):
+                pieces = [a[start : start + block] for a in flat]
                 yield [*pieces, *spare[:, : pieces[0].size]]
         else:
             gathered.append(arrays)
     if not gathered:
         return
     vectors = [np.concatenate([a.ravel() for a in column]) for column in zip(*gathered)]
-    yield [*vectors, *np.empty((scratch, vectors[0].size), vectors[0].dtype)]
+    yield [*vectors, *np.empty_like(vectors[0], shape=(scratch, vectors[0].size))]
     for number, (vector, column) in enumerate(zip(vectors, zip(*gathered))):
         start = 0
         for array in column if number != 1 else ():

@@ -54,7 +54,7 @@ def rms_norm(x: Array, weight: Array | None, eps: float) -> tuple[Array, Array]:
         square /= x.shape[1]
         square += x.dtype.type(eps)
         rrms = 1 / np.sqrt(square)
-        y = np.multiply(x, rrms[:, None], order="C")
+        y = np.multiply(x, rrms[:, None], out=np.empty_like(x, order="C"))
         if weight is not None:
             y *= weight
     return y, rrms
@@ -65,9 +65,9 @@ def rms_norm_backward(
 ) -> tuple[Array, Array]:
     """dx, dweight; the formulas stand at `rms_norm_backward_reference`."""
     with np.errstate(**SILENT):
-        normal = np.multiply(x, rrms[:, None], order="C")
+        normal = np.multiply(x, rrms[:, None], out=np.empty_like(x, order="C"))
         dweight = np.einsum("rf,rf->f", grad, normal)
-        dx = np.multiply(grad, 1 if weight is None else weight, order="C")
+        dx = np.multiply(grad, 1 if weight is None else weight, out=np.empty_like(grad, order="C"))
         inner = np.einsum("rf,rf->r", dx, normal)
         inner /= x.shape[1]
         normal *= inner[:, None]

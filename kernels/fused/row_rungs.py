@@ -172,5 +172,6 @@ ROWS = (
         ("bincount, or sorted and added by reduceat", "one row after the other"),
         "k u Σ|values| over the k rows of a sum",
         table,
+        on_gpu=(scatter.add_rows_by_halves, "sorted, and summed as a tree: no atomics"),
     ),
 )

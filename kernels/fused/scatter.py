@@ -19,9 +19,14 @@ SHORT = 32  # elements of a row up to which bincount was faster (16,384 rows, 65
 
 
 def checked_rows(values: Array, rows: Array, count: int) -> Array:
-    """The rows, counted from the front; an IndexError that names the first outside the table."""
+    """The rows, counted from the front; an IndexError that names the first outside the table.
+
+    On a GPU rows outside are not looked for, as that would make the program wait for it.
+    """
     if rows.shape != values.shape[:1]:
         raise ValueError(f"add_rows: {rows.shape} rows for values of shape {values.shape}")
+    if not isinstance(rows, np.ndarray):
+        return np.where(rows < 0, rows + count, rows)
     if rows.size and (rows.min() < -count or rows.max() >= count):
         first = int(np.flatnonzero((rows < -count) | (rows >= count))[0])
         raise IndexError(f"add_rows: {rows[first]} at {first} is no row of a table of {count}")
@@ -68,6 +73,34 @@ def add_rows(values: Array, rows: Array, count: int) -> Array:
     return table
 
 
+def add_rows_by_halves(values: Array, rows: Array, count: int) -> Array:
+    """table[r] = Σ values[i] where rows[i] = r, for GPUs: the same bits in every run.
+
+    `np.add.at` adds there with atomics, in whatever order threads arrive. Here rows are sorted, so
+    that those of one place stand together, and such a run of neighbours is summed as a tree
+    (Hillis and Steele, "Data parallel algorithms", 1986): after k passes every element holds the
+    sum of up to 2^k of its run, from itself on. The first of a run then holds all of it, and is
+    looked up by each row of the table. The number of passes, log2 n, depends on the shape alone:
+    nothing waits for the GPU. A pass reads the values twice and writes them once.
+    """
+    n = len(rows)
+    if not values.size:
+        return np.zeros_like(values, shape=(count, values.shape[1]))
+    rows = checked_rows(values, rows, count)
+    order = rows.argsort(kind="stable")
+    ordered, sums = np.take(rows, order), np.take(values, order, axis=0)
+    reach = 1
+    while reach < n:
+        same = (ordered[reach:] == ordered[:-reach])[:, None]
+        more = np.where(same, sums[reach:], sums.dtype.type(0))
+        sums[:-reach] += more
+        reach *= 2
+    places = np.arange(count, like=rows)
+    first = np.minimum(np.searchsorted(ordered, places), n - 1)
+    found = np.take(ordered, first) == places
+    return np.where(found[:, None], np.take(sums, first, axis=0), sums.dtype.type(0))
+
+
 def dropout_reference(x: Array, mask: Array, scale: float) -> Array:
     """x · mask · scale, in float64 (Srivastava et al. 2014, section 4, in inverted form)."""
     with np.errstate(invalid="ignore"):
@@ -81,6 +114,6 @@ def dropout(x: Array, mask: Array, scale: float) -> Array:
     array([2., 0.])
     """
     with np.errstate(all="ignore"):
-        y = np.multiply(x, mask, out=np.empty(x.shape, x.dtype))
+        y = np.multiply(x, mask, out=np.empty_like(x, order="C"))
         y *= x.dtype.type(scale)
     return y

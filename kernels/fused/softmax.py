@@ -17,7 +17,7 @@ Array = Any
 
 def _shifted(x: Array) -> Array:
     """x less the largest of its row, a new array: exponentials of it cannot overflow."""
-    return np.subtract(x, x.max(axis=1, keepdims=True), order="C")
+    return np.subtract(x, x.max(axis=1, keepdims=True), out=np.empty_like(x, order="C"))
 
 
 def softmax_reference(x: Array) -> Array:
@@ -68,7 +68,9 @@ def softmax(x: Array) -> Array:
 def softmax_backward(grad: Array, y: Array) -> Array:
     """yᵢ (gradᵢ - Σⱼ gradⱼ yⱼ) of every row."""
     with np.errstate(**SILENT):
-        dx = np.subtract(grad, np.einsum("ij,ij->i", grad, y)[:, None], order="C")
+        dx = np.subtract(
+            grad, np.einsum("ij,ij->i", grad, y)[:, None], out=np.empty_like(grad, order="C")
+        )
         dx *= y
     return dx
 
@@ -88,7 +90,7 @@ def log_softmax(x: Array) -> Array:
 def log_softmax_backward(grad: Array, y: Array) -> Array:
     """gradᵢ - exp(yᵢ) Σⱼ gradⱼ of every row."""
     with np.errstate(**SILENT):
-        dx = np.exp(y, order="C")
+        dx = np.exp(y, out=np.empty_like(y, order="C"))
         dx *= grad.sum(axis=1, keepdims=True)
         np.subtract(grad, dx, out=dx)
     return dx

@@ -112,6 +112,19 @@ def _erf64(x: Array) -> Array:
     return y
 
 
+def _erf64_everywhere(x: Array) -> Array:
+    """The same with all three formulas for every element: how many elements lie where is known on
+    the GPU alone, and asking would make the program wait."""
+    size = np.abs(x)
+    middle = np.clip(size, 0.46875, 4.0)
+    far = np.clip(size, 4.0, 6.0)
+    t = 1 / (far * far)
+    erfc = np.exp(-far * far) / far * (INVERSE_SQRT_PI - t * _ratio(FAR, t))
+    outer = np.where(size > 4.0, 1 - erfc, 1 - np.exp(-middle * middle) * _ratio(MIDDLE, middle))
+    near = np.clip(x, -0.46875, 0.46875)  # NaN stays what it is
+    return np.where(size > 0.46875, np.copysign(outer, x), near * _ratio(NEAR, near * near))
+
+
 def erf(x: Array) -> Array:
     """erf(x) = 2/√π ∫₀ˣ exp(-t²) dt, elementwise, in the dtype of x (float32 or float64).
 
@@ -120,6 +133,7 @@ def erf(x: Array) -> Array:
     >>> erf(np.array([0.0, 0.5, np.inf, np.nan])).round(6)
     array([0.    , 0.5205, 1.    ,    nan])
     """
-    x = np.asarray(x)
-    rows = np.ascontiguousarray(x)  # 0-d results of ufuncs are no arrays
-    return (_erf32(rows) if x.dtype == np.float32 else _erf64(rows)).reshape(x.shape)
+    x = x if hasattr(x, "flags") and not isinstance(x, np.generic) else np.asarray(x)
+    rows = np.ascontiguousarray(x, like=x).reshape(-1)  # 0-d results of ufuncs are no arrays
+    double = _erf64 if isinstance(rows, np.ndarray) else _erf64_everywhere
+    return (_erf32(rows) if x.dtype == np.float32 else double(rows)).reshape(x.shape)

@@ -22,7 +22,7 @@ SILENT: dict[str, Any] = {
 
 def _tanh_of_gelu(x: Array) -> Array:
     """tanh(√(2/π) (x + c x³))."""
-    t = np.multiply(x, x, order="C")
+    t = np.multiply(x, x, out=np.empty_like(x, order="C"))
     t *= x.dtype.type(SQRT_2_OVER_PI * CUBIC)
     t += x.dtype.type(SQRT_2_OVER_PI)
     t *= x
@@ -31,7 +31,7 @@ def _tanh_of_gelu(x: Array) -> Array:
 
 def _distribution(x: Array) -> Array:
     """2 Φ(x) = 1 + erf(x/√2)."""
-    value = erf(np.multiply(x, x.dtype.type(math.sqrt(0.5)), order="C"))
+    value = erf(np.multiply(x, x.dtype.type(math.sqrt(0.5)), out=np.empty_like(x, order="C")))
     value += 1
     return value
 
@@ -62,7 +62,7 @@ def gelu_backward(grad: Array, x: Array, approximate: str = "none") -> Array:
     with np.errstate(**SILENT):
         if approximate == "tanh":
             t = _tanh_of_gelu(x)
-            dx = np.multiply(x, x, order="C")
+            dx = np.multiply(x, x, out=np.empty_like(x, order="C"))
             dx *= x.dtype.type(3 * CUBIC * SQRT_2_OVER_PI)
             dx += x.dtype.type(SQRT_2_OVER_PI)
             dx *= x  # x · slope
@@ -73,7 +73,7 @@ def gelu_backward(grad: Array, x: Array, approximate: str = "none") -> Array:
             dx += 1
             dx *= 0.5
         else:
-            dx = np.multiply(x, x, order="C")
+            dx = np.multiply(x, x, out=np.empty_like(x, order="C"))
             dx *= -0.5
             np.exp(dx, out=dx)
             dx *= x.dtype.type(1 / math.sqrt(2 * math.pi))
@@ -95,7 +95,7 @@ def layer_norm(
     """
     with np.errstate(**SILENT):
         mean = x.mean(axis=1)
-        y = np.subtract(x, mean[:, None], order="C")
+        y = np.subtract(x, mean[:, None], out=np.empty_like(x, order="C"))
         variance = np.einsum("ij,ij->i", y, y)
         variance /= x.shape[1]
         variance += x.dtype.type(eps)
@@ -113,10 +113,10 @@ def layer_norm_backward(
 ) -> tuple[Array, Array, Array]:
     """dx, dweight, dbias; the formulas stand at `layer_norm_backward_reference`."""
     with np.errstate(**SILENT):
-        normal = np.subtract(x, mean[:, None], order="C")
+        normal = np.subtract(x, mean[:, None], out=np.empty_like(x, order="C"))
         normal *= rstd[:, None]
         dweight = np.einsum("ij,ij->j", grad, normal)
-        dx = np.multiply(grad, 1 if weight is None else weight, order="C")
+        dx = np.multiply(grad, 1 if weight is None else weight, out=np.empty_like(grad, order="C"))
         inner = np.einsum("ij,ij->i", dx, normal)
         inner /= x.shape[1]
         dx -= dx.mean(axis=1, keepdims=True)
@@ -128,10 +128,16 @@ def layer_norm_backward(
 
 
 def check_targets(logits: Array, target: Array) -> None:
-    """Raise an IndexError that names the first target outside [0, classes)."""
+    """Raise an IndexError that names the first target outside [0, classes).
+
+    On a GPU only the shape is looked at, as looking at numbers would make the program wait for it;
+    `_marked` then lets a wrong target show.
+    """
     rows, classes = logits.shape
     if target.shape != (rows,):
         raise ValueError(f"cross_entropy: target has shape {target.shape}, expected ({rows},)")
+    if not isinstance(target, np.ndarray):
+        return
     if rows and not (target.min() >= 0 and target.max() < classes):
         row = int(np.flatnonzero((target < 0) | (target >= classes))[0])
         raise IndexError(
@@ -139,11 +145,19 @@ def check_targets(logits: Array, target: Array) -> None:
         )
 
 
+def _marked(losses: Array, target: Array, classes: int) -> Array:
+    """The losses; on a GPU, NaN where a target is not in [0, classes)."""
+    if isinstance(target, np.ndarray):
+        return losses
+    outside = (target < 0) | (target >= classes)
+    return np.where(outside, losses.dtype.type(np.nan), losses)
+
+
 def cross_entropy(logits: Array, target: Array) -> tuple[Array, Array]:
     """log Σⱼ exp(xⱼ) - x_target and log Σⱼ exp(xⱼ) of every row of logits (rows, classes).
 
     Raises:
-        IndexError: a target is not in [0, classes).
+        IndexError: a target is not in [0, classes). On a GPU its loss is NaN instead.
 
     >>> cross_entropy(np.zeros((1, 4)), np.array([2]))[0] == np.log(4)
     array([ True])
@@ -155,7 +169,9 @@ def cross_entropy(logits: Array, target: Array) -> tuple[Array, Array]:
         np.exp(terms, out=terms)
         logsumexp = np.log(terms.sum(axis=1))
         logsumexp += largest
-        return logsumexp - logits[np.arange(len(logits)), target], logsumexp
+        rows = np.arange(len(logits), like=target)
+        losses = logsumexp - logits[rows, target]
+        return _marked(losses, target, logits.shape[1]), logsumexp
 
 
 def cross_entropy_backward(grad: Array, logits: Array, target: Array, logsumexp: Array) -> Array:
@@ -166,8 +182,8 @@ def cross_entropy_backward(grad: Array, logits: Array, target: Array, logsumexp:
     """
     check_targets(logits, target)
     with np.errstate(**SILENT):
-        dlogits = np.subtract(logits, logsumexp[:, None], order="C")
+        dlogits = np.subtract(logits, logsumexp[:, None], out=np.empty_like(logits, order="C"))
         np.exp(dlogits, out=dlogits)
-        dlogits[np.arange(len(logits)), target] -= 1
+        dlogits[np.arange(len(logits), like=target), target] -= 1
         dlogits *= grad[:, None]
     return dlogits

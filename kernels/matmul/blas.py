@@ -34,6 +34,9 @@ def matmul_blas(a: Array, b: Array) -> Array:
     if a.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous and a.size:
         rows = matmul_blas(a.reshape(-1, a.shape[-1]), b)
         return rows.reshape(*a.shape[:-1], b.shape[-1])
+    if not isinstance(a, np.ndarray):  # CuPy hands it to cuBLAS, whole batches in one call
+        product = np.matmul(a, b)
+        return product if product.flags.c_contiguous else product.copy()
     if a.size * b.shape[-1] > ALONE and parallel.free() and a.dtype.char in "fd":
         return _in_parts(a, b)
     if a.ndim > 2 or b.ndim > 2:  # NumPy lays a batch out like its inputs

@@ -47,6 +47,7 @@ MATMUL = Operation(
             "BLAS, called once where a batch allows it",
             ERROR,
             dtypes=("any",),
+            portable=True,
         ),
         Rung(
             "naive",

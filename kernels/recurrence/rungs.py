@@ -82,6 +82,7 @@ def _operation(name: str, signature: str, expected: Any, sized_by: int, error: s
                 "a BLAS product and ufuncs, step by step",
                 error,
                 dtypes=("any",),
+                portable=True,
             ),
             Rung(
                 "numba",

@@ -71,7 +71,9 @@ def lstm_backward_steps(
     i, f, candidate, o = _gates(gates, 4)
     total, features = squashed.shape
     with np.errstate(**SILENT):
-        delta = np.multiply(gates, 1 - gates, order="C")  # so that a reshape is a view
+        delta = np.multiply(
+            gates, 1 - gates, out=np.empty_like(gates, order="C")
+        )  # so that a reshape is a view
         slopes = _gates(delta, 4)
         slopes[0] *= candidate
         slopes[1] *= cells
@@ -143,7 +145,9 @@ def gru_backward_steps(
     reached = grad.copy()  # dL/dh_t, of which `carried` comes from later steps
     carried = np.zeros_like(grad, order="C", shape=(batch, features))
     with np.errstate(**SILENT):
-        dq = np.multiply(gates, 1 - gates, order="C")  # so that a reshape is a view
+        dq = np.multiply(
+            gates, 1 - gates, out=np.empty_like(gates, order="C")
+        )  # so that a reshape is a view
         slope_r, slope_z, slope_n = _gates(dq, 3)
         new = (1 - z) * (1 - n * n)
         slope_r *= new * inner

@@ -181,9 +181,7 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     output += np.maximum(scaled, 0)
     if beta != 1:
         output /= beta
-    linear = scaled > threshold
-    if linear.any():
-        np.copyto(output, input, where=linear)
+    np.copyto(output, input, where=scaled > threshold)
     return output
 
 

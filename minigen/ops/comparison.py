@@ -12,7 +12,15 @@ import numpy as np
 
 from minigen.autograd import Variable, differentiable, wrap
 from minigen.backend import silent
-from minigen.dtypes import promote, promote_tensors, result_type, tensors_only
+from minigen.devices import on_gpu
+from minigen.dtypes import (
+    number,
+    promote,
+    promote_beside_gpu,
+    promote_tensors,
+    result_type,
+    tensors_only,
+)
 from minigen.tensor import method
 
 __all__ = [
@@ -97,7 +105,9 @@ def _branches(operands: Sequence) -> Sequence:
         raise ValueError(f"the condition must be a boolean tensor, not {given}; use x != 0")
     if not hasattr(input, "dtype") and not hasattr(other, "dtype"):
         common = result_type(input, other)
-        return condition, np.asarray(input, common), np.asarray(other, common)
+        return condition, number(input, common), number(other, common)
+    if on_gpu(condition):
+        return condition, *promote_beside_gpu((input, other), result_type(input, other))
     return condition, *promote((input, other))
 
 

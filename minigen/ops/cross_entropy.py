@@ -14,6 +14,7 @@ import numpy as np
 from minigen import backend
 from minigen.autograd import differentiable
 from minigen.errors import ShapeError
+from minigen.ops.indexing import marked
 from minigen.ops.loss_reduction import chosen, reduced
 from minigen.ops.reduction import sum
 from minigen.ops.shape import reshape, unsqueeze
@@ -71,10 +72,17 @@ def _from_rows(rows: Any, shape: tuple) -> Any:
 
 
 def _read_targets(target: Any, classes: int, ignore_index: int) -> tuple[Any, Any]:
-    """The class of each row, 0 where it is ignored, and which rows are (None: none of them)."""
+    """The class of each row, 0 where it is ignored, and which rows are (None: none of them).
+
+    Raises IndexError for what is no class; on a GPU, which it would have to wait for, the loss of
+    such a row becomes NaN.
+    """
     index = target.reshape(-1).astype(np.int64, copy=False)
     if not index.size:
         return index, None
+    if backend.on_gpu(index):
+        ignored = index == ignore_index
+        return np.where(ignored, 0, index), ignored
     inside = index.min() >= 0 and index.max() < classes
     if inside and not 0 <= ignore_index < classes:
         return index, None
@@ -133,7 +141,8 @@ def cross_entropy(
     share of the uniform distribution into the target (Szegedy et al. 2016, arXiv:1512.00567,
     section 7).  Plain class indices run through the kernel `cross_entropy`.
 
-    Raises IndexError for an index that is no class, ShapeError or TypeError for what does not fit.
+    Raises IndexError for an index that is no class (on a GPU the loss is NaN instead),
+    ShapeError or TypeError for what does not fit.
 
     >>> import minigen
     >>> cross_entropy(minigen.tensor([[0.0, 0.0], [0.0, 9.0]]), minigen.tensor([0, 1]))
@@ -262,7 +271,10 @@ def _nll_loss(input: Any, target: Any, weight: Any, ignore_index: int, reduction
     index, ignored = _read_targets(target, rows.shape[1], ignore_index)
     with backend.quiet():
         counts = _row_counts(index, ignored, weight, rows.dtype)
-        losses = -rows[np.arange(len(index)), index] if index.size else counts
+        losses = counts
+        if index.size:
+            chosen_ones = -rows[np.arange(len(index), like=index), index]
+            losses = marked(chosen_ones, index, rows.shape[1])
         return _combined(losses, ignored, counts, reduction, target.shape)
 
 
@@ -276,7 +288,7 @@ def _nll_slopes(
     rows = backend.array_module(g).zeros((len(index), classes), g.dtype)
     counts = _row_counts(index, ignored, weight, g.dtype)
     with backend.quiet():
-        rows[np.arange(len(index)), index] = -_slopes(counts, ignored, reduction)
+        rows[np.arange(len(index), like=index), index] = -_slopes(counts, ignored, reduction)
     return _from_rows(rows, shape)
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigen.autograd import differentiable
-from minigen.backend import quiet
+from minigen.backend import as_array, quiet
 from minigen.ops.comparison import where
 from minigen.ops.cumulative import diagonal_mask, product_of_others
 from minigen.ops.decompositions import svd
@@ -89,7 +89,7 @@ def det(A: Any) -> Any:
 @differentiable(many=True)
 def _slogdet(A: Any) -> Any:
     with quiet():
-        return tuple(np.asarray(part) for part in np.linalg.slogdet(A))
+        return tuple(as_array(part) for part in np.linalg.slogdet(A))
 
 
 def _slogdet_gradient(g: Any, A: Any) -> Any:

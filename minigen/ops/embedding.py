@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from minigen import backend
 from minigen.autograd import differentiable
 from minigen.errors import ShapeError
 from minigen.ops.accumulate import add_rows
+from minigen.ops.indexing import marked
 
 __all__ = ["embedding"]
 
@@ -18,7 +20,7 @@ __all__ = ["embedding"]
 def _embedding(input: Any, weight: Any, padding_idx: int | None) -> Any:
     """out[..., :] = weight[input[...], :]"""
     _check(input, weight.shape)
-    return np.take(weight, input, axis=0)
+    return marked(np.take(weight, input, axis=0), input, weight.shape[0])
 
 
 @differentiable
@@ -36,7 +38,10 @@ def _sum_rows(input: Any, rows: Any, count: int, padding_idx: int | None) -> Any
     places, values = input.reshape(-1), rows.reshape(-1, rows.shape[-1])
     if padding_idx is not None:
         kept = places != padding_idx
-        places, values = places[kept], values[kept]
+        if backend.on_gpu(places):  # how many are kept is known there alone
+            values = np.where(kept[:, None], values, values.dtype.type(0))
+        else:
+            places, values = places[kept], values[kept]
     return add_rows(places, values, count)
 
 
@@ -54,12 +59,15 @@ _sum_rows.gradients(rows=lambda g, input, padding_idx: _look_up_gradient(input, 
 
 
 def _check(input: Any, shape: tuple) -> None:
-    """Raise TypeError or IndexError unless `input` holds numbers of rows."""
+    """Raise TypeError or IndexError unless `input` holds numbers of rows.
+
+    Which they are is not looked at on a GPU, as that would wait for it; see `marked`.
+    """
     if input.dtype not in (np.int32, np.int64):
         raise TypeError(
             f"the numbers of the rows must be int32 or int64, got {input.dtype}; use .long()"
         )
-    if input.size:
+    if input.size and not backend.on_gpu(input):
         least, most = int(input.min()), int(input.max())
         if least < 0 or most >= shape[0]:
             raise IndexError(
@@ -76,8 +84,9 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
     padding_idx: a row that stands for "nothing here" and gets no gradient; negative counts from the
                  end.
     Returns (..., embedding_dim).
-    Raises IndexError for a number outside the table, TypeError for one that is no integer,
-    ShapeError for a table that is not two-dimensional or does not have the row `padding_idx`.
+    Raises IndexError for a number outside the table (on a GPU its row is NaN instead),
+    TypeError for one that is no integer, ShapeError for a table that is not two-dimensional or
+    does not have the row `padding_idx`.
 
     >>> import minigen
     >>> table = minigen.tensor([[0.0, 0.0], [1.0, 2.0], [3.0, 4.0]])

@@ -52,7 +52,7 @@ def take(input: Any, dim: int, index: Any) -> Any:
 
     (..., n, ...), index (a, b) -> (..., a, b, ...)
     """
-    return np.take(input, index, dim)
+    return np.take(input, backend.beside(index, input), dim)
 
 
 @differentiable
@@ -60,6 +60,7 @@ def add_slices(values: Any, shape: tuple, dim: int, index: Any) -> Any:
     """Zeros of `shape` to which values[..., i, ...] was added at index[i] of `dim`."""
     before, after = shape[:dim], shape[dim + 1 :]
     values = values.reshape(*before, index.size, *after)
+    index = backend.beside(index, values)
     rows = add_rows(index.reshape(-1), np.moveaxis(values, dim, 0), shape[dim])
     return np.moveaxis(rows, 0, dim)
 
@@ -309,9 +310,22 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     return _getitem(input, ((slice(None),) * dim) + (slice(first, first + length),))
 
 
+def marked(values: Any, index: Any, size: int) -> Any:
+    """What was read at an index.  On a GPU, NaN where that is outside [0, size - 1].
+
+    To raise an error there would be to wait for the GPU in every step; without it CuPy reads
+    somewhere else.  values (*index.shape, ...); those that are no floats pass as they are.
+    """
+    if not backend.on_gpu(values) or values.dtype.kind != "f" or not index.size:
+        return values
+    outside = (index < 0) | (index >= size)
+    outside = outside.reshape(index.shape + (1,) * (values.ndim - index.ndim))
+    return np.where(outside, values.dtype.type(np.nan), values)
+
+
 def check_range(operation: str, index: Any, size: int, dim: int) -> None:
-    """Raise IndexError, naming it, for a value outside [0, size - 1]."""
-    if index.size:
+    """Raise IndexError, naming it, for a value outside [0, size - 1].  On a GPU see `marked`."""
+    if index.size and not backend.on_gpu(index):
         low, high = index.min(), index.max()
         if low < 0 or high >= size:
             raise IndexError(

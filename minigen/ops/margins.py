@@ -86,7 +86,7 @@ def multi_margin_loss(
     excess = excess if p == 1 else excess * excess
     if weight is not None:
         excess = excess * unsqueeze(take(weight, 0, classes), 1)
-    own = np.arange(scores.shape[1]) == column.array
+    own = np.arange(scores.shape[1], like=column.array) == column.array
     losses = mean(fill_where(excess, own, 0), 1)
     return reduced(losses.reshape(()) if alone else losses, reduction)
 

@@ -121,7 +121,8 @@ def _maximum(input: Any, line: Line) -> tuple[Any, Any]:
     winner = np.full_like(best, line.kernel - 1, dtype=np.uint8 if line.kernel < 257 else np.int32)
     for t in reversed(range(line.kernel - 1)):
         np.copyto(winner, t, where=taps[t] == best)
-    if best.dtype.kind == "f" and np.isnan(best).any():  # PyTorch points at the last NaN
+    broken = best.dtype.kind == "f" and (backend.on_gpu(best) or np.isnan(best).any())
+    if broken:  # PyTorch points at the last NaN; to ask whether there is one is to wait for a GPU
         for t, tap in enumerate(taps):
             np.copyto(winner, t, where=np.isnan(tap))
     (stride,), (padding,), (dilation,), _ = line.windows

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigen.autograd import differentiable, wrap
+from minigen.backend import as_array
 from minigen.errors import ShapeError
 from minigen.ops.decompositions import eigvalsh, svdvals
 from minigen.ops.linalg import matmul
@@ -33,6 +34,11 @@ def _magnitudes(A: Any, hermitian: bool) -> Any:
     return np.abs(eigvalsh(A).array) if hermitian else svdvals(A).array
 
 
+def _largest(magnitudes: Any) -> Any:
+    """The largest of each matrix, 0 where there are none."""
+    return magnitudes.max(-1) if magnitudes.shape[-1] else magnitudes.sum(-1)
+
+
 def matrix_rank(
     A: Any, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None
 ) -> Any:
@@ -52,9 +58,8 @@ def matrix_rank(
             raise ShapeError("linalg.matrix_rank: give either tol, or atol and rtol")
         atol, rtol = tol, 0.0
     found = _magnitudes(A.detach(), hermitian)
-    largest = found.max(-1, initial=0)
-    limit = np.asarray(_tolerance(A.array, largest, atol, rtol))
-    return wrap(np.asarray((found > limit[..., None]).sum(-1, dtype=np.int64)))
+    limit = as_array(_tolerance(A.array, _largest(found), atol, rtol))
+    return wrap(as_array((found > limit[..., None]).sum(-1, dtype=np.int64)))
 
 
 @differentiable
@@ -107,8 +112,8 @@ def pinv(
         if atol is not None or rtol is not None:
             raise ShapeError("linalg.pinv: give either rcond, or atol and rtol")
         rtol = rcond
-    largest = _magnitudes(A.detach(), hermitian).max(-1, initial=0)
-    return _pinv(A, np.asarray(_tolerance(A.array, largest, atol, rtol)), hermitian)
+    largest = _largest(_magnitudes(A.detach(), hermitian))
+    return _pinv(A, as_array(_tolerance(A.array, largest, atol, rtol)), hermitian)
 
 
 @method("pinverse")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigen import backend
 from minigen.autograd import differentiable
 from minigen.backend import silent
 from minigen.dtypes import as_dtype
@@ -134,7 +135,7 @@ def _tie_weights(input: Any, output: Any, dim: Any, keepdim: Any) -> Any:
     if not keepdim and dims is not None:
         output = np.expand_dims(output, dims)
     equal = input == output
-    if np.isnan(output).any():
+    if backend.on_gpu(output) or np.isnan(output).any():
         equal |= np.isnan(input) & np.isnan(output)
     equal = equal.astype(input.dtype)
     return equal / np.add.reduce(equal, dims, keepdims=True)
@@ -155,7 +156,7 @@ def amax(input: Any, dim: Any = (), keepdim: Any = False) -> Any:
     tensor([3., 2.])
     """
     _check_not_empty("amax", input.shape, dim)
-    return np.maximum.reduce(input, axes(dim, input.ndim), keepdims=keepdim)
+    return input.max(axes(dim, input.ndim), keepdims=keepdim)
 
 
 @method("amin")
@@ -163,7 +164,7 @@ def amax(input: Any, dim: Any = (), keepdim: Any = False) -> Any:
 def amin(input: Any, dim: Any = (), keepdim: Any = False) -> Any:
     """The smallest element over `dim`; elements that tie share the gradient equally."""
     _check_not_empty("amin", input.shape, dim)
-    return np.minimum.reduce(input, axes(dim, input.ndim), keepdims=keepdim)
+    return input.min(axes(dim, input.ndim), keepdims=keepdim)
 
 
 amax.gradients(input=extreme_gradient)
@@ -265,7 +266,7 @@ def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
 
 def _truth(name: str, reduce: Any) -> Any:
     def forward(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
-        result = reduce(input, axes(dim, input.ndim), bool, keepdims=keepdim)
+        result = reduce(input, axes(dim, input.ndim), keepdims=keepdim)
         return result.astype(np.uint8) if input.dtype == np.uint8 else result
 
     forward.__name__ = forward.__qualname__ = name
@@ -273,8 +274,8 @@ def _truth(name: str, reduce: Any) -> Any:
     return method(name)(differentiable(forward))
 
 
-all = _truth("all", np.logical_and.reduce)
-any = _truth("any", np.logical_or.reduce)
+all = _truth("all", np.all)
+any = _truth("any", np.any)
 
 
 @method("count_nonzero")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minigen.backend import beside
 from minigen.ops.adaptive_pooling import adaptive_avg_pool1d, adaptive_avg_pool2d
 from minigen.ops.indexing import take
 from minigen.ops.pooling import repeated
@@ -96,7 +97,7 @@ def _mixed(input: Any, dim: int, first: Any, weights: list) -> Any:
     for k, weight in enumerate(weights):
         places = (first + k).clip(0, input.shape[dim] - 1)
         column = weight.astype(dtype).reshape((-1,) + (1,) * (len(input.shape) - dim - 1))
-        total = total + take(input, dim, places) * column
+        total = total + take(input, dim, places) * beside(column, input)
     return total
 
 

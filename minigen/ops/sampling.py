@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from minigen import backend
 from minigen.autograd import differentiable, wrap
 from minigen.backend import zeros_like
 from minigen.errors import describe
@@ -89,7 +90,9 @@ def _read(image: Any, rows: Any, columns: Any) -> Any:
         index = np.where(inside, rows * width + columns, 0).astype(np.int64)[:, None]
     index = np.broadcast_to(index, (batch, channels, index.shape[-1]))
     values = gather(reshape(image, (batch, channels, height * width)), 2, wrap(index))
-    return values if inside.all() else fill_where(values, ~inside[:, None], 0)
+    if not backend.on_gpu(inside) and inside.all():  # which to ask would wait for the GPU
+        return values
+    return fill_where(values, ~inside[:, None], 0)
 
 
 @differentiable

@@ -15,7 +15,7 @@ from minigen.autograd import differentiable
 from minigen.errors import ShapeError, describe
 from minigen.ops.accumulate import add_rows
 from minigen.ops.dims import wrap_dim
-from minigen.ops.indexing import add_slices, check_range, getitem, index_array, take
+from minigen.ops.indexing import add_slices, check_range, getitem, index_array, marked, take
 from minigen.tensor import Tensor, method
 
 __all__ = [
@@ -42,7 +42,7 @@ def _places(shape: tuple, dim: int, index: Any) -> Any:
     for d, n in enumerate(shape):
         along = index
         if d != dim:
-            along = np.arange(index.shape[d]).reshape(-1, *(1,) * (index.ndim - d - 1))
+            along = np.arange(index.shape[d], like=index).reshape(-1, *(1,) * (index.ndim - d - 1))
         places = places * n + along
     return places.reshape(-1)
 
@@ -81,7 +81,8 @@ def gather(input: Any, dim: int, index: Any) -> Any:
         return np.zeros_like(input, shape=index.shape)
     if input.ndim == 0:
         return input.copy()
-    return np.take_along_axis(_region(input, index.shape, dim), index, dim)
+    found = np.take_along_axis(_region(input, index.shape, dim), index, dim)
+    return marked(found, index, input.shape[dim])
 
 
 @differentiable

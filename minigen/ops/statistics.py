@@ -28,9 +28,9 @@ def _variance(input: Any, dim: Any, correction: float, keepdim: Any) -> Any:
         raise TypeError("expects a floating-point tensor; use x.float()")
     dims, n = axes(dim, input.ndim), count(input.shape, dim)
     with quiet():
-        centred = input - np.add.reduce(input, dims, keepdims=True) / np.asarray(n, input.dtype)
+        centred = input - np.add.reduce(input, dims, keepdims=True) / input.dtype.type(n)
         centred *= centred
-        freedom = np.asarray(_freedom(input.shape, dim, correction), input.dtype)
+        freedom = input.dtype.type(_freedom(input.shape, dim, correction))
         return np.add.reduce(centred, dims, keepdims=keepdim) / freedom
 
 
@@ -139,7 +139,7 @@ def _logsumexp(input: Any, dim: Any = None, keepdim: Any = False) -> Any:
     with quiet():
         if not count(input.shape, dim):
             return np.log(np.add.reduce(input, dims, keepdims=keepdim))
-        largest = np.maximum.reduce(input, dims, keepdims=True)
+        largest = input.max(dims, keepdims=True)
         largest = np.where(np.isfinite(largest), largest, input.dtype.type(0))
         terms = input - largest
         terms = np.exp(terms, out=terms if terms.ndim else None)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minigen import backend
 from minigen.autograd import differentiable
 from minigen.errors import ShapeError
 from minigen.ops.indexing import add_slices, take
@@ -21,6 +22,8 @@ Geometry = tuple[tuple[int, ...], tuple[int, ...], int]  # sizes, strides and of
 
 def _start(array: Any) -> int:
     """The address of the first element."""
+    if backend.on_gpu(array):
+        return int(array.data.ptr)
     return int(array.__array_interface__["data"][0])
 
 
@@ -60,6 +63,8 @@ def _as_strided(input: Any, view: Geometry, own: Geometry) -> Any:
     size, stride, offset = view
     steps = tuple(step * input.itemsize for step in stride)
     first = _memory(input)[offset:]
+    if backend.on_gpu(first):  # where nothing can be made read-only
+        return backend.array_module(first).lib.stride_tricks.as_strided(first, size, steps)
     return np.lib.stride_tricks.as_strided(first, size, steps, writeable=False)
 
 
@@ -71,7 +76,7 @@ def _gradient(g: Any, view: Geometry, own: Geometry) -> Any:
     # an element that the input shows several times shares the gradient
     share = 1 / np.bincount(target, minlength=extent)[target]
     dtype = getattr(g, "array", g).dtype
-    return reshape(take(memory, 0, target) * share.astype(dtype), own[0])
+    return reshape(take(memory, 0, target) * backend.beside(share.astype(dtype), g), own[0])
 
 
 _as_strided.gradients(input=_gradient)

@@ -39,7 +39,7 @@ def _fold(input: Any, extent: tuple, kernel: tuple, size: tuple, windows: Window
     for tap in np.ndindex(*kernel):
         region = canvas[(..., *windows.places(tap, size))]
         region += columns[(slice(None), slice(None), *tap)]
-    return np.ascontiguousarray(canvas[(..., *windows.inside(extent))])
+    return np.ascontiguousarray(canvas[(..., *windows.inside(extent))], like=canvas)
 
 
 _unfold.gradients(

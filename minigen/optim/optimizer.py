@@ -233,13 +233,14 @@ def check_betas(betas: Any) -> None:
 
 
 def fusable(array: Any) -> bool:
-    """Whether the kernels that take lists of arrays take this one: float32 or float64 on the CPU.
+    """Whether the kernels that take lists of arrays take this one: float32 or float64.
 
     >>> import numpy as np
     >>> fusable(np.ones(3)), fusable(np.ones(3, np.float16))
     (True, False)
     """
-    return array.__class__ is np.ndarray and array.dtype.char in "fd"
+    plain = array.__class__ is np.ndarray or backend.on_gpu(array)
+    return plain and array.dtype.char in "fd"
 
 
 class Lists:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from minigen import Tensor
+from minigen import Tensor, device
 from minigen.data import DataLoader
 from minigen.nn import Module
 from minigen.optim import Optimizer
@@ -27,12 +27,14 @@ class Settings:
     seed: int = 0
     log_every: int = 50  # steps between lines of the log
     save_every: int = 500  # steps between checkpoints, each with an evaluation and samples
+    device: str = "cpu"  # or "cuda"; data, weights and noise are drawn on the CPU for either
+    read_every: int = 10  # steps between looks at losses that are on a GPU: each waits for it
     model: Mapping[str, Any] = field(default_factory=dict)  # of the model's config dataclass
     options: Mapping[str, Any] = field(default_factory=dict)  # what only this recipe knows
 
     def __post_init__(self) -> None:
         """Raises ValueError for what no run can be made of, with the name of the setting."""
-        for name in ("steps", "batch_size", "log_every", "save_every"):
+        for name in ("steps", "batch_size", "log_every", "save_every", "read_every"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be a whole number, 1 or more, got {value!r}")
@@ -40,14 +42,22 @@ class Settings:
             raise ValueError(f"lr must be a positive number, got {self.lr!r}")
         if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
             raise ValueError(f"seed must be a whole number from 0 to 2^63 - 1, got {self.seed!r}")
+        try:
+            device(self.device)
+        except RuntimeError as error:
+            raise ValueError(str(error)) from None
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Settings:
-        """Raises ValueError if a setting is missing, unknown, or out of range."""
+        """Raises ValueError if a setting is missing, unknown, or out of range.
+
+        Runs of older versions know of no device: they are on the CPU.
+        """
         known = {f.name for f in dataclasses.fields(cls)}
+        saved = {"device": cls.device, "read_every": cls.read_every, **saved}
         for name in sorted(known ^ set(saved)):
             raise ValueError(f"{name} is {'missing' if name in known else 'no setting'}")
         return cls(**saved)

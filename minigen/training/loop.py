@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from minigen import Generator, backend, default_generator, manual_seed
+from minigen import Generator, Tensor, backend, default_generator, device, manual_seed, stack
 from minigen.data import DataLoader
 from minigen.dispatch import take_over_threads
 from minigen.nested import join, split
@@ -68,7 +68,8 @@ def train(
         try:
             while loop.step < run.settings.steps:
                 losses = loop.advance()
-                progress.update(loop.step, losses)
+                if losses:
+                    progress.update(loop.step, losses)
                 if loop.step % run.settings.save_every == 0 or loop.step == run.settings.steps:
                     loop.evaluate()
                 elif interrupted or loop.step == stop_after:
@@ -123,6 +124,9 @@ class _Loop:
         self.run, self.job = run, job
         self.step, self.seconds, self.best = 0, 0.0, math.inf
         self.pending: list[dict[str, float]] = []  # losses since the last line of the log
+        self.unread: list[Mapping[str, Any]] = []  # losses of the last steps, still on a GPU
+        self.device = device(run.settings.device)
+        self.patience = 1 if self.device.type == "cpu" else run.settings.read_every
         self.last_good = 0
         if run.checkpoint_path("last").exists():
             self._resume(run.load("last"))
@@ -140,18 +144,36 @@ class _Loop:
         self.run.rewind_log(self.step)
 
     def advance(self) -> dict[str, float]:
-        """One step: a batch, an update, a check that the losses are numbers."""
-        losses = {k: float(v) for k, v in self.job.step(next(self._batches)).items()}
+        """One step: a batch, an update.  Returns its losses if they were read, else nothing.
+
+        Nothing in a step waits for a GPU, which can so be given the next one before it has done
+        this one; it is waited for when the losses of some steps are read together.
+        """
+        self.unread.append(self.job.step(moved(next(self._batches), self.device)))
         self.step += 1
-        for name, value in losses.items():
-            if not math.isfinite(value):
-                what = f"{name} became {'NaN' if math.isnan(value) else 'infinite'}"
-                raise Diverged(self.run, self.step, what, self.last_good)
-        self.pending.append(losses)
-        if self.step % self.run.settings.log_every == 0 or self.step == self.run.settings.steps:
+        to_log = self.step % self.run.settings.log_every == 0
+        to_log = to_log or self.step == self.run.settings.steps
+        if not to_log and self.step % self.patience:
+            return {}
+        losses = self.read()
+        if to_log:
             self._log(_mean(self.pending))
             self.pending = []
         return losses
+
+    def read(self) -> dict[str, float]:
+        """Fetch the losses of the steps since the last time, and check that they are numbers.
+
+        Returns the newest of them.  Raises Diverged for the first step with one that is none.
+        """
+        records, self.unread = numbers(self.unread), []
+        for step, losses in enumerate(records, self.step - len(records) + 1):
+            for name, value in losses.items():
+                if not math.isfinite(value):
+                    what = f"{name} became {'NaN' if math.isnan(value) else 'infinite'}"
+                    raise Diverged(self.run, step, what, self.last_good)
+            self.pending.append(losses)
+        return records[-1] if records else {}
 
     def _log(self, values: Mapping[str, float]) -> None:
         self._tick()
@@ -180,10 +202,12 @@ class _Loop:
         self.save(best=better)
 
     def save(self, best: bool) -> None:
+        self.read()
         tensors: dict[str, Any] = {}
         parts = {
             name: split(part.state_dict(), name, tensors) for name, part in self.job.parts().items()
         }
+        tensors = {name: tensor.cpu() for name, tensor in tensors.items()}
         for name, tensor in tensors.items():
             if not backend.all_finite(tensor.array):
                 raise Diverged(self.run, self.step, f"{name} is not finite", self.last_good)
@@ -216,6 +240,30 @@ def write_samples(job: Job, folder: Path, step: int, final: bool) -> None:
         length = 600 if final else 200
         text = job.write("\n", length, temperature=0.8, top_k=None, generator=generator)
         write_file(folder / f"step-{step:06d}.txt", text.lstrip("\n") + "\n")
+
+
+def moved(batch: Any, where: device) -> Any:
+    """A batch, a tensor or nested tuples, lists or dictionaries of tensors, on that device."""
+    if isinstance(batch, Tensor):
+        return batch.to(where)
+    if isinstance(batch, Mapping):
+        return {name: moved(part, where) for name, part in batch.items()}
+    if isinstance(batch, tuple | list):
+        return type(batch)(moved(part, where) for part in batch)
+    return batch
+
+
+def numbers(records: list[Mapping[str, Any]]) -> list[dict[str, float]]:
+    """The same records of Python floats; from a GPU all of them come in one copy.
+
+    >>> numbers([{"loss": Tensor([2.0]).sum()}, {"loss": 1}])
+    [{'loss': 2.0}, {'loss': 1.0}]
+    """
+    values = [value for record in records for value in record.values()]
+    if values and all(isinstance(v, Tensor) and v.is_cuda for v in values):
+        values = stack([v.detach().reshape(()) for v in values]).tolist()
+    flat = iter(values)
+    return [{name: float(next(flat)) for name in record} for record in records]
 
 
 def _mean(records: list[dict[str, float]]) -> dict[str, float]:

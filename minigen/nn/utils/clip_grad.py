@@ -85,7 +85,7 @@ def clip_grad_norm_(
     total = get_total_norm(gradients, norm_type, error_if_nonfinite)
     with backend.quiet():
         scale = np.minimum(float(max_norm) / (total.array + 1e-6), 1.0)
-        if scale != 1:  # NaN spreads, as in PyTorch
+        if backend.on_gpu(scale) or scale != 1:  # NaN spreads, as in PyTorch
             where = errors.caller()
             for gradient in gradients:
                 gradient.array *= scale.astype(gradient.array.dtype)

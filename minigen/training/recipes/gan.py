@@ -47,13 +47,15 @@ def wgan_gp(settings: Settings) -> Job:
     of the batch of its own."""
     config, options = GANConfig(**settings.model), settings.options
     G, D = MLPGenerator(config), MLPDiscriminator(config)
+    G.to(settings.device)
+    D.to(settings.device)
     optimizer_g, optimizer_d = _adams(G, D, settings)
 
     def improve_critic(real: Tensor) -> Tensor:
         n = len(real)  # (N, 784)
         with minigen.no_grad():
             fake = G(G.noise(n))
-        epsilon = minigen.rand(n, 1)
+        epsilon = minigen.rand(n, 1, device=real.device)
         logits = D(minigen.cat([real, fake]))  # (2N, 784) -> (2N, 1)
         loss = critic_loss(logits[:n], logits[n:])
         penalty = gradient_penalty(D, real, fake, epsilon)
@@ -77,6 +79,8 @@ def wgan_gp(settings: Settings) -> Job:
 
 
 def _adversarial(G: Generator, D: Discriminator, settings: Settings) -> Job:
+    G.to(settings.device)
+    D.to(settings.device)
     optimizer_g, optimizer_d = _adams(G, D, settings)
 
     def step(batch: Any) -> dict[str, Tensor]:
@@ -116,7 +120,7 @@ def _job(
     settings: Settings,
 ) -> Job:
     def images(count: int, generator: minigen.Generator) -> NDArray[np.float32]:
-        return G.sample(count, generator).numpy().reshape(count, 28, 28)
+        return G.sample(count, generator).cpu().numpy().reshape(count, 28, 28)
 
     return Job(
         settings,

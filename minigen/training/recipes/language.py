@@ -33,6 +33,7 @@ def lstm(settings: Settings) -> Job:
 def _job(model: Any, predict: Predict, parameters: list, settings: Settings) -> Job:
     """Predict the next character of Shakespeare, with AdamW, warm-up and a cosine."""
     options, context = settings.options, model.config.context
+    model.to(settings.device)
     optimizer = optim.AdamW(
         parameters,
         lr=settings.lr,
@@ -48,6 +49,7 @@ def _job(model: Any, predict: Predict, parameters: list, settings: Settings) -> 
     tokenizer = CharTokenizer.from_dict(options["tokenizer"])
     training, validation = plays(options["characters"])
     windows = minigen.from_numpy(cut(tokenizer.encode(validation), context))  # (M, T + 1)
+    windows = windows.to(settings.device)
 
     def step(batch: Tensor) -> dict[str, Tensor]:
         loss = next_token_loss(predict(batch[:, :-1]), batch[:, 1:])  # (N, T + 1) -> 2 x (N, T)
@@ -75,11 +77,11 @@ def _job(model: Any, predict: Predict, parameters: list, settings: Settings) -> 
     def write(
         prompt: str, count: int, temperature: float, top_k: int | None, generator: Generator
     ) -> str:
-        ids = minigen.from_numpy(tokenizer.encode(prompt)[None])  # (1, T)
+        ids = minigen.from_numpy(tokenizer.encode(prompt)[None]).to(settings.device)  # (1, T)
         written = model.generate(
             ids, count, temperature=temperature, top_k=top_k, generator=generator
         )
-        return tokenizer.decode(written[0].numpy())
+        return tokenizer.decode(written[0].cpu().numpy())
 
     return Job(
         settings,

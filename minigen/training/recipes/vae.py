@@ -28,8 +28,9 @@ def conv_vae(settings: Settings) -> Job:
 
 
 def _job(model: VAE, settings: Settings) -> Job:
+    model.to(settings.device)
     optimizer = optim.Adam(model.parameters(), lr=settings.lr)
-    test = digits("test")[: settings.options["test_images"]]
+    test = digits("test")[: settings.options["test_images"]].to(settings.device)
 
     def step(batch: Any) -> dict[str, Tensor]:
         (x,) = batch  # (N, 784)
@@ -47,7 +48,7 @@ def _job(model: VAE, settings: Settings) -> Job:
         draws = 10 if thorough else 1  # of z for each image
         losses, kls = [], []
         for _ in range(draws):
-            epsilon = minigen.randn(*mu.shape, generator=noise, dtype=mu.dtype)
+            epsilon = minigen.randn(*mu.shape, generator=noise, dtype=mu.dtype, device=mu.device)
             logits, mu, logvar = model(test, epsilon)
             losses.append(-float(elbo(logits, test, mu, logvar).mean()))
             kls.append(float(kl_divergence(mu, logvar).mean()))
@@ -57,11 +58,11 @@ def _job(model: VAE, settings: Settings) -> Job:
         return metrics
 
     def images(count: int, generator: Generator) -> NDArray[np.float32]:
-        return model.sample(count, generator).numpy().reshape(count, 28, 28)
+        return model.sample(count, generator).cpu().numpy().reshape(count, 28, 28)
 
     def reconstructions() -> NDArray[np.float32]:
-        originals = digits("test")[:10]
-        rows = [originals.numpy(), model.reconstruct(originals).numpy()]
+        originals = test[:10]
+        rows = [originals.cpu().numpy(), model.reconstruct(originals).cpu().numpy()]
         return np.stack(rows).reshape(2, 10, 28, 28)
 
     return Job(
