@@ -18,7 +18,7 @@ import minigen
 
 def copy_weights(ours: Any, theirs: nn.Module) -> None:
     """Give the torch model our weights and buffers, key by key, and our dtype."""
-    state = {k: torch.from_numpy(np.array(v.numpy())) for k, v in ours.state_dict().items()}
+    state = {k: torch.from_numpy(np.array(v.cpu().numpy())) for k, v in ours.state_dict().items()}
     theirs.to(next(v.dtype for v in state.values() if v.is_floating_point()))
     theirs.load_state_dict(state, strict=True)
 
@@ -33,7 +33,7 @@ def to_torch(batch: Any) -> Any:
     """A batch as a loader of minigen gives it, in torch tensors that share no memory with it."""
     if isinstance(batch, tuple | list):
         return [to_torch(part) for part in batch]
-    return torch.from_numpy(batch.numpy().copy())
+    return torch.from_numpy(batch.cpu().numpy().copy())
 
 
 def same_weights(ours: Any, theirs: nn.Module, tolerance: float = 1e-8) -> None:

@@ -8,6 +8,7 @@ torch both use the default stream, so one's events see the other's work.
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -27,6 +28,11 @@ def seconds(function: Callable[[], Any], calls: int) -> float:
     """What one call takes, by the GPU's clock, over a block of them."""
     import torch
 
+    if not torch.cuda.is_available():  # to try a script out
+        begin = time.perf_counter()
+        for _ in range(calls):
+            function()
+        return (time.perf_counter() - begin) / calls
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     begin.record()
     for _ in range(calls):
@@ -61,6 +67,8 @@ def compare(
 
 def machine() -> dict[str, Any]:
     """The GPU, its driver, and the versions of what was compared."""
+    if not shutil.which("nvidia-smi"):
+        return {"gpu": "none", "date": time.strftime("%Y-%m-%d")}
     query = "--query-gpu=name,driver_version,memory.total,clocks.max.sm"
     fields = subprocess.run(
         ["nvidia-smi", query, "--format=csv,noheader"], capture_output=True, text=True, check=True

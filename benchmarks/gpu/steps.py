@@ -32,6 +32,7 @@ MODELS: dict[str, tuple[str, dict[str, Any], int, str]] = {
     "dcgan": ("dcgan", {"width": 64}, 128, "images"),
 }
 COMPILED = "gpt, 6 x 384"
+PLACE = os.environ.get("MINIGEN_BENCHMARK_DEVICE", "cuda")  # "cpu" tries the script out
 BATCHES = 8
 AGREE = {"fp32": 2e-3, "bf16": 3e-2}  # relative distance of the losses of the first steps
 
@@ -41,10 +42,10 @@ def settings_of(name: str) -> Any:
 
     recipe, changes, batch, _ = MODELS[name]
     settings = default_settings(recipe)
-    return dataclasses.replace(
-        settings, batch_size=batch, model={**settings.model, "dropout": 0.0, **changes}
-        if "dropout" in settings.model else {**settings.model, **changes},
-    )  # fmt: skip
+    model = {**settings.model, **changes}
+    if "dropout" in model:
+        model["dropout"] = 0.0  # the two libraries would not drop the same
+    return dataclasses.replace(settings, device=PLACE, batch_size=batch, model=model)
 
 
 def work(name: str, settings: Any) -> int:
@@ -54,45 +55,34 @@ def work(name: str, settings: Any) -> int:
 
 
 def ours(settings: Any) -> tuple[Any, list]:
+    """A job of minigen and batches that are on the device already."""
     import minigen
+    from minigen.training.loop import moved
     from minigen.training.recipes import RECIPES
 
     minigen.manual_seed(settings.seed)
     job = RECIPES[settings.recipe](settings)
-    batches = list(itertools.islice(job.loader, BATCHES))
-    for module in job.modules.values():
-        module.to("cuda")
-    return job, [moved(batch) for batch in batches]
-
-
-def moved(batch: Any) -> Any:
-    if isinstance(batch, tuple | list):
-        return [moved(part) for part in batch]
-    return batch.to("cuda")
+    batches = itertools.islice(job.loader, BATCHES)
+    return job, [moved(batch, minigen.device(PLACE)) for batch in batches]
 
 
 def theirs(settings: Any, job: Any, batches: list) -> tuple[Any, list]:
+    """The same in torch, with the same weights."""
     import torch
     import torch_recipes
     import twins
 
     other = torch_recipes.RECIPES[settings.recipe](settings, fused=True)
     for name, module in job.modules.items():
-        twins.copy_weights(module.to("cpu"), other.modules[name])
-        module.to("cuda")
-        other.modules[name].to("cuda")
-    other.noise = lambda *shape: torch.randn(*shape, device="cuda")
-    other.uniform = lambda *shape: torch.rand(*shape, device="cuda")
-    on_device = [twins.to_torch(moved_back(batch)) for batch in batches]
-    return other, [to_cuda(batch) for batch in on_device]
-
-
-def moved_back(batch: Any) -> Any:
-    return [moved_back(p) for p in batch] if isinstance(batch, list) else batch.to("cpu")
+        twins.copy_weights(module, other.modules[name])
+        other.modules[name].to(PLACE)
+    other.noise = lambda *shape: torch.randn(*shape, device=PLACE)
+    other.uniform = lambda *shape: torch.rand(*shape, device=PLACE)
+    return other, [to_cuda(twins.to_torch(batch)) for batch in batches]
 
 
 def to_cuda(batch: Any) -> Any:
-    return [to_cuda(p) for p in batch] if isinstance(batch, list) else batch.cuda()
+    return [to_cuda(part) for part in batch] if isinstance(batch, list) else batch.to(PLACE)
 
 
 @contextlib.contextmanager
@@ -100,16 +90,17 @@ def precision(library: str, bits: str) -> Iterator[None]:
     if library == "torch":
         import torch
 
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=bits == "bf16"):
+        with torch.autocast(PLACE, dtype=torch.bfloat16, enabled=bits == "bf16"):
             yield
         return
     import minigen
 
+    before = minigen.get_float32_matmul_precision()
     minigen.set_float32_matmul_precision("medium" if bits == "bf16" else "highest")
     try:
         yield
     finally:
-        minigen.set_float32_matmul_precision("highest")
+        minigen.set_float32_matmul_precision(before)
 
 
 def stepper(step: Callable, batches: list, library: str, bits: str) -> Callable[[], Any]:
