@@ -46,6 +46,8 @@ inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return
 
 inline uint3 threadIdx, blockIdx, blockDim, gridDim;
 extern "C" char __start_shared_memory[], __stop_shared_memory[];
+// There is such a section also where a kernel has no shared memory.
+__attribute__((section("shared_memory"), used)) static char shared_memory_of_every_kernel[16];
 
 namespace emulator {
 
@@ -54,7 +56,7 @@ inline char* shared_base() { return (char*)((uintptr_t)__start_shared_memory & ~
 // ------------------------------------------------------------------------------------- fibers
 
 struct Copy { void* to; const void* from; int bytes; bool valid; };
-struct Product { float* d; u64 a, b; };
+struct Product { float* d; u64 a, b; int columns; bool a_across_k, b_across_k; };
 
 struct Fiber {
   ucontext_t context;
@@ -441,15 +443,24 @@ inline float fast_exp2(float x) { return std::exp2(x); }
 inline void fence_async_proxy() {}
 inline void wgmma_fence() {}
 
-// Element (row, k) of a tile in shared memory that is swizzled by 128 bytes, as its descriptor says.
-inline float swizzled_element(u64 descriptor, int row, int k) {
-  u64 start = (descriptor & 0x3fff) << 4, eight_rows = (descriptor >> 32 & 0x3fff) << 4;
-  u64 address = start + row / 8 * eight_rows + row % 8 * 128 + k * 2;
+// Element (line, k) of a tile in shared memory that is swizzled by 128 bytes, as its descriptor says:
+// eight stored rows of 128 bytes each after `stride`; across k, each 64 lines after `leading`.
+inline float swizzled_element(u64 descriptor, int line, int k, bool across_k) {
+  u64 start = (descriptor & 0x3fff) << 4, stride = (descriptor >> 32 & 0x3fff) << 4;
+  u64 leading = (descriptor >> 16 & 0x3fff) << 4;
+  u64 address = across_k
+      ? start + line / 64 * leading + line % 64 * 2 + k / 8 * stride + k % 8 * 128
+      : start + line / 8 * stride + line % 8 * 128 + k * 2;
   address ^= (address >> 7 & 7) << 4;
   return emulator::value_of(*(bf16*)(emulator::shared_base() + address));
 }
-inline void wgmma_m64n128k16(float (&d)[64], u64 a, u64 b) {
-  emulator::self().products.push_back({d, a, b});
+template <int A_ACROSS_K = 0, int B_ACROSS_K = 0>
+void wgmma_m64n128k16(float (&d)[64], u64 a, u64 b) {
+  emulator::self().products.push_back({d, a, b, 128, A_ACROSS_K, B_ACROSS_K});
+}
+template <int A_ACROSS_K = 0, int B_ACROSS_K = 0>
+void wgmma_m64n256k16(float (&d)[128], u64 a, u64 b) {
+  emulator::self().products.push_back({d, a, b, 256, A_ACROSS_K, B_ACROSS_K});
 }
 inline void wgmma_commit() {
   emulator::Fiber& fiber = emulator::self();
@@ -464,10 +475,11 @@ template <int N> void wgmma_wait() {
       float A[2][16], B[16];
       for (int h = 0; h < 2; h++)
         for (int k = 0; k < 16; k++)
-          A[h][k] = swizzled_element(product.a, warp * 16 + lane / 4 + h * 8, k);
-      for (int column = 0; column < 32; column++) {
+          A[h][k] = swizzled_element(product.a, warp * 16 + lane / 4 + h * 8, k, product.a_across_k);
+      for (int column = 0; column < product.columns / 4; column++) {
         int j = column / 2, e = column % 2;
-        for (int k = 0; k < 16; k++) B[k] = swizzled_element(product.b, j * 8 + lane % 4 * 2 + e, k);
+        for (int k = 0; k < 16; k++)
+          B[k] = swizzled_element(product.b, j * 8 + lane % 4 * 2 + e, k, product.b_across_k);
         for (int h = 0; h < 2; h++) {
           float sum = 0;
           for (int k = 0; k < 16; k++) sum += A[h][k] * B[k];
