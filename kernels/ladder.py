@@ -19,7 +19,8 @@ class Rung:
     """One implementation of an operation.
 
     `dtypes` names what it takes ("any" stands for every numeric dtype). `error` bounds the distance
-    to the `reference` rung; u is the unit roundoff, 2⁻²⁴ in float32 and 2⁻⁵³ in float64.
+    to the `reference` rung; u is the unit roundoff, 2⁻²⁴ in float32 and 2⁻⁵³ in float64. A rung of
+    a lower `precision` than its arrays is never a default: it is used where that was asked for.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Rung:
     error: str
     device: str = "cpu"
     dtypes: tuple[str, ...] = FLOATS
+    precision: str = "float32"  # what it computes in
 
     @property
     def needs_numba(self) -> bool:
@@ -63,6 +65,10 @@ class Operation:
     def key(self, dtype: Any, arrays: Sequence[Array]) -> str:
         """What the table of measured defaults calls arrays like these: dtype, and class."""
         return f"{dtype} {self.kind(*arrays) if arrays else ''}".strip()
+
+    def ladder(self, device: str) -> tuple[Rung, ...]:
+        """The rungs of one device, from the textbook formula up."""
+        return tuple(rung for rung in self.rungs if rung.device == device)
 
     def rung(self, name: str) -> Rung:
         """The rung of that name; a ValueError that lists the ladder if there is none."""

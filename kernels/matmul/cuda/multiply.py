@@ -1,8 +1,8 @@
 """Products of arrays by the kernels of this folder.
 
 All take (…, m, k) @ (…, k, n) -> (…, m, n), leading dimensions and 1-D operands as in `np.matmul`:
-CuPy arrays on a GPU, NumPy arrays inside `minigen.kernels.cuda.emulated()`. The result is float32 and
-C-contiguous, and the same bits in every run.
+CuPy arrays on a GPU, NumPy arrays inside `minigen.kernels.cuda.emulated()`. The result is float32
+and C-contiguous, and the same bits in every run.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def matmul_float4(a: Array, b: Array) -> Array:
 
 
 def matmul_warp_tile(a: Array, b: Array) -> Array:
-    """C = A B, a tile a warp, copies ahead. Error: |c - ab| <= (k + 1) u |a||b| in every element."""
+    """C = A B, a compact tile a warp, copies ahead. Error: |c - ab| <= (k + 1) u |a||b|."""
     return multiply(WARP_TILE, a, b)
 
 

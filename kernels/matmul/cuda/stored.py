@@ -1,8 +1,8 @@
 """How an operand lies in memory, and what a kernel is told about it.
 
 A kernel sees memory, not strides. A transposed view of a contiguous array (`w.T`, the gradient's
-`x.swapaxes(-1, -2)`) is that array, read across k instead of along it or the other way round; a batch
-that broadcasts is one matrix with a distance of 0. Anything else is copied.
+`x.swapaxes(-1, -2)`) is that array, read across k instead of along it or the other way round; a
+batch that broadcasts is one matrix with a distance of 0. Anything else is copied.
 """
 
 from __future__ import annotations

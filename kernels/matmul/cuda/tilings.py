@@ -76,7 +76,11 @@ class Tiling:
 
 
 def warp_tile(
-    block: tuple[int, int], warp: tuple[int, int], stages: int, blocks_per_sm: int, effort: float = 1
+    block: tuple[int, int],
+    warp: tuple[int, int],
+    stages: int,
+    blocks_per_sm: int,
+    effort: float = 1,
 ) -> Tiling:
     """`warp_tile.cu` for blocks and warp tiles of these sizes (rows, columns)."""
     depth = 16
