@@ -21,7 +21,8 @@ class Rung:
     `dtypes` names what it takes ("any" stands for every numeric dtype). `error` bounds the distance
     to the `reference` rung; u is the unit roundoff, 2⁻²⁴ in float32 and 2⁻⁵³ in float64. A
     `portable` rung calls nothing but NumPy functions that CuPy's arrays answer as well, and makes
-    new arrays only from those it was given: it runs wherever its arrays are.
+    new arrays only from those it was given: it runs wherever its arrays are. A rung of a lower
+    `precision` than its arrays is never a default: it is used where that was asked for.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Rung:
     device: str = "cpu"
     dtypes: tuple[str, ...] = FLOATS
     portable: bool = False
+    precision: str = "float32"  # what it computes in
 
     @property
     def needs_numba(self) -> bool:
@@ -67,6 +69,10 @@ class Operation:
     def key(self, dtype: Any, arrays: Sequence[Array]) -> str:
         """What the table of measured defaults calls arrays like these: dtype, and class."""
         return f"{dtype} {self.kind(*arrays) if arrays else ''}".strip()
+
+    def ladder(self, device: str) -> tuple[Rung, ...]:
+        """The rungs of one device, from the textbook formula up."""
+        return tuple(rung for rung in self.rungs if rung.device == device)
 
     def rung(self, name: str) -> Rung:
         """The rung of that name; a ValueError that lists the ladder if there is none."""

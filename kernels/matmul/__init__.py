@@ -11,6 +11,17 @@
 | panels    | `panels.py`    | packed panels and a tile of 6 rows by two vectors, as BLAS has |
 | parallel  | `parallel.py`  | panels on several cores, batches too                           |
 
+On a GPU, in CUDA C++ (`cuda/`), float32 in and out:
+
+| rung               | file                    | idea                                              |
+|--------------------|-------------------------|---------------------------------------------------|
+| cuda_register_tile | `cuda/register_tile.cu` | 8 x 8 sums a thread                               |
+| cuda_float4        | `cuda/float4.cu`        | four numbers a load                               |
+| cuda_warp_tile     | `cuda/warp_tile.cu`     | a compact tile a warp, copies ahead by cp.async   |
+| cuda_tf32x3        | `cuda/tf32x3.cu`        | tensor cores, float32's accuracy, three products |
+| cuda_bf16          | `cuda/bf16_mma.cu`      | bfloat16: mma.sync, ldmatrix, swizzled tiles      |
+| cuda_wgmma         | `cuda/wgmma.cu`         | bfloat16 on Hopper: warpgroups read shared memory |
+
 [measured]
 Speed over NumPy's, float32, one thread:
 

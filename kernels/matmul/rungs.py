@@ -27,6 +27,7 @@ def shape_class(a: Array, b: Array | None = None, *_: Any) -> str:
 
 
 ERROR = "|c - ab| <= (k + 1) u |a||b| in every element"
+ERROR_BF16 = "|c - ab| <= (2⁻⁷ + (k + 1) u) |a||b|: that of bfloat16, not of float32"
 
 MATMUL = Operation(
     name="matmul",
@@ -84,6 +85,56 @@ MATMUL = Operation(
             Lazy(".matmul.parallel", "matmul_parallel"),
             "panels, on several cores",
             ERROR,
+        ),
+        Rung(
+            "cuda_register_tile",
+            Lazy(".matmul.cuda.multiply", "matmul_register_tile"),
+            "8x8 sums in registers, 128x128 a block",
+            ERROR,
+            device="cuda",
+            dtypes=("float32",),
+        ),
+        Rung(
+            "cuda_float4",
+            Lazy(".matmul.cuda.multiply", "matmul_float4"),
+            "the same, four numbers a load",
+            ERROR,
+            device="cuda",
+            dtypes=("float32",),
+        ),
+        Rung(
+            "cuda_warp_tile",
+            Lazy(".matmul.cuda.multiply", "matmul_warp_tile"),
+            "a compact tile a warp, tiles on their way while others are multiplied",
+            ERROR,
+            device="cuda",
+            dtypes=("float32",),
+        ),
+        Rung(
+            "cuda_tf32x3",
+            Lazy(".matmul.cuda.multiply", "matmul_tf32x3"),
+            "tensor cores at the accuracy of float32: three products of TF32",
+            "|c - ab| <= (k + 3) u |a||b| in every element",
+            device="cuda",
+            dtypes=("float32",),
+        ),
+        Rung(
+            "cuda_bf16",
+            Lazy(".matmul.cuda.multiply", "matmul_bf16"),
+            "operands rounded to bfloat16; mma.sync out of swizzled tiles",
+            ERROR_BF16,
+            device="cuda",
+            dtypes=("float32",),
+            precision="bfloat16",
+        ),
+        Rung(
+            "cuda_wgmma",
+            Lazy(".matmul.cuda.multiply", "matmul_wgmma"),
+            "operands rounded to bfloat16; warpgroups of a Hopper GPU",
+            ERROR_BF16,
+            device="cuda",
+            dtypes=("float32",),
+            precision="bfloat16",
         ),
     ),
 )

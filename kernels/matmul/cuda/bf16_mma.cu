@@ -1,0 +1,158 @@
+// C (float32) = A B for bfloat16, on tensor cores: mma.sync, ldmatrix, swizzled tiles, cp.async.
+//
+// Idea: a warp multiplies 16 x 16 by 16 x 8 numbers with one instruction, mma.m16n8k16, and adds in
+// float32. From here on the arithmetic is so fast that feeding it is the work, in four steps:
+//   1. cp.async fills a ring of STAGES tiles in shared memory ahead, 16 bytes a copy.
+//   2. ldmatrix reads four 8 x 8 matrices a warp, just as mma wants them in registers; its transposed
+//      form reads an operand that lies across k. Nothing is ever turned in memory.
+//   3. The 8 rows of such a matrix would lie in the same banks. So chunk c of row r is stored at
+//      c ^ (r % 8), the swizzle, and any 8 rows of one chunk lie in 8 different groups of banks.
+//   4. Large warp tiles: with 64 x 64 a warp reads 128 numbers for 4096 multiply-adds a step of k,
+//      and the fragments of the next 16 of k are read while those of this one are multiplied.
+//
+// What moves: a number of A that a block brings in serves BLOCK_N columns, one of B BLOCK_M rows. The
+// sums, a float32 each, stay in registers: 128 a thread.
+//
+// Arithmetic intensity: 128 x 128 tiles give 64 multiply-adds for a byte's worth of two numbers from
+// L2 or memory, 32 from shared memory.
+//
+// Improves on: tf32x3.cu, for numbers with 8 significant bits. Next: wgmma.cu, as mma.sync reaches
+// about 63 % of the arithmetic of a Hopper GPU.
+// Needs: both pitches multiples of 8, and zeros in what padding that takes.
+#include "tiles.cuh"
+
+#ifndef BLOCK_M
+#define BLOCK_M 128
+#define BLOCK_N 128
+#define WARP_M 64
+#define WARP_N 64
+#define STAGES 4
+#define DEPTH 32
+#define BLOCKS_PER_SM 2
+#endif
+constexpr int WARPS_N = BLOCK_N / WARP_N;
+constexpr int THREADS = BLOCK_M / WARP_M * WARPS_N * WARP;
+constexpr int CHUNK = 8;                          // numbers in 16 bytes
+constexpr int MMA_M = 16, MMA_N = 8, MMA_K = 16;  // one instruction's tile
+constexpr int TILES_M = WARP_M / MMA_M, TILES_N = WARP_N / MMA_N;
+
+// An operand's tile in shared memory, stored as in global memory: lines of k, or k rows of lines.
+template <bool ALONG_K, int LINES>
+struct Tile {
+  static constexpr int ROWS = ALONG_K ? LINES : DEPTH;
+  static constexpr int CHUNKS = (ALONG_K ? DEPTH : LINES) / CHUNK;
+  static constexpr int SIZE = LINES * DEPTH;
+
+  // Where a chunk is. Rows of 4 chunks, 64 bytes, share a line of banks in pairs.
+  static DEVICE int at(int row, int chunk) {
+    int swizzle = CHUNKS >= 8 ? row % 8 : row / 2 % 4;
+    return (row * CHUNKS + (chunk ^ swizzle)) * CHUNK;
+  }
+
+  // The tile on its way from global memory; zeros where the operand ends (nothing is read there).
+  // A thread copies one chunk of every ROUND-th row.
+  static DEVICE void copy(bf16* tile, const bf16* matrix, int pitch, int first_line, int lines,
+                          int first_k, int k_end) {
+    constexpr int ROUND = THREADS / CHUNKS;
+    static_assert(THREADS % CHUNKS == 0 && ROWS % ROUND == 0, "every thread copies as much");
+    const int row0 = ALONG_K ? first_line : first_k, row_end = ALONG_K ? lines : k_end;
+    const int column0 = ALONG_K ? first_k : first_line, column_end = ALONG_K ? k_end : lines;
+    const int row = threadIdx.x / CHUNKS, chunk = threadIdx.x % CHUNKS;
+    const bool column_inside = column0 + chunk * CHUNK < column_end;
+    const bf16* from = matrix + (long long)(row0 + row) * pitch + column0 + chunk * CHUNK;
+#pragma unroll
+    for (int i = 0; i < ROWS; i += ROUND, from += (long long)ROUND * pitch)
+      copy_async_16(&tile[at(row + i, chunk)], from, column_inside && row0 + row + i < row_end);
+  }
+
+  // 16 lines by 16 of k, as four 8 x 8 matrices: (lines 0-7, k 0-7), (8-15, 0-7), (0-7, 8-15) and
+  // (8-15, 8-15). That is A's order; the two B fragments are matrices 0, 2 and 1, 3.
+  static DEVICE void read(u32 (&matrices)[4], const bf16* tile, int line, int k) {
+    const int lane = threadIdx.x % WARP;
+    if (ALONG_K) {
+      load_matrix_x4(matrices, &tile[at(line + lane % 16, k / CHUNK + lane / 16)]);
+    } else {
+      int row = k + lane / 16 * 8 + lane % 8, chunk = line / CHUNK + lane / 8 % 2;
+      load_matrix_x4_transposed(matrices, &tile[at(row, chunk)]);
+    }
+  }
+};
+
+using ATile = Tile<A_ALONG_K, BLOCK_M>;
+using BTile = Tile<B_ALONG_K, BLOCK_N>;
+
+// What a warp multiplies for 16 of k.
+struct Fragments {
+  u32 a[TILES_M][4];
+  u32 b[TILES_N / 2][4];
+
+  DEVICE void read(const bf16* a_tile, const bf16* b_tile, int warp_row, int warp_column, int k) {
+#pragma unroll
+    for (int i = 0; i < TILES_M; i++) ATile::read(a[i], a_tile, warp_row + i * MMA_M, k);
+#pragma unroll
+    for (int j = 0; j < TILES_N / 2; j++)
+      BTile::read(b[j], b_tile, warp_column + j * 2 * MMA_N, k);
+  }
+
+  DEVICE void multiply_add(float (&sums)[TILES_M][TILES_N][4]) const {
+#pragma unroll
+    for (int i = 0; i < TILES_M; i++)
+#pragma unroll
+      for (int j = 0; j < TILES_N; j++)
+        mma_bf16(sums[i][j], a[i], b[j / 2][j % 2], b[j / 2][j % 2 + 2]);
+  }
+};
+
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_SM) multiply(
+    const bf16* __restrict__ a, const bf16* __restrict__ b, float* __restrict__ c, int m, int n,
+    int k, int a_pitch, int b_pitch, long long a_size, long long b_size, int parts, int depth) {
+  DYNAMIC_SHARED(shared);
+  bf16* a_ring = (bf16*)shared;
+  bf16* b_ring = a_ring + STAGES * ATile::SIZE;
+  const Place place = my_place<BLOCK_M, BLOCK_N>(m, n, k, parts, depth);
+  a += place.product * a_size;
+  b += place.product * b_size;
+  c += place.result * m * n;
+
+  auto copy_tiles = [&](int tile) {
+    int k0 = place.k_begin + tile * DEPTH, slot = tile % STAGES;
+    ATile::copy(a_ring + slot * ATile::SIZE, a, a_pitch, place.row, m, k0, place.k_end);
+    BTile::copy(b_ring + slot * BTile::SIZE, b, b_pitch, place.column, n, k0, place.k_end);
+  };
+  const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+  const int warp_row = warp / WARPS_N * WARP_M, warp_column = warp % WARPS_N * WARP_N;
+
+  float sums[TILES_M][TILES_N][4] = {};
+  const int tiles = (place.k_end - place.k_begin + DEPTH - 1) / DEPTH;
+  for (int tile = 0; tile < STAGES - 1; tile++) {
+    if (tile < tiles) copy_tiles(tile);
+    copy_async_commit();
+  }
+  for (int tile = 0; tile < tiles; tile++) {
+    copy_async_wait<STAGES - 2>();
+    __syncthreads();
+    if (tile + STAGES - 1 < tiles) copy_tiles(tile + STAGES - 1);
+    copy_async_commit();
+    const bf16* a_tile = a_ring + tile % STAGES * ATile::SIZE;
+    const bf16* b_tile = b_ring + tile % STAGES * BTile::SIZE;
+    Fragments fragments[2];
+    fragments[0].read(a_tile, b_tile, warp_row, warp_column, 0);
+#pragma unroll
+    for (int k0 = 0; k0 < DEPTH; k0 += MMA_K) {
+      const int now = k0 / MMA_K % 2;
+      if (k0 + MMA_K < DEPTH)
+        fragments[1 - now].read(a_tile, b_tile, warp_row, warp_column, k0 + MMA_K);
+      fragments[now].multiply_add(sums);
+    }
+  }
+
+  const int row = place.row + warp_row + lane / 4, column = place.column + warp_column + lane % 4 * 2;
+#pragma unroll
+  for (int i = 0; i < TILES_M; i++)
+#pragma unroll
+    for (int j = 0; j < TILES_N; j++)
+#pragma unroll
+      for (int half = 0; half < 2; half++)
+        store_pair(c, m, n, row + i * MMA_M + half * 8, column + j * MMA_N, sums[i][j][half * 2],
+                   sums[i][j][half * 2 + 1]);
+}

@@ -1,0 +1,216 @@
+"""The tile sizes that each kernel is compiled for, and which of them a product takes.
+
+A large tile needs fewer numbers from memory for as many multiply-adds; a small one makes enough
+blocks for all multiprocessors of a GPU where C is small. Where even small tiles are too few, k is
+cut into parts, and the parts are added up.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ...cuda import CudaKernel
+
+MULTIPROCESSORS = 132  # of an H100 or H200; on another GPU the choice is a little off
+PART = 128  # of k, the least that is worth a part
+PARTS = 32  # the most
+SUMMING = 2**20  # multiply-adds a multiprocessor could do while the parts are added up
+
+# (A_ALONG_K, B_ALONG_K): A as it is or transposed by B as it is or transposed. With both transposed
+# A is copied: no gradient asks for that.
+LAYOUTS = ((True, False), (True, True), (False, False))
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """One kernel file in one size, for every layout.
+
+    Args:
+        file: the source, in this folder.
+        block: rows and columns of C a block.
+        depth: of k a step; parts of k are multiples of it.
+        threads: of a block.
+        along, across: the numbers that the pitch of an operand must be a multiple of, where it lies
+            along k and where across.
+        defines: the macros of the source.
+        shared: bytes of shared memory for each of A and B, along k and across.
+        blocks_per_sm: how many a multiprocessor runs at a time.
+        effort: time for a multiply-add, the largest tiling's being 1.
+    """
+
+    file: str
+    block: tuple[int, int]
+    depth: int
+    threads: int
+    along: int
+    across: int
+    defines: tuple[tuple[str, int], ...] = ()
+    shared: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+    blocks_per_sm: int = 1
+    effort: float = 1.0
+    hopper: bool = False
+    _kernels: dict[tuple[bool, bool], CudaKernel] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+
+    def kernel(self, a_along_k: bool, b_along_k: bool) -> CudaKernel:
+        """The kernel for operands that lie so."""
+        layout = (a_along_k, b_along_k)
+        if layout not in self._kernels:
+            (a_along, a_across), (b_along, b_across) = self.shared
+            self._kernels[layout] = CudaKernel(
+                f"matmul/cuda/{self.file}",
+                "multiply",
+                self.threads,
+                {"A_ALONG_K": int(a_along_k), "B_ALONG_K": int(b_along_k), **dict(self.defines)},
+                (a_along if a_along_k else a_across) + (b_along if b_along_k else b_across),
+                self.hopper,
+            )
+        return self._kernels[layout]
+
+    def tiles(self, m: int, n: int) -> int:
+        """How many blocks cover C."""
+        return -(-m // self.block[0]) * -(-n // self.block[1])
+
+
+def warp_tile(
+    block: tuple[int, int],
+    warp: tuple[int, int],
+    stages: int,
+    blocks_per_sm: int,
+    effort: float = 1,
+) -> Tiling:
+    """`warp_tile.cu` for blocks and warp tiles of these sizes (rows, columns)."""
+    depth = 16
+    shared = [stages * depth * (lines + 4) * 4 for lines in block]
+    return Tiling(
+        "warp_tile.cu", block, depth, _threads(block, warp), along=1, across=4,
+        defines=_defines(block, warp, STAGES=stages, BLOCKS_PER_SM=blocks_per_sm),
+        shared=((shared[0],) * 2, (shared[1],) * 2), blocks_per_sm=blocks_per_sm, effort=effort,
+    )  # fmt: skip
+
+
+def tf32x3(
+    block: tuple[int, int], warp: tuple[int, int], stages: int, blocks_per_sm: int,
+    effort: float = 1, **macros: int,
+) -> Tiling:  # fmt: skip
+    """`tf32x3.cu` for blocks and warp tiles of these sizes."""
+    depth = 32
+    a, b = (
+        (stages * lines * depth * 4, stages * depth * (lines + 8) * 4) for lines in block
+    )  # along, across
+    return Tiling(
+        "tf32x3.cu", block, depth, _threads(block, warp), along=4, across=4,
+        defines=_defines(block, warp, STAGES=stages, BLOCKS_PER_SM=blocks_per_sm, **macros),
+        shared=(a, b), blocks_per_sm=blocks_per_sm, effort=effort,
+    )  # fmt: skip
+
+
+def bf16_mma(
+    block: tuple[int, int], warp: tuple[int, int], depth: int, stages: int, blocks_per_sm: int,
+    effort: float = 1,
+) -> Tiling:  # fmt: skip
+    """`bf16_mma.cu` for blocks and warp tiles of these sizes."""
+    a, b = (stages * lines * depth * 2 for lines in block)
+    return Tiling(
+        "bf16_mma.cu", block, depth, _threads(block, warp), along=8, across=8,
+        defines=_defines(block, warp, DEPTH=depth, STAGES=stages, BLOCKS_PER_SM=blocks_per_sm),
+        shared=((a, a), (b, b)), blocks_per_sm=blocks_per_sm, effort=effort,
+    )  # fmt: skip
+
+
+def wgmma(groups: int, columns: int, stages: int, blocks_per_sm: int, effort: float = 1) -> Tiling:
+    """`wgmma.cu` for so many warpgroups, of 64 rows each, by so many columns."""
+    block, depth = (groups * 64, columns), 64
+    a, b = (stages * lines * depth * 2 for lines in block)
+    return Tiling(
+        "wgmma.cu", block, depth, groups * 128, along=8, across=8,
+        defines=(("GROUPS", groups), ("BLOCK_N", columns), ("STAGES", stages)),
+        shared=((a, a), (b, b)), blocks_per_sm=blocks_per_sm, effort=effort, hopper=True,
+    )  # fmt: skip
+
+
+def _threads(block: tuple[int, int], warp: tuple[int, int]) -> int:
+    return block[0] // warp[0] * (block[1] // warp[1]) * 32
+
+
+def _defines(
+    block: tuple[int, int], warp: tuple[int, int], **others: int
+) -> tuple[tuple[str, int], ...]:
+    sizes = {"BLOCK_M": block[0], "BLOCK_N": block[1], "WARP_M": warp[0], "WARP_N": warp[1]}
+    return tuple((sizes | others).items())
+
+
+REGISTER_TILE = (Tiling("register_tile.cu", (128, 128), 8, 256, along=1, across=1),)
+FLOAT4 = (Tiling("float4.cu", (128, 128), 8, 256, along=4, across=4, blocks_per_sm=2),)
+WARP_TILE = (
+    warp_tile((128, 128), (32, 64), stages=2, blocks_per_sm=2),
+    warp_tile((64, 64), (32, 32), stages=3, blocks_per_sm=4, effort=1.3),
+)
+TF32X3 = (
+    tf32x3((128, 128), (64, 32), stages=3, blocks_per_sm=1),
+    tf32x3((64, 64), (32, 32), stages=3, blocks_per_sm=2, effort=1.3),
+)
+BF16_MMA = (
+    bf16_mma((128, 128), (64, 64), depth=32, stages=4, blocks_per_sm=2),
+    bf16_mma((64, 64), (32, 32), depth=64, stages=3, blocks_per_sm=4, effort=1.5),
+)
+WGMMA = (
+    wgmma(groups=2, columns=256, stages=4, blocks_per_sm=1),
+    wgmma(groups=1, columns=128, stages=4, blocks_per_sm=2, effort=1.3),
+)
+LADDER = (*REGISTER_TILE, *FLOAT4, *WARP_TILE, *TF32X3, *BF16_MMA, *WGMMA)
+
+SUM_PARTS = CudaKernel("matmul/cuda/sum_parts.cu", "sum_parts", 256)
+ROUND_BF16 = CudaKernel("matmul/cuda/round_bf16.cu", "round_bf16", 256)
+
+# Every kernel that is ever launched from this folder.
+KERNELS = (
+    *(tiling.kernel(*layout) for tiling in LADDER for layout in LAYOUTS),
+    SUM_PARTS,
+    ROUND_BF16,
+)
+
+
+@functools.lru_cache(maxsize=1024)
+def plan(
+    tilings: Sequence[Tiling], products: int, m: int, n: int, k: int, parts: int | None = None
+) -> tuple[Tiling, int]:
+    """The tiling that should be fastest for so many products, and the number of parts of k.
+
+    The time is that of the multiprocessor with the most blocks. Of a C with few tiles the parts
+    give every multiprocessor a block, or two where it runs two.
+
+    >>> plan(WARP_TILE, 1, 4096, 4096, 4096)[1]
+    1
+    >>> tiling, parts = plan(WARP_TILE, 1, 64, 400, 784)
+    >>> tiling.block, parts
+    ((64, 64), 6)
+    """
+    found = []
+    for tiling in tilings:
+        blocks = products * tiling.tiles(m, n)
+        most = min(PARTS, k // PART, MULTIPROCESSORS * tiling.blocks_per_sm // blocks)
+        count = max(1, most) if parts is None else parts
+        depth = _depth(tiling, k, count)
+        count = -(-k // depth)
+        rounds = -(-blocks * count // MULTIPROCESSORS)  # blocks of the busiest multiprocessor
+        size = tiling.block[0] * tiling.block[1]
+        time = rounds * size * depth * tiling.effort + (count > 1) * SUMMING
+        found.append((time, tiling, count))
+    return min(found, key=lambda f: f[0])[1:]
+
+
+def _depth(tiling: Tiling, k: int, parts: int) -> int:
+    return -(-k // (parts * tiling.depth)) * tiling.depth
+
+
+def part_depth(tiling: Tiling, k: int, parts: int) -> int:
+    """Of k in each part but the last, a multiple of the kernel's steps.
+
+    >>> part_depth(WARP_TILE[0], 100, 3)
+    48
+    """
+    return _depth(tiling, k, parts)

@@ -1,0 +1,132 @@
+"""Matmul in CUDA C++, in the emulator: every kernel that is shipped, against float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cuda_products import BF16, FLOAT32, SHAPES, bf16_values, check, nearest_bf16, operand
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from minigen.kernels.cuda import emulated
+from minigen.kernels.matmul import cuda
+from minigen.kernels.matmul.cuda.multiply import multiply
+from minigen.kernels.matmul.cuda.stored import padded, stored
+from minigen.kernels.matmul.cuda.tilings import LADDER, WARP_TILE, plan
+
+from minigen import kernels
+
+NUMPY = np.asarray
+TILINGS = [pytest.param(t, id=f"{t.file[:-3]}-{t.block[0]}x{t.block[1]}") for t in LADDER]
+LAYOUTS = ("NN", "NT", "TN")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("tiling", TILINGS)
+def test_every_kernel_in_three_schedules(tiling, layout, rng) -> None:
+    """More than one tile, edges inside tiles, k cut into two parts that end inside a step."""
+    rows, columns = tiling.block
+    m, n, k = rows + 9, columns - 10, 2 * tiling.depth + 12
+    a, b = operand(rng, (m, k), layout[0]), operand(rng, (k, n), layout[1])
+    if rounded := tiling.file in ("bf16_mma.cu", "wgmma.cu"):
+        a, b = nearest_bf16(a), nearest_bf16(b)
+    results = []
+    for schedule in (0, 1, 7)[: 3 if layout == "NN" else 1]:
+        with emulated(schedule):
+            results.append(multiply([tiling], a, b, parts=2))
+    exact = [bf16_values(x) if rounded else x.astype(np.float64) for x in (a, b)]
+    bound = (k + 3) * 2.0**-24 * (abs(exact[0]) @ abs(exact[1]))
+    assert (abs(results[0] - exact[0] @ exact[1]) <= bound).all()
+    assert all((result == results[0]).all() for result in results[1:])
+
+
+@pytest.mark.parametrize("name", [*FLOAT32, *BF16])
+def test_shapes_and_batches(name, rng) -> None:
+    for a, b in SHAPES:
+        with emulated():
+            check(name, operand(rng, a), operand(rng, b), NUMPY)
+
+
+@pytest.mark.parametrize("name", ["cuda_warp_tile", "cuda_tf32x3", "cuda_bf16"])
+@given(data=st.data())
+@settings(max_examples=8, deadline=None)
+def test_ragged_sizes_in_every_layout(name, data) -> None:
+    m, n, k = (data.draw(st.integers(1, 70)) for _ in range(3))
+    layout = data.draw(st.sampled_from([*LAYOUTS, "TT"]))
+    rng = np.random.default_rng(m * 10000 + n * 100 + k)
+    with emulated(data.draw(st.integers(0, 9))):
+        check(name, operand(rng, (m, k), layout[0]), operand(rng, (k, n), layout[1]), NUMPY)
+
+
+def test_tf32x3_is_as_accurate_as_float32(rng) -> None:
+    a, b = operand(rng, (32, 512)), operand(rng, (512, 32))
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+    with emulated():
+        errors = [
+            np.linalg.norm(multiply(cuda_tilings, a, b, parts=1) - exact)
+            for cuda_tilings in (WARP_TILE[1:], [t for t in LADDER if t.file == "tf32x3.cu"][1:])
+        ]
+    assert errors[1] <= 2 * errors[0]
+    assert errors[0] <= 1e-6 * np.linalg.norm(exact)
+
+
+def test_bfloat16_products_are_exact(rng) -> None:
+    """Sums of few products of bfloat16 have no rounding at all."""
+    bits = (rng.integers(0, 128, (2, 16, 8)) + 0x3F80).astype(np.uint16)  # 1 to 2, 8 bits each
+    with emulated():
+        c = cuda.multiply_bf16(bits[0], bits[1].T)
+    assert (c == bf16_values(bits[0]) @ bf16_values(bits[1]).T).all()
+
+
+def test_rounding_to_bfloat16(rng) -> None:
+    x = np.array([1.0, 1 + 2.0**-8, 1 + 3 * 2.0**-8, -1 - 2.0**-8 - 2.0**-20, np.inf], np.float32)
+    with emulated():
+        assert bf16_values(cuda.round_bf16(x)).tolist() == [1, 1, 1 + 2**-6, -1 - 2**-7, np.inf]
+        for shape in ((), (1,), (3, 5), (2, 3, 8), (0, 4)):
+            y = rng.standard_normal(shape).astype(np.float32)
+            found = cuda.round_bf16(y)
+            assert found.shape == y.shape
+            assert (abs(bf16_values(found) - y) <= 2.0**-8 * abs(y)).all()
+
+
+def test_operands_are_used_where_they_lie(rng) -> None:
+    x = rng.standard_normal((3, 8, 12)).astype(np.float32)
+    assert stored(x, (3,), 4)[1:] == (False, 96)
+    assert stored(x.swapaxes(1, 2), (3,), 4)[1:] == (True, 96)
+    assert np.shares_memory(stored(x.swapaxes(1, 2), (3,), 4).array, x)
+    assert stored(np.broadcast_to(x[0], (3, 8, 12)), (3,), 4).size == 0
+    assert np.shares_memory(stored(x[:1], (3,), 4).array, x)
+    assert not np.shares_memory(stored(x[:, ::2], (3,), 4).array, x)
+    assert not np.shares_memory(stored(x[1, 1:, 1:], (), 4).array, x)
+    wide = padded(stored(x[..., :6], (3,), 4), 4)
+    assert (wide.array.shape, wide.size) == ((3, 8, 8), 64)
+    assert (wide.array[..., 6:] == 0).all()
+
+
+def test_the_plan_fills_the_gpu() -> None:
+    assert plan(WARP_TILE, 1, 4096, 4096, 512) == (WARP_TILE[0], 1)
+    assert plan(WARP_TILE, 64, 64, 64, 64) == (WARP_TILE[1], 1)
+    tiling, parts = plan(WARP_TILE, 1, 64, 400, 784)
+    assert tiling.tiles(64, 400) * parts > 32
+    assert plan(WARP_TILE, 1, 64, 400, 10**6)[1] <= 32
+
+
+def test_what_is_refused() -> None:
+    one = np.ones((4, 4), np.float32)
+    with pytest.raises(kernels.KernelError, match="runs on a GPU, and was given arrays on the CPU"):
+        cuda.matmul_warp_tile(one, one)
+    with emulated(), pytest.raises(kernels.KernelError, match="argument a must be float32"):
+        cuda.matmul_warp_tile(one.astype(np.float64), one)
+    with emulated(), pytest.raises(ValueError, match=r"\(4, 4\) @ \(3, 4\) have different inner"):
+        cuda.matmul_warp_tile(one, one[:3])
+
+
+def test_reduced_precision_is_marked() -> None:
+    ladder = {rung.name: rung.precision for rung in kernels.rungs("matmul", "cuda")}
+    assert {name for name, precision in ladder.items() if precision == "bfloat16"} == set(BF16)
+    assert {*FLOAT32} <= {name for name, precision in ladder.items() if precision == "float32"}
+
+
+def test_every_shipped_kernel_is_listed_once() -> None:
+    assert len(cuda.KERNELS) == 3 * len(LADDER) + 2
+    keys = {(k.file, k.name, tuple(sorted(k.defines.items()))) for k in cuda.KERNELS}
+    assert len(keys) == len(cuda.KERNELS)
