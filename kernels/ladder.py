@@ -28,6 +28,7 @@ class Rung:
     error: str
     device: str = "cpu"
     dtypes: tuple[str, ...] = FLOATS
+    precision: str = "float32"  # what it computes in
 
     @property
     def needs_numba(self) -> bool:

@@ -29,20 +29,20 @@
 #ifndef WARPS
 #define WARPS 4
 #endif
-#ifndef KEYS
-#define KEYS (HEAD <= 96 ? 64 : 32)  // of a tile; O and S are accumulators, and they have to fit
+#ifndef STEP
+#define STEP (HEAD <= 96 ? 64 : 32)  // of a tile; O and S are accumulators, and they have to fit
 #endif
 #ifndef ROW_TILES
 #define ROW_TILES 2  // of 16 queries, that a warp has
 #endif
-#ifndef QUERIES_KEPT
-#define QUERIES_KEPT (HEAD <= 64)  // Q in registers, or read from shared memory for each tile
+#ifndef ROWS_KEPT
+#define ROWS_KEPT (HEAD <= 64)  // Q in registers, or read from shared memory for each tile
 #endif
 
 constexpr int M = ROW_TILES;
 constexpr int QUERIES = WARPS * M * 16;
 constexpr int THREADS = WARPS * WARP;
-constexpr int N = KEYS / 8;
+constexpr int N = STEP / 8;
 constexpr float UNSEEN = -1.0e30f;  // the score of a key that may not be seen: its weight is 0
 
 // What a lane knows of its 2 M queries: h is 0 or 1, for row_of(2 h).
@@ -121,8 +121,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_forward(
     int queries, int keys, int group, int causal, float scale) {
   DYNAMIC_SHARED(shared);
   bf16* q_tile = (bf16*)shared;                // QUERIES rows
-  bf16* ring = q_tile + QUERIES * HEAD;        // two stages of KEYS rows of K, then of V
-  constexpr int STAGE = 2 * KEYS * HEAD, VALUES = KEYS * HEAD;
+  bf16* ring = q_tile + QUERIES * HEAD;        // two stages of STEP rows of K, then of V
+  constexpr int STAGE = 2 * STEP * HEAD, VALUES = STEP * HEAD;
   int blocks = (queries + QUERIES - 1) / QUERIES;
   int head = blockIdx.x / blocks, block = blockIdx.x % blocks;
   int first = (causal ? blocks - 1 - block : block) * QUERIES;
@@ -131,15 +131,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_forward(
   k += (u64)(head / group) * keys * HEAD;
   v += (u64)(head / group) * keys * HEAD;
   int seen = causal ? min(keys, first + QUERIES) : keys;
-  int tiles = (seen + KEYS - 1) / KEYS;
+  int tiles = (seen + STEP - 1) / STEP;
 
   load_tile<QUERIES, THREADS>(q_tile, q, first, queries);
-  load_tile<KEYS, THREADS>(ring, k, 0, keys);
-  load_tile<KEYS, THREADS>(ring + VALUES, v, 0, keys);
+  load_tile<STEP, THREADS>(ring, k, 0, keys);
+  load_tile<STEP, THREADS>(ring + VALUES, v, 0, keys);
   copy_async_commit();
   copy_async_wait<0>();
   __syncthreads();
-  Rows<M, QUERIES_KEPT> rows;
+  Rows<M, ROWS_KEPT> rows;
   rows.take(q_tile, query - first);
   Softmax softmax;
   float o[M][CHUNKS][4] = {};
@@ -149,20 +149,20 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_forward(
     softmax.sum[i / 2][i % 2] = 0;
   }
   for (int tile = 0; tile < tiles; tile++) {
-    int key = tile * KEYS;
+    int key = tile * STEP;
     bf16* here = ring + tile % 2 * STAGE;
     copy_async_wait<0>();
     __syncthreads();  // this tile has arrived, and everybody is done with the one before it
     if (tile + 1 < tiles) {
       bf16* next = ring + (tile + 1) % 2 * STAGE;
-      load_tile<KEYS, THREADS>(next, k, key + KEYS, keys);
-      load_tile<KEYS, THREADS>(next + VALUES, v, key + KEYS, keys);
+      load_tile<STEP, THREADS>(next, k, key + STEP, keys);
+      load_tile<STEP, THREADS>(next + VALUES, v, key + STEP, keys);
       copy_async_commit();
     }
     if (causal && key >= query + 16 * M) continue;  // after all queries of this warp
     float s[M][N][4];
     scores(s, rows, here);
-    if (key + KEYS > keys || (causal && key + KEYS > query + 1)) hide(s, query, key, keys, causal);
+    if (key + STEP > keys || (causal && key + STEP > query + 1)) hide(s, query, key, keys, causal);
     soften(s, o, softmax, scale * LOG2_E);
     mixture(o, s, here + VALUES);
   }
