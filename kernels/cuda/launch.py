@@ -19,25 +19,36 @@ from typing import Any
 import numpy as np
 
 from ..checking import KernelError, describe, device_of
-from . import compiler, source
+from . import compiler, emulator, source
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 
-_schedule: ContextVar[int | None] = ContextVar("minigen.kernels.cuda.emulated", default=None)
+_run: ContextVar[emulator.Run | None] = ContextVar("minigen.kernels.cuda.emulated", default=None)
 
 
 @contextlib.contextmanager
-def emulated(schedule: int = 0) -> Iterator[None]:
+def emulated(
+    schedule: int = 0, *, early: bool = False, races: bool = True
+) -> Iterator[emulator.Run]:
     """A block in which CUDA C++ kernels take NumPy arrays and run in the emulator.
 
-    `schedule` decides in which order threads run between two barriers: 0 by rising number, 1 by
-    falling, and any other number is the seed of a random order.
+    Args:
+        schedule: in which order threads run between two barriers: 0 by rising number, 1 by
+            falling, and any other number is the seed of a random order.
+        early: cp.async lands at once and wgmma reads its operands only when it is waited for; else
+            the other way round. Hardware may do either.
+        races: whether it is an error that two threads meet in shared memory, one of them writing,
+            with no barrier between.
+
+    Yields:
+        What the kernels did: barriers, bytes, bank conflicts.
     """
-    token = _schedule.set(schedule)
+    run = emulator.Run(schedule, early, races)
+    token = _run.set(run)
     try:
-        yield
+        yield run
     finally:
-        _schedule.reset(token)
+        _run.reset(token)
 
 
 def empty(like: Array, shape: tuple[int, ...], dtype: Any = np.float32) -> Array:
@@ -98,15 +109,13 @@ class CudaKernel:
 
             gpu.launch(self, (*grid, 1, 1)[:3], passed)
             return
-        schedule = _schedule.get()
-        if schedule is None:
+        run = _run.get()
+        if run is None:
             raise KernelError(
                 f"kernel {self.name} runs on a GPU, and was given arrays on the CPU; "
                 "`with minigen.kernels.cuda.emulated():` runs it in the emulator"
             )
-        from . import emulator
-
-        emulator.launch(self, (*grid, 1, 1)[:3], passed, schedule)
+        emulator.launch(self, (*grid, 1, 1)[:3], passed, run)
 
     def _checked(self, arguments: tuple[Any, ...], device: str) -> list[Any]:
         if len(arguments) != len(self.parameters):

@@ -134,23 +134,47 @@ template <int N> DEVICE void wgmma_wait() {
 #endif
 }
 
-// d (64x128, float32) += A (64x16) Bᵀ (16x128), both bfloat16 in shared memory, rows along k, in
-// 128-byte swizzled tiles that the descriptors a and b point to.
-DEVICE void wgmma_m64n128k16(float (&d)[64], u64 a, u64 b) {
-#ifdef __CUDA_ARCH_FEAT_SM90_ALL
 #define EIGHT(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), \
                  "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
+
+// d (64x128, float32) += A (64x16) Bᵀ (16x128), both bfloat16 in shared memory, in 128-byte swizzled
+// tiles that the descriptors a and b point to. Rows of a tile lie along k (A is 64x16, B 128x16), or
+// across it where A_ACROSS_K, B_ACROSS_K is 1 (A is 16x64, B 16x128, in pieces 64 numbers wide).
+template <int A_ACROSS_K = 0, int B_ACROSS_K = 0>
+DEVICE void wgmma_m64n128k16(float (&d)[64], u64 a, u64 b) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
   asm volatile(
       "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 "
       "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"
       "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,"
       "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"
       "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63}, "
-      "%64, %65, 1, 1, 1, 0, 0;"
+      "%64, %65, 1, 1, 1, %66, %67;"
       : EIGHT(0), EIGHT(8), EIGHT(16), EIGHT(24), EIGHT(32), EIGHT(40), EIGHT(48), EIGHT(56)
-      : "l"(a), "l"(b));
-#undef EIGHT
+      : "l"(a), "l"(b), "n"(A_ACROSS_K), "n"(B_ACROSS_K));
 #endif
 }
+
+// The same for d (64x256).
+template <int A_ACROSS_K = 0, int B_ACROSS_K = 0>
+DEVICE void wgmma_m64n256k16(float (&d)[128], u64 a, u64 b) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 "
+      "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"
+      "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,"
+      "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"
+      "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63,"
+      "%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,"
+      "%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95,"
+      "%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,"
+      "%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127}, "
+      "%128, %129, 1, 1, 1, %130, %131;"
+      : EIGHT(0), EIGHT(8), EIGHT(16), EIGHT(24), EIGHT(32), EIGHT(40), EIGHT(48), EIGHT(56),
+        EIGHT(64), EIGHT(72), EIGHT(80), EIGHT(88), EIGHT(96), EIGHT(104), EIGHT(112), EIGHT(120)
+      : "l"(a), "l"(b), "n"(A_ACROSS_K), "n"(B_ACROSS_K));
+#endif
+}
+#undef EIGHT
 
 #endif  // __CUDACC__
