@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -168,7 +167,7 @@ def test_the_rest_is_left_to_the_plain_formula(
 
 
 @BOTH
-@pytest.mark.parametrize("lead, queries, keys", [((2,), 0, 3), ((2,), 3, 0), ((0,), 3, 3)])
+@pytest.mark.parametrize(("lead", "queries", "keys"), [((2,), 0, 3), ((2,), 3, 0), ((0,), 3, 3)])
 def test_nothing(rung: str, lead: tuple[int, ...], queries: int, keys: int) -> None:
     q, k = np.ones((*lead, queries, 8), np.float32), np.ones((*lead, keys, 8), np.float32)
     out, logsumexp = kernels.get("attention", rung)(q, k, k)
@@ -191,5 +190,20 @@ def test_bfloat16_results(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(widened, full, rtol=2**-8)
 
 
-def resources(number: Callable[..., int]) -> list[int]:
-    return [number(kernel, kernel.compile("sm_90").kernels[kernel.name]) for kernel in KERNELS]
+@pytest.mark.parametrize("case", ["more keys than queries", "one more than a tile", "a wide head"])
+def test_no_bank_conflicts(case: str, rng: np.random.Generator) -> None:
+    """Of ldmatrix, whatever the width; ordinary accesses may have few."""
+    q, k, v, grad, causal = draw(rng, case)
+    with emulated() as run:
+        out = kernels.get("attention", "cuda_flash_bf16")(q, k, v, is_causal=causal)
+        kernels.get("attention_backward", "cuda_flash_bf16")(grad, q, k, v, *out, is_causal=causal)
+    assert run.matrix_phases > 0
+    assert run.conflicts == 1
+
+
+def test_blocks_fit_into_an_sm() -> None:
+    """As many as the compiler was promised; each costs 1 kB beside its own."""
+    for kernel in KERNELS:
+        blocks = kernel.defines.get("BLOCKS", 1)
+        assert blocks * (kernel.shared + 1024) <= 228 << 10, kernel
+        assert kernel.shared <= 227 << 10

@@ -46,7 +46,7 @@ class Tiling:
 def _on_tensor_cores(
     file: str, name: str, own_tiles: int, numbers: int, head: int, tiling: Tiling
 ) -> CudaKernel:
-    """`own_tiles` tiles of the owner's rows, a ring of 2 x 2 tiles, and float32 a row of its own."""
+    """`own_tiles` tiles of the block's rows, a ring of 2 x 2 tiles, `numbers` float32 a step."""
     rows = own_tiles * tiling.owned + 4 * tiling.step
     return CudaKernel(
         f"attention/cuda/{file}",

@@ -15,8 +15,7 @@ from ..operands import summed_to
 from ..whole import attention_backward_whole, attention_whole
 from . import configurations
 from .configurations import HEADS_BF16, TO_BF16, owned
-from .flash_fp32 import spread_row
-from .heads import blocks, cut, heads_of, spread, takes
+from .heads import blocks, cut, heads_of, in_c_order, spread, takes
 
 Array = Any
 WIDEST = HEADS_BF16[-1]
@@ -45,7 +44,7 @@ def attention_flash_bf16(
 ) -> tuple[Array, Array]:
     """softmax(scale Q Kᵀ + mask) V and its logsumexp, the products in bfloat16.
 
-    q (…, L, E), k (…, S, E), v (…, S, Ev), all float32 -> out (…, L, Ev), logsumexp (…, L), float32.
+    q (…, L, E), k (…, S, E), v (…, S, Ev) -> out (…, L, Ev), logsumexp (…, L), all of float32.
     E and Ev up to 128. A mask other than the causal one, dropout, and a scale that is not positive
     are left to the plain formula in float32, `attention_whole`.
     """
@@ -93,7 +92,7 @@ def attention_backward_flash_bf16(
     delta, shift = empty(q, (rows,)), empty(q, (rows,))
     configurations.delta_fp32(width)(
         blocks(rows, 4, 1), spread(out, shapes.lead, width), spread(grad, shapes.lead, width),
-        spread_row(logsumexp), delta, shift, rows,
+        in_c_order(logsumexp), delta, shift, rows,
     )  # fmt: skip
     q_, grad_ = narrowed(q, shapes.lead, width), narrowed(grad, shapes.lead, width)
     k_, v_ = narrowed(k, shapes.key_lead, width), narrowed(v, shapes.key_lead, width)

@@ -10,7 +10,7 @@ from ..operands import summed_to
 from ..whole import attention_backward_whole, attention_whole
 from . import configurations
 from .configurations import HEADS_FP32, owned
-from .heads import blocks, cut, heads_of, spread, takes
+from .heads import blocks, cut, heads_of, in_c_order, spread, takes
 
 Array = Any
 WIDEST = HEADS_FP32[-1]
@@ -29,9 +29,9 @@ def attention_flash_cuda(
     """softmax(scale Q Kᵀ + mask) V and its logsumexp, in float32: see `attention_reference`.
 
     q (…, L, E), k (…, S, E), v (…, S, Ev) -> out (…, L, Ev), logsumexp (…, L).
-    E and Ev up to 128; arrays that are not in C order, or of another width than 16, 32, 64, 96 or 128,
-    are copied first. A mask other than the causal one, dropout, and a scale that is not positive are
-    left to the plain formula, `attention_whole`, which needs O(L S) memory.
+    E and Ev up to 128; arrays that are not in C order, or of another width than 16, 32, 64, 96 or
+    128, are copied first. A mask other than the causal one, dropout, and a scale that is not
+    positive are left to the plain formula, `attention_whole`, which needs O(L S) memory.
     """
     if not takes(q, k, v, mask, scale, dropout_p, WIDEST):
         return attention_whole(q, k, v, mask, is_causal, scale, dropout_p, seed)
@@ -78,7 +78,7 @@ def attention_backward_flash_cuda(
     k_, v_ = (spread(x, shapes.key_lead, width) for x in (k, v))
     delta, shift = empty(q, (rows,)), empty(q, (rows,))
     configurations.delta_fp32(width)(
-        blocks(rows, 4, 1), out, grad, spread_row(logsumexp), delta, shift, rows
+        blocks(rows, 4, 1), out, grad, in_c_order(logsumexp), delta, shift, rows
     )
     numbers = (
         shapes.queries, shapes.keys, shapes.group, is_causal,
@@ -96,8 +96,3 @@ def attention_backward_flash_cuda(
         summed_to(cut(dk, shapes.key_lead, k.shape[-1]), k.shape),
         summed_to(cut(dv, shapes.key_lead, v.shape[-1]), v.shape),
     )
-
-
-def spread_row(logsumexp: Array) -> Array:
-    """(…, L) in C order."""
-    return logsumexp if logsumexp.flags.c_contiguous else logsumexp.copy()

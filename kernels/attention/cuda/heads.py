@@ -1,8 +1,9 @@
-"""How arrays of any leading dimensions become what the kernels take: (heads, rows, HEAD), in C order.
+"""How arrays of any leading dimensions become what kernels take: (heads, rows, HEAD), in C order.
 
-Where neighbouring heads share one matrix of keys and one of values they are a *group* (grouped-query
-attention, Ainslie et al. 2023): keys and values stay as they are, once a group. Widths that no kernel
-has are filled up with zeros: a zero feature adds nothing to a score, and its result is cut off.
+Where neighbouring heads share one matrix of keys and one of values they are a *group* (grouped-
+query attention, Ainslie et al. 2023): keys and values stay as they are, once a group. Widths that
+no kernel has are filled up with zeros: a zero feature adds nothing to a score, and its result is
+cut off.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def takes(
 
 
 def spread(array: Array, lead: tuple[int, ...], width: int) -> Array:
-    """(…, rows, E) -> (heads, rows, width): the same memory where it lies so already, else a copy."""
+    """(…, rows, E) -> (heads, rows, width): the same memory if it lies so already, else a copy."""
     rows, own = array.shape[-2:]
     shape = (*lead, rows, width)
     if array.shape != shape or not array.flags.c_contiguous:
@@ -73,6 +74,11 @@ def cut(result: Array, lead: tuple[int, ...], width: int) -> Array:
     """(heads, rows, HEAD) -> (*lead, rows, width), in C order."""
     result = result.reshape(*lead, *result.shape[-2:])
     return result if width == result.shape[-1] else result[..., :width].copy()
+
+
+def in_c_order(array: Array) -> Array:
+    """The array itself, or a copy."""
+    return array if array.flags.c_contiguous else array.copy()
 
 
 def blocks(rows: int, owned: int, heads: int) -> tuple[int]:
