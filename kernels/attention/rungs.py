@@ -28,6 +28,7 @@ def expected_backward(grad: Array, q: Array, k: Array, v: Array, *_: Any, **__: 
 # max|v| times the largest factor of dropout, 1/(1 - p), if there is any
 ERROR = "out: 16 u (1 + max|score|) max|v|; logsumexp: 16 u (1 + max|score|)"
 ERROR_BACKWARD = "32 u (1 + max|score|) Σ, Σ the formula with every term's absolute value"
+ERROR_BF16 = "by norm 1e-2, of every result; logsumexp: 1e-2"
 
 ATTENTION = Operation(
     name="attention",
@@ -69,6 +70,23 @@ ATTENTION = Operation(
             "the tiles of flash, heads and blocks of queries on several cores",
             ERROR,
         ),
+        Rung(
+            "cuda_flash",
+            Lazy(".attention.cuda.flash_fp32", "attention_flash_cuda"),
+            "CUDA C++: tiles in registers and shared memory, softmax while walking over the keys",
+            ERROR,
+            device="cuda",
+            dtypes=("float32",),
+        ),
+        Rung(
+            "cuda_flash_bf16",
+            Lazy(".attention.cuda.flash_bf16", "attention_flash_bf16"),
+            "CUDA C++: FlashAttention-2 on tensor cores, float32 rounded to bfloat16",
+            ERROR_BF16,
+            device="cuda",
+            dtypes=("float32",),
+            precision="bfloat16",
+        ),
     ),
 )
 
@@ -104,6 +122,23 @@ ATTENTION_BACKWARD = Operation(
             Lazy(".attention.parallel", "attention_backward_parallel"),
             "the tiles of flash, heads and blocks of keys on several cores",
             ERROR_BACKWARD,
+        ),
+        Rung(
+            "cuda_flash",
+            Lazy(".attention.cuda.flash_fp32", "attention_backward_flash_cuda"),
+            "CUDA C++: probabilities recomputed tile by tile, every sum in one order, no atomics",
+            ERROR_BACKWARD,
+            device="cuda",
+            dtypes=("float32",),
+        ),
+        Rung(
+            "cuda_flash_bf16",
+            Lazy(".attention.cuda.flash_bf16", "attention_backward_flash_bf16"),
+            "CUDA C++: the same on tensor cores, float32 rounded to bfloat16",
+            ERROR_BF16,
+            device="cuda",
+            dtypes=("float32",),
+            precision="bfloat16",
         ),
     ),
 )

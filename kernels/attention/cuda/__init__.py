@@ -1,0 +1,18 @@
+"""FlashAttention in CUDA C++: forward, and a backward pass that gives the same bits in every run.
+
+| file                     | idea                                                                |
+|--------------------------|---------------------------------------------------------------------|
+| `flash_fp32.cu`          | tiles in registers, softmax while walking over the keys, float32    |
+| `flash_fp32_backward.cu` | P rebuilt from logsumexp; a kernel for dK and dV, one for dQ        |
+| `flash_bf16.cu`          | the same on tensor cores: mma.sync, cp.async, swizzled tiles        |
+| `flash_bf16_backward.cu` | likewise the backward pass                                          |
+| `narrow.cu`              | float32 to bfloat16                                                 |
+
+`fp32_tiles.cuh` and `bf16_tiles.cuh` hold the two products that all of them are made of,
+`configurations.py` the tile sizes, `heads.py` how arrays become what a kernel takes, and
+`flash_fp32.py` and `flash_bf16.py` the functions that the ladder offers.
+"""
+
+from .configurations import KERNELS
+
+__all__ = ["KERNELS"]

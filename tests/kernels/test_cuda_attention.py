@@ -1,0 +1,209 @@
+"""FlashAttention in CUDA C++, run in the emulator, against the formula in float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from minigen.kernels.attention.cuda import KERNELS, configurations
+from minigen.kernels.checking import KernelError
+from minigen.kernels.cuda import emulated
+from minigen.kernels.cuda.launch import empty
+
+from minigen import kernels
+
+Array = Any
+
+# name of the rung -> bound of the error by norm, and of logsumexp's
+BOUNDS = {"cuda_flash": (3e-6, 1e-5), "cuda_flash_bf16": (1e-2, 2e-2)}
+BOTH = pytest.mark.parametrize("rung", BOUNDS)
+
+# leading dimensions of q, of k and v, L, S, E, Ev, causal
+CASES = {
+    "one query, one key": ((), (), 1, 1, 64, 64, True),
+    "two queries, more keys": ((2,), (2,), 2, 65, 64, 64, False),
+    "one less than a tile": ((1,), (1,), 63, 63, 64, 64, True),
+    "a whole tile": ((1, 1), (1, 1), 64, 64, 64, 64, False),
+    "one more than a tile": ((1,), (1,), 65, 64, 64, 64, True),
+    "more queries than keys": ((2, 1), (2, 1), 129, 31, 32, 32, True),
+    "more keys than queries": ((1,), (1,), 33, 129, 32, 32, True),
+    "a wide head": ((1,), (1,), 100, 100, 128, 128, True),
+    "a wide head, not causal": ((1,), (1,), 37, 129, 128, 128, False),
+    "a width that no kernel has": ((2,), (2,), 20, 30, 50, 41, True),
+    "grouped queries": ((2, 2, 2), (2, 2, 1), 66, 66, 32, 32, True),
+    "one head of keys for all": ((3,), (), 17, 40, 17, 64, False),
+    "keys of one batch": ((2, 2), (2,), 9, 9, 64, 64, True),
+}
+
+
+def draw(rng: np.random.Generator, case: str) -> tuple[Array, Array, Array, Array, bool]:
+    """q, k, v, a cotangent for out, and whether it is causal."""
+    lead, key_lead, queries, keys, width, value_width, causal = CASES[case]
+    out_lead = np.broadcast_shapes(lead, key_lead)
+    shapes = (
+        (*lead, queries, width),
+        (*key_lead, keys, width),
+        (*key_lead, keys, value_width),
+        (*out_lead, queries, value_width),
+    )
+    return *(rng.standard_normal(s).astype(np.float32) for s in shapes), causal
+
+
+def error(result: Array, truth: Array) -> float:
+    """By norm, relative."""
+    assert result.shape == truth.shape
+    assert result.dtype == np.float32
+    return float(np.linalg.norm(result - truth) / np.linalg.norm(truth))
+
+
+@BOTH
+@pytest.mark.parametrize("case", CASES)
+def test_forward_and_backward(rung: str, case: str, rng: np.random.Generator) -> None:
+    q, k, v, grad, causal = draw(rng, case)
+    bound, logsumexp_bound = BOUNDS[rung]
+    truth, logsumexp = kernels.get("attention", "reference")(q, k, v, is_causal=causal)
+    with emulated(schedule=2):
+        out, sums = kernels.get("attention", rung)(q, k, v, is_causal=causal)
+        gradients = kernels.get("attention_backward", rung)(
+            grad, q, k, v, out, sums, is_causal=causal
+        )
+    assert error(out, truth) < bound
+    assert sums.shape == logsumexp.shape
+    np.testing.assert_allclose(sums, logsumexp, atol=logsumexp_bound)
+    wanted = kernels.get("attention_backward", "reference")(
+        grad, q, k, v, truth, logsumexp, is_causal=causal
+    )
+    for name, gradient, right in zip(("dq", "dk", "dv"), gradients, wanted):
+        if q.shape[-2] == k.shape[-2] == 1 and name != "dv":  # softmax of one number: no gradient
+            assert np.abs(gradient).max() < 2 * bound * np.abs(grad).max() * np.abs(v).max() * 8
+            continue
+        assert error(gradient, right) < 2 * bound, name
+
+
+@BOTH
+def test_another_scale(rung: str, rng: np.random.Generator) -> None:
+    q, k, v, grad, _ = draw(rng, "one more than a tile")
+    truth = kernels.get("attention", "reference")(q, k, v, scale=0.5)
+    with emulated():
+        out = kernels.get("attention", rung)(q, k, v, scale=0.5)
+        gradients = kernels.get("attention_backward", rung)(grad, q, k, v, *out, scale=0.5)
+    assert error(out[0], truth[0]) < 2 * BOUNDS[rung][0]
+    wanted = kernels.get("attention_backward", "reference")(grad, q, k, v, *truth, scale=0.5)
+    for gradient, right in zip(gradients, wanted):
+        assert error(gradient, right) < 4 * BOUNDS[rung][0]
+
+
+@BOTH
+def test_scores_far_apart(rung: str, rng: np.random.Generator) -> None:
+    """The largest score comes in the last tile, 100 and more above the first: all is rescaled."""
+    q, k, v, _, _ = draw(rng, "two queries, more keys")
+    k *= np.linspace(0.01, 4, k.shape[-2], dtype=np.float32)[:, None]
+    q, k, v = ((x.view(np.uint32) & 0xFFFF0000).view(np.float32) for x in (q, k, v))
+    truth, logsumexp = kernels.get("attention", "reference")(q, k, v, scale=1.0)
+    with emulated():
+        out, sums = kernels.get("attention", rung)(q, k, v, scale=1.0)
+    assert error(out, truth) < 4 * BOUNDS[rung][0]
+    np.testing.assert_allclose(sums, logsumexp, rtol=1e-5)
+
+
+@BOTH
+def test_every_schedule_gives_the_same_bits(rung: str, rng: np.random.Generator) -> None:
+    """Whatever the order of threads, and twice in the same order: no race, no atomic."""
+    q, k, v, grad, causal = draw(rng, "grouped queries")
+
+    def everything() -> list[bytes]:
+        out, sums = kernels.get("attention", rung)(q, k, v, is_causal=causal)
+        parts = kernels.get("attention_backward", rung)(grad, q, k, v, out, sums, is_causal=causal)
+        return [x.tobytes() for x in (out, sums, *parts)]
+
+    results = []
+    for schedule in (0, 1, 7):
+        with emulated(schedule):
+            results.append(everything())
+    assert results[0] == results[1] == results[2]
+
+
+@BOTH
+def test_strided_views(rung: str, rng: np.random.Generator) -> None:
+    """Heads as a projection of queries, keys and values at once leaves them."""
+    joint = rng.standard_normal((2, 10, 3, 2, 32)).astype(np.float32)
+    q, k, v = (joint[:, :, i].transpose(0, 2, 1, 3) for i in range(3))
+    truth, logsumexp = kernels.get("attention", "reference")(q, k, v)
+    with emulated():
+        out, sums = kernels.get("attention", rung)(q, k, v)
+        gradients = kernels.get("attention_backward", rung)(v, q, k, v, out, sums)
+    assert error(out, truth) < BOUNDS[rung][0]
+    wanted = kernels.get("attention_backward", "reference")(v, q, k, v, truth, logsumexp)
+    for gradient, right in zip(gradients, wanted):
+        assert error(gradient, right) < 2 * BOUNDS[rung][0]
+
+
+PLAIN: dict[str, dict[str, Any]] = {
+    "mask": {"mask": np.tri(5, 7, dtype=bool)},
+    "dropout": {"dropout_p": 0.3, "seed": 5},
+    "a scale of 0": {"scale": 0.0},
+    "a negative scale": {"scale": -0.2},
+}
+
+
+@BOTH
+@pytest.mark.parametrize("options", PLAIN.values(), ids=PLAIN)
+def test_the_rest_is_left_to_the_plain_formula(
+    rung: str, options: dict[str, Any], rng: np.random.Generator
+) -> None:
+    """Without the emulator a kernel would refuse arrays on the CPU: none is called."""
+    q, k, v, grad = (
+        rng.standard_normal(s).astype(np.float32) for s in ((5, 8), (7, 8), (7, 8), (5, 8))
+    )
+    with pytest.raises(KernelError, match="runs on a GPU"):
+        kernels.get("attention", rung)(q, k, v)
+    out = kernels.get("attention", rung)(q, k, v, **options)
+    gradients = kernels.get("attention_backward", rung)(grad, q, k, v, *out, **options)
+    truth = kernels.get("attention", "reference")(q, k, v, **options)
+    wanted = kernels.get("attention_backward", "reference")(grad, q, k, v, *truth, **options)
+    for result, right in zip((*out, *gradients), (*truth, *wanted)):
+        np.testing.assert_allclose(result, right, atol=1e-5)
+
+
+@BOTH
+@pytest.mark.parametrize(("lead", "queries", "keys"), [((2,), 0, 3), ((2,), 3, 0), ((0,), 3, 3)])
+def test_nothing(rung: str, lead: tuple[int, ...], queries: int, keys: int) -> None:
+    q, k = np.ones((*lead, queries, 8), np.float32), np.ones((*lead, keys, 8), np.float32)
+    out, logsumexp = kernels.get("attention", rung)(q, k, k)
+    assert out.shape == q.shape
+    assert not out.any()
+    assert np.isneginf(logsumexp).all()
+
+
+def test_bfloat16_results(rng: np.random.Generator) -> None:
+    """The kernel's other way out: out as bfloat16 is that of float32, rounded."""
+    q = rng.standard_normal((1, 20, 32)).astype(np.float32)
+    kernel = configurations.forward_bf16(32)
+    numbers = (20, 20, 1, True, 0.2)
+    bits = (q.view(np.uint32) >> 16).astype(np.uint16)
+    full, half, sums = empty(q, q.shape), empty(q, q.shape, np.uint16), empty(q, (20,))
+    with emulated():
+        kernel((1,), bits, bits, bits, None, full, sums, *numbers)
+        kernel((1,), bits, bits, bits, half, None, sums, *numbers)
+    widened = (half.astype(np.uint32) << 16).view(np.float32)
+    np.testing.assert_allclose(widened, full, rtol=2**-8)
+
+
+@pytest.mark.parametrize("case", ["more keys than queries", "one more than a tile", "a wide head"])
+def test_no_bank_conflicts(case: str, rng: np.random.Generator) -> None:
+    """Of ldmatrix, whatever the width; ordinary accesses may have few."""
+    q, k, v, grad, causal = draw(rng, case)
+    with emulated() as run:
+        out = kernels.get("attention", "cuda_flash_bf16")(q, k, v, is_causal=causal)
+        kernels.get("attention_backward", "cuda_flash_bf16")(grad, q, k, v, *out, is_causal=causal)
+    assert run.matrix_phases > 0
+    assert run.conflicts == 1
+
+
+def test_blocks_fit_into_an_sm() -> None:
+    """As many as the compiler was promised; each costs 1 kB beside its own."""
+    for kernel in KERNELS:
+        blocks = kernel.defines.get("BLOCKS", 1)
+        assert blocks * (kernel.shared + 1024) <= 228 << 10, kernel
+        assert kernel.shared <= 227 << 10
