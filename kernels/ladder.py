@@ -19,7 +19,9 @@ class Rung:
     """One implementation of an operation.
 
     `dtypes` names what it takes ("any" stands for every numeric dtype). `error` bounds the distance
-    to the `reference` rung; u is the unit roundoff, 2⁻²⁴ in float32 and 2⁻⁵³ in float64.
+    to the `reference` rung; u is the unit roundoff, 2⁻²⁴ in float32 and 2⁻⁵³ in float64. A
+    `portable` rung calls nothing but NumPy functions that CuPy's arrays answer as well, and makes
+    new arrays only from those it was given: it runs wherever its arrays are.
     """
 
     name: str
@@ -28,15 +30,18 @@ class Rung:
     error: str
     device: str = "cpu"
     dtypes: tuple[str, ...] = FLOATS
+    portable: bool = False
+    precision: str = "float32"  # what it computes in
 
     @property
     def needs_numba(self) -> bool:
         """Whether calling this rung imports Numba and may compile."""
-        return isinstance(self.function, Lazy)
+        return isinstance(self.function, Lazy) and self.function.numba
 
     def takes(self, device: str, dtype: Any) -> bool:
         """Whether this rung runs on that device and accepts that dtype."""
-        return device == self.device and ("any" in self.dtypes or str(dtype) in self.dtypes)
+        here = self.portable or device == self.device
+        return here and ("any" in self.dtypes or str(dtype) in self.dtypes)
 
 
 @dataclass(frozen=True)

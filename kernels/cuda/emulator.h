@@ -46,6 +46,7 @@ inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return
 
 inline uint3 threadIdx, blockIdx, blockDim, gridDim;
 extern "C" char __start_shared_memory[], __stop_shared_memory[];
+__shared__ __attribute__((used)) char some_shared_memory;  // so that the section always exists
 
 namespace emulator {
 

@@ -35,12 +35,19 @@ def fused(
     error: str,
     expected: Callable[..., Expected] = like_first,
     sized_by: int = 0,
+    cuda: tuple[str, str] | None = None,
 ) -> Operation:
-    """An operation with three rungs; the numba one is `NAME_loop` of the module `loops`."""
+    """An operation with its rungs; the numba one is `NAME_loop` of the module `loops`.
+
+    `cuda` is (module in fused/cuda/, about) of a CUDA C++ rung, the function `NAME_cuda`.
+    """
     name = signature.partition("(")[0]
-    ladder = (
+    ladder: tuple[Rung, ...] = (
         Rung("reference", reference, "the formula in float64", "defines the result"),
-        Rung("numpy", plain, about[0], error),
+        Rung("numpy", plain, about[0], error, portable=True),
         Rung("numba", Lazy(f".fused.{loops}", f"{name}_loop"), about[1], error),
     )
+    if cuda is not None:
+        function = Lazy(f".fused.cuda.{cuda[0]}", f"{name}_cuda", numba=False)
+        ladder += (Rung("cuda", function, cuda[1], error, device="cuda", dtypes=("float32",)),)
     return Operation(name, signature, ladder, expected, sized_by)

@@ -64,6 +64,7 @@ ROWS = (
         "softmax_loops",
         A_ROW,
         "16 u (1 + max|x| of the row) y + the smallest normal number",
+        cuda=("rows", "online softmax: maximum and sum in one pass, a warp or block a row"),
     ),
     fused(
         "softmax_backward(grad, y) -> dx",
@@ -73,6 +74,7 @@ ROWS = (
         ("ufuncs in place", "two passes over a row"),
         "(n + 4) u y (|grad| + Σ |grad| y)",
         like_second,
+        cuda=("rows", "two passes over a row, the second from the cache"),
     ),
     fused(
         "log_softmax(x) -> y",
@@ -81,6 +83,7 @@ ROWS = (
         "softmax_loops",
         A_ROW,
         "16 u (1 + max|x| of the row)",
+        cuda=("rows", "online softmax: maximum and sum in one pass, a warp or block a row"),
     ),
     fused(
         "log_softmax_backward(grad, y) -> dx",
@@ -90,6 +93,7 @@ ROWS = (
         A_ROW,
         "2 u |grad| + (n + 8 + |y|) u exp(y) Σ |grad|",
         like_second,
+        cuda=("rows", "two passes over a row, the second from the cache"),
     ),
     fused(
         "layer_norm(x, weight, bias, eps) -> (y, mean, rstd)",
@@ -99,6 +103,7 @@ ROWS = (
         ("two passes, in place", "three passes over a row in the first-level cache"),
         "y: 16 u ((|x^| + |mean| rstd) |weight| + |bias|), x^ = (x - mean) rstd",
         normalised,
+        cuda=("rows", "a warp or block a row, later passes from the cache"),
     ),
     fused(
         "layer_norm_backward(grad, x, weight, mean, rstd) -> (dx, dweight, dbias)",
@@ -108,6 +113,7 @@ ROWS = (
         TWO_PASSES,
         "32 u times the formula with every term's absolute value",
         normalised_backward,
+        cuda=("rows", "a warp or block a row, sums over rows in shared memory"),
     ),
     fused(
         "rms_norm(x, weight, eps) -> (y, rrms)",
@@ -117,6 +123,7 @@ ROWS = (
         ("ufuncs in place", "two passes over a row in the first-level cache"),
         "(n/2 + 8) u |y|",
         scaled,
+        cuda=("rows", "a warp or block a row, later passes from the cache"),
     ),
     fused(
         "rms_norm_backward(grad, x, weight, rrms) -> (dx, dweight)",
@@ -126,6 +133,7 @@ ROWS = (
         TWO_PASSES,
         "32 u times the formula with every term's absolute value",
         scaled_backward,
+        cuda=("rows", "a warp or block a row, sums over rows in shared memory"),
     ),
     fused(
         "batch_norm(x, weight, bias, eps) -> (y, mean, var, rstd)",
@@ -153,6 +161,7 @@ ROWS = (
         A_ROW,
         "16 u (1 + max|x| of the row)",
         by_row,
+        cuda=("rows", "online softmax: every logit is read once"),
     ),
     fused(
         "cross_entropy_backward(grad, logits, target, logsumexp) -> dlogits",
@@ -163,6 +172,7 @@ ROWS = (
         "16 u (1 + max|x| of the row) |grad|",
         like_second,
         sized_by=1,
+        cuda=("rows", "probabilities made again from logsumexp"),
     ),
     fused(
         "add_rows(values, rows, count) -> table",
@@ -172,5 +182,6 @@ ROWS = (
         ("bincount, or sorted and added by reduceat", "one row after the other"),
         "k u Σ|values| over the k rows of a sum",
         table,
+        cuda=("scatter", "a stable sort, then a sum a row of the table, no atomics"),
     ),
 )
