@@ -16,6 +16,7 @@ import numpy as np
 import minigen.kernels as kernels
 from minigen.kernels import Windows
 from minigen.kernels.attention.dropout import factors as dropout_factors
+from minigen.kernels.checking import device_of
 from minigen.kernels.fused import log1p as log1p_array
 
 __all__ = [
@@ -59,14 +60,14 @@ LARGE = 1024  # elements from which on asking for a kernel can pay
 
 def large(array: Any) -> bool:
     """Whether to ask for a kernel where a few ufuncs do the same: it is a float32 or float64 array
-    of NumPy's (no tensor, whose operations are recorded) of some size, or a kernel was swapped in.
+    (no tensor, whose operations are recorded) of some size, or a kernel was swapped in.
 
     >>> large(np.ones(10)), large(np.ones(10_000)), large(np.ones(10_000, np.float16))
     (False, True, False)
     """
-    if array.__class__ is not np.ndarray or (array.size < LARGE and not kernels.overriding()):
+    if array.__class__ is not np.ndarray and device_of(array) != "cuda":
         return False
-    return array.dtype.char in "fd"
+    return array.dtype.char in "fd" and (array.size >= LARGE or kernels.overriding())
 
 
 @functools.lru_cache(256)
@@ -87,5 +88,8 @@ def kernel_over(operation: str, lists: Sequence[list[Any] | None], *options: Any
                 arrays = tuple(a if a is None else a.reshape(-1) for a in arrays)
             kernel(operation, *arrays, *options)
         return
-    size = sum(array.size for array in first)
-    kernels.select(operation, _of_size(first[0].dtype, size))(*lists, *options)
+    if isinstance(first[0], np.ndarray):
+        size = sum(array.size for array in first)
+        kernels.select(operation, _of_size(first[0].dtype, size))(*lists, *options)
+    else:  # on a GPU, where a launch for all pays at any size
+        kernels.select(operation, first[0])(*lists, *options)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..jit import Lazy
 from ..ladder import Expected, Operation, Rung
+from .bf16 import attention_backward_bf16, attention_bf16
 from .reference import attention_backward_reference, attention_reference
 from .whole import attention_backward_whole, attention_whole
 
@@ -28,6 +29,7 @@ def expected_backward(grad: Array, q: Array, k: Array, v: Array, *_: Any, **__: 
 # max|v| times the largest factor of dropout, 1/(1 - p), if there is any
 ERROR = "out: 16 u (1 + max|score|) max|v|; logsumexp: 16 u (1 + max|score|)"
 ERROR_BACKWARD = "32 u (1 + max|score|) Σ, Σ the formula with every term's absolute value"
+ERROR_BF16 = "as in float32 with u = 2⁻⁸, the unit roundoff of bfloat16"
 
 ATTENTION = Operation(
     name="attention",
@@ -38,7 +40,13 @@ ATTENTION = Operation(
     expected=expected,
     rungs=(
         Rung("reference", attention_reference, "the formula in float64", "defines the result"),
-        Rung("numpy", attention_whole, "the whole score matrix in place, batched BLAS", ERROR),
+        Rung(
+            "numpy",
+            attention_whole,
+            "the whole score matrix in place, batched BLAS",
+            ERROR,
+            portable=True,
+        ),
         Rung(
             "three_passes",
             Lazy(".attention.three_passes", "attention_three_passes"),
@@ -63,6 +71,14 @@ ATTENTION = Operation(
             "the tiles of flash, heads and blocks of queries on several cores",
             ERROR,
         ),
+        Rung(
+            "bf16",
+            attention_bf16,
+            "operands rounded to bfloat16, as tensor cores take them",
+            ERROR_BF16,
+            dtypes=("float32",),
+            precision="bfloat16",
+        ),
     ),
 )
 
@@ -85,6 +101,7 @@ ATTENTION_BACKWARD = Operation(
             attention_backward_whole,
             "P and dS whole and in place, batched BLAS",
             ERROR_BACKWARD,
+            portable=True,
         ),
         Rung(
             "flash",
@@ -97,6 +114,14 @@ ATTENTION_BACKWARD = Operation(
             Lazy(".attention.parallel", "attention_backward_parallel"),
             "the tiles of flash, heads and blocks of keys on several cores",
             ERROR_BACKWARD,
+        ),
+        Rung(
+            "bf16",
+            attention_backward_bf16,
+            "operands rounded to bfloat16, as tensor cores take them",
+            ERROR_BF16,
+            dtypes=("float32",),
+            precision="bfloat16",
         ),
     ),
 )

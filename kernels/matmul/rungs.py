@@ -8,6 +8,7 @@ import numpy as np
 
 from ..jit import Lazy
 from ..ladder import Expected, Operation, Rung
+from .bf16 import matmul_bf16
 from .blas import matmul_blas
 from .reference import matmul_reference
 
@@ -47,6 +48,7 @@ MATMUL = Operation(
             "BLAS, called once where a batch allows it",
             ERROR,
             dtypes=("any",),
+            portable=True,
         ),
         Rung(
             "naive",
@@ -83,6 +85,14 @@ MATMUL = Operation(
             Lazy(".matmul.parallel", "matmul_parallel"),
             "panels, on several cores",
             ERROR,
+        ),
+        Rung(
+            "bf16",
+            matmul_bf16,
+            "BLAS on operands rounded to bfloat16, as tensor cores take them",
+            "|c - ab| <= (k + 1) u |a||b| + 2⁻⁷ |a||b|",
+            dtypes=("float32",),
+            precision="bfloat16",
         ),
     ),
 )

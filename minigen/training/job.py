@@ -11,6 +11,7 @@ from minigen import Tensor
 from minigen.data import DataLoader
 from minigen.nn import Module
 from minigen.optim import Optimizer
+from minigen.precision import TRAINING
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Settings:
     seed: int = 0
     log_every: int = 50  # steps between lines of the log
     save_every: int = 500  # steps between checkpoints, each with an evaluation and samples
+    precision: str = "fp32"  # or "bf16": what matrix products of a step round their operands to
     model: Mapping[str, Any] = field(default_factory=dict)  # of the model's config dataclass
     options: Mapping[str, Any] = field(default_factory=dict)  # what only this recipe knows
 
@@ -36,6 +38,8 @@ class Settings:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be a whole number, 1 or more, got {value!r}")
+        if self.precision not in TRAINING:
+            raise ValueError(f"precision must be fp32 or bf16, got {self.precision!r}")
         if not isinstance(self.lr, int | float) or not 0 < self.lr < float("inf"):
             raise ValueError(f"lr must be a positive number, got {self.lr!r}")
         if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
@@ -46,9 +50,13 @@ class Settings:
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Settings:
-        """Raises ValueError if a setting is missing, unknown, or out of range."""
-        known = {f.name for f in dataclasses.fields(cls)}
-        for name in sorted(known ^ set(saved)):
+        """Raises ValueError if a setting is missing, unknown, or out of range.
+
+        Runs of older versions know of no precision: theirs is float32.
+        """
+        known: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(cls)}
+        saved = {name: known[name] for name in ("precision",)} | dict(saved)
+        for name in sorted(set(known) ^ set(saved)):
             raise ValueError(f"{name} is {'missing' if name in known else 'no setting'}")
         return cls(**saved)
 

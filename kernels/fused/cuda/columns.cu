@@ -1,8 +1,9 @@
 // Sums over rows, one column a lane, in an order that is the same in every run.
 //
 // A block is 32 columns wide and SLICES threads high. Each thread walks down its column over every
-// SLICES-th row, neighbouring lanes reading neighbouring columns; then the SLICES sums of a column meet
-// in shared memory and are added in their order. No atomics: those add in whatever order threads come.
+// SLICES-th row, neighbouring lanes reading neighbouring columns; then the SLICES sums of a column
+// meet in shared memory and are added in their order. No atomics: those add in whatever order
+// threads come.
 //
 //   sum_partial   total[c] = Σ partial[r, c] over all rows: the second stage of layer_norm.cu
 //   add_rows      table[t] = Σ values[order[i]] over the i with sorted[i] = t: gradient of a lookup
@@ -56,12 +57,13 @@ DEVICE int first_place(const long long* sorted, int count, long long wanted) {
   return low;
 }
 
-// Block (t, tile) makes 32 columns of table[t], zeros where no row is added. `order` lists the values'
-// rows by the table's row they go to, `sorted` those table rows: a stable sort, made before. A row
-// outside the table turns the table's first or last row to NaN, as nobody waits here to be told.
+// Block (t, tile) makes 32 columns of table[t], zeros where no row is added. `order` lists the
+// values' rows by the table's row they go to, `sorted` those table rows: a stable sort, made
+// before. A row outside the table turns the table's first or last row to NaN, as nobody waits here
+// to be told.
 extern "C" __global__ void __launch_bounds__(1024)
-add_rows(const float* values, const long long* order, const long long* sorted, float* table, int count,
-         int rows, int columns) {
+add_rows(const float* values, const long long* order, const long long* sorted, float* table,
+         int count, int rows, int columns) {
   __shared__ float sums[SLICES][WARP];
   int row = blockIdx.x;
   int column = blockIdx.y * WARP + threadIdx.x;

@@ -4,8 +4,9 @@
 //
 // Neither the probabilities nor their logarithms are ever written to memory: the forward pass reads
 // each logit once (4 bytes an element) and writes 8 bytes a row; the backward pass makes the
-// probabilities again from logsumexp, 4 bytes read and 4 written an element. For 50,000 classes this
-// is a third of the traffic of log_softmax followed by a lookup. Bound by memory, as softmax.cu.
+// probabilities again from logsumexp, 4 bytes read and 4 written an element. For 50,000 classes
+// this is a third of the traffic of log_softmax followed by a lookup. Bound by memory, as
+// softmax.cu.
 //
 // A target that is no class cannot raise, as nobody waits here for the GPU: its row becomes NaN.
 #include "rows.cuh"

@@ -1,8 +1,8 @@
-// Functions of single elements, in one pass over memory where the plain rung makes one a symbol of the
-// formula: for GELU's gradient 12 bytes an element instead of 100.
+// Functions of single elements, in one pass over memory where the plain rung makes one a symbol of
+// the formula: for GELU's gradient 12 bytes an element instead of 100.
 //
-// Four neighbouring elements a thread, moved by one 16-byte load or store; the last thread of all takes
-// what is left singly. Some 20 to 40 operations on 8 or 12 bytes: bound by memory.
+// Four neighbouring elements a thread, moved by one 16-byte load or store; the last thread of all
+// takes what is left singly. Some 20 to 40 operations on 8 or 12 bytes: bound by memory.
 #include "primitives.cuh"
 
 constexpr int PACK = 4;
@@ -41,7 +41,8 @@ DEVICE void map_pairs(const float* a, const float* b, float* y, long long size, 
   }
 }
 
-// Logistic function from a = exp(-|x|): 1 / (1 + a), and a / (1 + a) below 0. No overflow either way.
+// Logistic function from a = exp(-|x|): 1 / (1 + a), and a / (1 + a) below 0. No overflow either
+// way.
 DEVICE float logistic(float x) {
   float a = expf(-fabsf(x));
   return (x < 0.0f ? a : 1.0f) / (1.0f + a);

@@ -4,12 +4,13 @@
 //   rms_norm     x̂ = x rstd             y = x̂ weight           rstd = 1/√(mean(x²) + eps)
 //
 // They differ in the mean alone, so each pair is one piece of code with CENTERED true or false.
-// A team keeps to its row (rows.cuh). Global memory per element: forward 4 bytes read, 4 written, the
-// second and third pass over a row coming from the L1 cache; the plain rung moves about 40.
+// A team keeps to its row (rows.cuh). Global memory per element: forward 4 bytes read, 4 written,
+// the second and third pass over a row coming from the L1 cache; the plain rung moves about 40.
 //
-// The gradients of weight and bias are sums over all rows, and atomics would add them in another order
-// in every run. Instead, in two stages:
-//   1. A block walks over rows blockIdx.x, blockIdx.x + gridDim.x, … For each it computes dx, and adds
+// The gradients of weight and bias are sums over all rows, and atomics would add them in another
+// order in every run. Instead, in two stages:
+//   1. A block walks over rows blockIdx.x, blockIdx.x + gridDim.x, … For each it computes dx, and
+//      adds
 //      grad x̂ and grad to sums of its own in shared memory, where each thread has its own columns:
 //      no barrier and no conflict. At the end the block writes them out, one row of `partial`.
 //   2. sum_partial adds the rows of `partial` up, in the order of the blocks.
@@ -17,8 +18,8 @@
 #include "rows.cuh"
 
 template <bool CENTERED>
-DEVICE void normalize(const float* x, const float* weight, const float* bias, float* y, float* means,
-                      float* rstds, float eps, int rows, int columns) {
+DEVICE void normalize(const float* x, const float* weight, const float* bias, float* y,
+                      float* means, float* rstds, float eps, int rows, int columns) {
   int row = team_row();
   if (row >= rows) {
     return;
@@ -63,8 +64,8 @@ DEVICE void normalize(const float* x, const float* weight, const float* bias, fl
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-layer_norm(const float* x, const float* weight, const float* bias, float* y, float* mean, float* rstd,
-           float eps, int rows, int columns) {
+layer_norm(const float* x, const float* weight, const float* bias, float* y, float* mean,
+           float* rstd, float eps, int rows, int columns) {
   normalize<true>(x, weight, bias, y, mean, rstd, eps, rows, columns);
 }
 
@@ -74,8 +75,8 @@ rms_norm(const float* x, const float* weight, float* y, float* rrms, float eps, 
   normalize<false>(x, weight, nullptr, y, nullptr, rrms, eps, rows, columns);
 }
 
-// With h = grad weight: dx = rstd (h - mean(h) - x̂ mean(h x̂)), means over the row; mean(h) only if
-// CENTERED. `sums` is this team's own: [0, columns) collects grad x̂, [columns, 2 columns) grad.
+// With h = grad weight: dx = rstd (h - mean(h) - x̂ mean(h x̂)), means over the row; mean(h) only
+// if CENTERED. `sums` is this team's own: [0, columns) collects grad x̂, [columns, 2 columns) grad.
 template <bool CENTERED>
 DEVICE void row_backward(const float* grad, const float* x, const float* weight, float mean,
                          float rstd, float* dx, float* sums, int columns) {
@@ -117,8 +118,8 @@ DEVICE void row_backward(const float* grad, const float* x, const float* weight,
   }
 }
 
-// memory: shared, TEAMS rows of `width` numbers, a row a team; partial: (gridDim.x, width) in global
-// memory. width is 2 columns, or columns if not CENTERED: then there is no bias to sum up.
+// memory: shared, TEAMS rows of `width` numbers, a row a team; partial: (gridDim.x, width) in
+// global memory. width is 2 columns, or columns if not CENTERED: then there is no bias to sum up.
 template <bool CENTERED>
 DEVICE void normalize_backward(const float* grad, const float* x, const float* weight,
                                const float* means, const float* rstds, float* dx, float* partial,
@@ -133,8 +134,8 @@ DEVICE void normalize_backward(const float* grad, const float* x, const float* w
   }
   for (int row = team_row(); row < rows; row += gridDim.x * TEAMS) {
     long long start = (long long)row * columns;
-    row_backward<CENTERED>(grad + start, x + start, weight, CENTERED ? means[row] : 0.0f, rstds[row],
-                           dx + start, sums, columns);
+    row_backward<CENTERED>(grad + start, x + start, weight, CENTERED ? means[row] : 0.0f,
+                           rstds[row], dx + start, sums, columns);
   }
   __syncthreads();  // now the teams' sums are added up, in their order
   for (int i = threadIdx.y * TEAM + threadIdx.x; i < width; i += THREADS) {
@@ -154,8 +155,8 @@ layer_norm_backward(const float* grad, const float* x, const float* weight, cons
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4)
-rms_norm_backward(const float* grad, const float* x, const float* weight, const float* rrms, float* dx,
-                  float* partial, int rows, int columns) {
+rms_norm_backward(const float* grad, const float* x, const float* weight, const float* rrms,
+                  float* dx, float* partial, int rows, int columns) {
   DYNAMIC_SHARED(memory);
   normalize_backward<false>(grad, x, weight, nullptr, rrms, dx, partial, (float*)memory, rows,
                             columns);

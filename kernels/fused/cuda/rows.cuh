@@ -1,4 +1,5 @@
-// What kernels on the rows of a matrix share: who works on which row, in which steps, and sums over it.
+// What kernels on the rows of a matrix share: who works on which row, in which steps, and sums over
+// it.
 //
 //   A block has 256 threads. WARPS warps form a team, and a team has a row to itself:
 //     WARPS = 1   8 rows a block; a row's sums are made by shuffles alone      (narrow rows)
@@ -7,9 +8,10 @@
 //     VECTOR = 4  one 16-byte load a pack; needs columns % 4 == 0, so that every row is aligned
 //     VECTOR = 1  any number of columns
 //
-// Neighbouring threads read neighbouring packs, so a warp's load is one stretch of memory. A row that
-// is walked over twice comes from global memory the first time and from the L1 or L2 cache after that.
-// All sums are made in an order that the shape alone decides: equal inputs give equal bits.
+// Neighbouring threads read neighbouring packs, so a warp's load is one stretch of memory. A row
+// that is walked over twice comes from global memory the first time and from the L1 or L2 cache
+// after that. All sums are made in an order that the shape alone decides: equal inputs give equal
+// bits.
 #pragma once
 #include "primitives.cuh"
 
@@ -119,8 +121,8 @@ DEVICE float not_a_number() {
   return as_float(0x7fc00000u);
 }
 
-// Σ exp(x - largest) over what has been seen of a row, in one pass: when a larger x comes, the sum so
-// far is scaled down (Milakov & Gimelshein 2018, Online normalizer calculation for softmax).
+// Σ exp(x - largest) over what has been seen of a row, in one pass: when a larger x comes, the sum
+// so far is scaled down (Milakov & Gimelshein 2018, Online normalizer calculation for softmax).
 struct Normalizer {
   float largest, sum;
 };
@@ -134,7 +136,8 @@ DEVICE void take(Normalizer& seen, const Pack& x) {
     seen.sum *= expf(seen.largest - largest);
     seen.largest = largest;
   }
-  // While all that was seen is -∞ there is nothing to subtract: -∞ - -∞ would be NaN, not a 0 to add.
+  // While all that was seen is -∞ there is nothing to subtract: -∞ - -∞ would be NaN, not a 0 to
+  // add.
   float shift = largest == -infinity() ? 0.0f : largest;
   for (int e = 0; e < VECTOR; e++) {
     seen.sum += expf(x.at[e] - shift);

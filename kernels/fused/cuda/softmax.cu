@@ -4,8 +4,8 @@
 // quotient. Here a team of threads keeps to its row (rows.cuh):
 //   1. one pass for the largest value and the sum of exponentials at once: the online softmax
 //   2. a second pass, over a row that the caches still hold, writes the result
-// Global memory per element: 4 bytes read, 4 written; the gradients read 8 and write 4. With some 20
-// operations an element, all are bound by memory: the bar is the speed of a copy.
+// Global memory per element: 4 bytes read, 4 written; the gradients read 8 and write 4. With some
+// 20 operations an element, all are bound by memory: the bar is the speed of a copy.
 #include "rows.cuh"
 
 extern "C" __global__ void __launch_bounds__(256)

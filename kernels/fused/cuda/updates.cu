@@ -1,15 +1,15 @@
 // A step of Adam, AdamW or SGD for all parameters of a model in one launch.
 //
-// A launch costs some 5 microseconds whatever it does, and a model has dozens of parameters, most of
-// them small. So the kernel is given a table of addresses instead of one array:
+// A launch costs some 5 microseconds whatever it does, and a model has dozens of parameters, most
+// of them small. So the kernel is given a table of addresses instead of one array:
 //
-//   table  int64 (6, count + 1)   row 0  parameters    row 3  second moments (Adam)
-//                                 row 1  gradients     row 4  numbers of elements
-//                                 row 2  moments       row 5  first block of each, and how many in all
+//   table  int64 (6, count + 1)  row 0  parameters    row 3  second moments (Adam)
+//                                row 1  gradients     row 4  numbers of elements
+//                                row 2  moments       row 5  first block of each, then the number of all
 //
 // A block finds by halving whose elements are its own, and takes CHUNK of them: every thread four
-// neighbours at a time by 16-byte loads. Adam reads 16 bytes a parameter and writes 12, nothing twice:
-// bound by memory. Everything is float32, also the moments.
+// neighbours at a time by 16-byte loads. Adam reads 16 bytes a parameter and writes 12, nothing
+// twice: bound by memory. Everything is float32, also the moments.
 #include "primitives.cuh"
 
 constexpr int THREADS = 256;
@@ -74,8 +74,8 @@ DEVICE void store(float* to, const Four& values, int valid) {
 // shrink is 1 - lr λ if decoupled, else 1; decay is λ if not decoupled, else 0; root is √(1 - β₂ᵗ);
 // rate is lr / (1 - β₁ᵗ).
 extern "C" __global__ void __launch_bounds__(256)
-adam(const long long* table, int count, float shrink, float decay, float one_minus_beta1, float beta2,
-     float one_minus_beta2, float root, float eps, float rate) {
+adam(const long long* table, int count, float shrink, float decay, float one_minus_beta1,
+     float beta2, float one_minus_beta2, float root, float eps, float rate) {
   Chunk chunk = chunk_of_block(table, count);
   float* parameter = array(table, count, 0, chunk.parameter);
   const float* gradient = array(table, count, 1, chunk.parameter);
@@ -101,11 +101,11 @@ adam(const long long* table, int count, float shrink, float decay, float one_min
 }
 
 // d = sign grad + decay p; without a buffer p -= lr d. With one, b = d in the `first` step, else
-// momentum b + kept d; then p -= lr b, or by Nesterov's rule lr (d + momentum b). `buffered`, `first`
-// and `nesterov` are 0 or 1: all threads take the same way.
+// momentum b + kept d; then p -= lr b, or by Nesterov's rule lr (d + momentum b). `buffered`,
+// `first` and `nesterov` are 0 or 1: all threads take the same way.
 extern "C" __global__ void __launch_bounds__(256)
-sgd(const long long* table, int count, float sign, float decay, float lr, float momentum, float kept,
-    int buffered, int first, int nesterov) {
+sgd(const long long* table, int count, float sign, float decay, float lr, float momentum,
+    float kept, int buffered, int first, int nesterov) {
   Chunk chunk = chunk_of_block(table, count);
   float* parameter = array(table, count, 0, chunk.parameter);
   const float* gradient = array(table, count, 1, chunk.parameter);

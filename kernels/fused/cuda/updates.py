@@ -71,7 +71,8 @@ def _each(
     if not lists[0]:
         return
     device = device_of(lists[0][0])
-    jobs, crooked = [], []
+    jobs: list[tuple[Array, ...]] = []
+    crooked: list[tuple[Array, ...]] = []
     for parameter, grad, *rest in zip(*lists):
         if grad.shape == parameter.shape:
             grad = ready(grad)
