@@ -249,6 +249,8 @@ def _select(name: str, arrays: tuple[Any, ...]) -> Callable[..., Any]:
     device, dtype = device_of(arrays[0]), np.dtype(getattr(arrays[0], "dtype", object))
     choice, _ = _override(name)
     if isinstance(choice, Rung) and choice.takes(device, dtype):
+        if choice.refuses is not None:
+            return _guarded(choice, _plain(record, device, dtype))
         return _rounded(choice.function, dtype) if choice.name == "reference" else choice.function
     if choice is not None and not isinstance(choice, Rung):
         return choice

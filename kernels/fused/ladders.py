@@ -36,10 +36,12 @@ def fused(
     expected: Callable[..., Expected] = like_first,
     sized_by: int = 0,
     cuda: tuple[str, str] | None = None,
+    refuses: Callable[..., str] | None = None,
 ) -> Operation:
     """An operation with its rungs; the numba one is `NAME_loop` of the module `loops`.
 
-    `cuda` is (module in fused/cuda/, about) of a CUDA C++ rung, the function `NAME_cuda`.
+    `cuda` is (module in fused/cuda/, about) of a CUDA C++ rung, the function `NAME_cuda`, and
+    `refuses` says which arrays it does not take.
     """
     name = signature.partition("(")[0]
     ladder: tuple[Rung, ...] = (
@@ -49,5 +51,6 @@ def fused(
     )
     if cuda is not None:
         function = Lazy(f".fused.cuda.{cuda[0]}", f"{name}_cuda", numba=False)
-        ladder += (Rung("cuda", function, cuda[1], error, device="cuda", dtypes=("float32",)),)
+        single = ("float32",)
+        ladder += (Rung("cuda", function, cuda[1], error, "cuda", single, refuses=refuses),)
     return Operation(name, signature, ladder, expected, sized_by)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..ladder import Expected
@@ -51,6 +52,20 @@ def by_row(logits: Array, *_: Any, **__: Any) -> Expected:
 def table(values: Array, rows: Array, count: int) -> Expected:
     """The table of add_rows."""
     return (((count, values.shape[1]), values.dtype),)
+
+
+SHARED = 226 << 10  # bytes of a GPU's shared memory for sums over rows: see cuda/layer_norm.cu
+
+
+def too_wide(sums: int) -> Callable[..., str]:
+    """Why a block of the CUDA rung cannot hold so many sums a column, or ""."""
+    widest = SHARED // (4 * sums)
+
+    def refuses(_: Array, x: Array, *__: Any, **___: Any) -> str:
+        columns = x.shape[1]
+        return f"rows of {columns:,} columns are wider than {widest:,}" if columns > widest else ""
+
+    return refuses
 
 
 A_ROW = ("ufuncs in place", "a row at a time, polynomial exp")
@@ -114,6 +129,7 @@ ROWS = (
         "32 u times the formula with every term's absolute value",
         normalised_backward,
         cuda=("rows", "a warp or block a row, sums over rows in shared memory"),
+        refuses=too_wide(2),
     ),
     fused(
         "rms_norm(x, weight, eps) -> (y, rrms)",
@@ -134,6 +150,7 @@ ROWS = (
         "32 u times the formula with every term's absolute value",
         scaled_backward,
         cuda=("rows", "a warp or block a row, sums over rows in shared memory"),
+        refuses=too_wide(1),
     ),
     fused(
         "batch_norm(x, weight, bias, eps) -> (y, mean, var, rstd)",

@@ -21,7 +21,6 @@ CHUNK = 4096  # elements a block of updates.cu
 # Layer normalisation's gradient: blocks that walk over the rows, and so rows of partial sums. Four
 # a multiprocessor of an H100, a fixed number lest results depend on the GPU.
 WALKERS = 512
-SHARED = 226 << 10  # bytes of shared memory that a block can have for them (sm_90)
 
 ROWS = {
     "softmax": ("softmax", "softmax_backward", "log_softmax", "log_softmax_backward"),

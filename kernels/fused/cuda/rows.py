@@ -128,14 +128,8 @@ def _normalize_backward(
 def layer_norm_backward_cuda(
     grad: Array, x: Array, weight: Array | None, mean: Array, rstd: Array
 ) -> tuple[Array, Array, Array]:
-    """dx, dweight, dbias: see `layer_norm_backward_reference`.
-
-    Rows wider than the shared memory of a block holds (28,928 columns) go to the plain rung.
-    """
-    if 8 * x.shape[1] > launching.SHARED:
-        from ..vectorised import layer_norm_backward
-
-        return layer_norm_backward(grad, x, weight, mean, rstd)
+    """dx, dweight, dbias: see `layer_norm_backward_reference`; at most 28,928 columns, whose sums
+    the shared memory of a block holds."""
     dx, sums = _normalize_backward("layer_norm_backward", 2, grad, x, weight, mean, rstd)
     return dx, sums[0], sums[1]
 
@@ -143,11 +137,6 @@ def layer_norm_backward_cuda(
 def rms_norm_backward_cuda(
     grad: Array, x: Array, weight: Array | None, rrms: Array
 ) -> tuple[Array, Array]:
-    """dx, dweight: see `rms_norm_backward_reference`; rows wider than 57,856 as in
-    `layer_norm_backward_cuda`."""
-    if 4 * x.shape[1] > launching.SHARED:
-        from ..rms_norm import rms_norm_backward
-
-        return rms_norm_backward(grad, x, weight, rrms)
+    """dx, dweight: see `rms_norm_backward_reference`; at most 57,856 columns."""
     dx, sums = _normalize_backward("rms_norm_backward", 1, grad, x, weight, rrms)
     return dx, sums[0]
