@@ -26,7 +26,17 @@ from .checking import KernelError
 from .convolution.windows import Windows
 from .jit import Compilation, on_compile
 from .ladder import Operation, Rung
-from .registry import get, operations, overriding, rungs, select, use, why
+from .registry import (
+    get,
+    get_float32_matmul_precision,
+    operations,
+    overriding,
+    rungs,
+    select,
+    set_float32_matmul_precision,
+    use,
+    why,
+)
 
 __all__ = [
     "Compilation",
@@ -36,12 +46,14 @@ __all__ = [
     "Windows",
     "blas",
     "get",
+    "get_float32_matmul_precision",
     "on_compile",
     "operations",
     "overriding",
     "parallel",
     "rungs",
     "select",
+    "set_float32_matmul_precision",
     "use",
     "why",
 ]

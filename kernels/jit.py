@@ -77,22 +77,24 @@ def problem() -> str:
 
 
 class Lazy:
-    """A function of a module that imports Numba: the import waits for the first call."""
+    """A function of a module that imports Numba, or else is long: the import waits for the first
+    call. `numba` is false for a module that does without it."""
 
-    def __init__(self, module: str, name: str) -> None:
-        self.module, self.__name__ = module, name
+    def __init__(self, module: str, name: str, numba: bool = True) -> None:
+        self.module, self.__name__, self.numba = module, name, numba
         self._function: Callable[..., Any] | None = None
 
     def load(self) -> Callable[..., Any]:
         """The function itself. Raises ImportError, with the reason, if Numba cannot be used."""
         global _broken
         if self._function is None:
-            if reason := problem():
+            if self.numba and (reason := problem()):
                 raise ImportError(f"kernel {self.__name__} needs Numba, but {reason}")
             try:
                 module = importlib.import_module(self.module, __package__)
             except Exception as error:  # a numba that does not fit this numpy raises many things
-                if isinstance(error, ImportError) or "numba" in repr(error).lower():
+                numba = isinstance(error, ImportError) or "numba" in repr(error).lower()
+                if self.numba and numba:
                     _broken = f"importing numba failed: {error}"
                     raise ImportError(f"kernel {self.__name__}: {_broken}") from error
                 raise

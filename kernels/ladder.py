@@ -21,8 +21,10 @@ class Rung:
     `dtypes` names what it takes ("any" stands for every numeric dtype). `error` bounds the distance
     to the `reference` rung; u is the unit roundoff, 2⁻²⁴ in float32 and 2⁻⁵³ in float64. A
     `portable` rung calls nothing but NumPy functions that CuPy's arrays answer as well, and makes
-    new arrays only from those it was given: it runs wherever its arrays are. A rung of a lower
-    `precision` than its arrays is never a default: it is used where that was asked for.
+    new arrays only from those it was given: it runs wherever its arrays are. `refuses(*arrays)`
+    says why a rung does not take arrays of a dtype that it takes, or ""; the plain rung then does
+    the work. A rung of a lower `precision` than its arrays is never a default: it is used where
+    that was asked for.
     """
 
     name: str
@@ -32,12 +34,18 @@ class Rung:
     device: str = "cpu"
     dtypes: tuple[str, ...] = FLOATS
     portable: bool = False
+    refuses: Callable[..., str] | None = None
     precision: str = "float32"  # what it computes in
 
     @property
     def needs_numba(self) -> bool:
         """Whether calling this rung imports Numba and may compile."""
-        return isinstance(self.function, Lazy)
+        return isinstance(self.function, Lazy) and self.function.numba
+
+    @property
+    def plain(self) -> bool:
+        """Whether it needs nothing but the array library: such rungs are called numpy or cupy."""
+        return self.name in ("numpy", "cupy")
 
     def takes(self, device: str, dtype: Any) -> bool:
         """Whether this rung runs on that device and accepts that dtype."""
@@ -70,9 +78,9 @@ class Operation:
         """What the table of measured defaults calls arrays like these: dtype, and class."""
         return f"{dtype} {self.kind(*arrays) if arrays else ''}".strip()
 
-    def ladder(self, device: str) -> tuple[Rung, ...]:
-        """The rungs of one device, from the textbook formula up."""
-        return tuple(rung for rung in self.rungs if rung.device == device)
+    def ladder(self, device: str = "cpu", precision: str = "float32") -> tuple[Rung, ...]:
+        """The rungs of one device that compute in one precision, from the formula up."""
+        return tuple(r for r in self.rungs if r.device == device and r.precision == precision)
 
     def rung(self, name: str) -> Rung:
         """The rung of that name; a ValueError that lists the ladder if there is none."""

@@ -1,11 +1,15 @@
 """Which function runs: ladders, overrides, and the measured default.
 
     an override by `use`     in a `with` block: for this thread; as a plain call: for the process
+    else the precision       where `set_float32_matmul_precision` allows less than float32
     else the measured table  the rung that was fastest at that size and dtype (`crossovers.py`)
     else the plain rung      where Numba cannot run, or no faster rung takes the dtype
 
+What is the default on a GPU stands in `choice_cuda.py`.
+
 `select` sits under every operation of every model, so what it decides is kept in `_plans`: a table
-per operation and dtype of (largest number of elements, function).
+per operation and dtype of (largest number of elements, function). There is such a set of tables for
+each level of precision, and changing the level puts another in place: `select` never asks for it.
 """
 
 from __future__ import annotations
@@ -21,9 +25,10 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from . import jit, measured
+from . import choice_cuda, jit, measured
 from .attention.rungs import ATTENTION, ATTENTION_BACKWARD
 from .checking import KernelError, checked, describe, device_of
+from .choice_cuda import PRECISIONS
 from .convolution.rungs import CONVOLUTION
 from .fused.rungs import FUSED
 from .ladder import Operation, Rung
@@ -55,13 +60,13 @@ def operation(name: str) -> Operation:
         raise ValueError(f"no operation {name!r}; there are: {', '.join(_operations)}") from None
 
 
-def rungs(name: str, device: str = "cpu") -> tuple[Rung, ...]:
-    """The ladder of an operation on "cpu" or "cuda", from the textbook formula up.
+def rungs(name: str, device: str | None = None) -> tuple[Rung, ...]:
+    """The ladder of an operation, from the textbook formula up; of one device, if it is named.
 
-    >>> [rung.name for rung in rungs("matmul")]
-    ['reference', 'numpy', 'naive', 'reordered', 'blocked', 'tile', 'panels', 'parallel']
+    >>> [rung.name for rung in rungs("matmul", "cpu")]
+    ['reference', 'numpy', 'naive', 'reordered', 'blocked', 'tile', 'panels', 'parallel', 'bf16']
     """
-    return operation(name).ladder(device)
+    return tuple(r for r in operation(name).rungs if device in (None, r.device))
 
 
 def get(name: str, rung: str) -> Callable[..., Any]:
@@ -152,7 +157,7 @@ def _resolve(name: str, choice: str | Callable[..., Any] | None) -> Choice:
         return None
     if isinstance(choice, str):
         rung = record.rung(choice)
-        if rung.needs_numba and (reason := jit.problem()):
+        if reason := _problem(rung):
             raise KernelError(f"use({name}={choice!r}): the rung cannot run here: {reason}")
         return rung
     if not callable(choice):
@@ -174,14 +179,44 @@ def _override(name: str) -> tuple[Choice, str]:
 
 Plan = list[tuple[float, Callable[..., Any]]]  # (largest size, function), by rising size
 
-# operation -> dtype -> (sized_by, shape_class, {class: plan}); the class "" where there is no other
-_plans: dict[str, dict[Any, tuple[int, Any, dict[str, Plan]]]] = {name: {} for name in _operations}
+# operation -> dtype -> (sized_by, shape_class, {class: plan}); the class "" where there is no
+# other; on a GPU (type of array, dtype) in place of the dtype
+Tables = dict[str, dict[Any, tuple[int, Any, dict[str, Plan]]]]
+_tables: dict[str, Tables] = {level: {name: {} for name in _operations} for level in PRECISIONS}
+_level = "highest"
+_plans = _tables[_level]
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """In how little precision products of float32 matrices may be computed, in this process.
+
+    "highest": float32. "high": on a GPU also three products in TF32, which are as accurate.
+    "medium": operands are rounded to bfloat16, sums are made in float32; so in `matmul`, attention
+    and convolution, also where they are part of a gradient. On the CPU it is emulated: the numbers
+    of a GPU's tensor cores but for the order of sums, at less than the speed of float32.
+
+    Raises:
+        ValueError: no such level.
+    """
+    global _level, _plans
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"float32 matmul precision is one of {', '.join(PRECISIONS)}; got {precision!r}"
+        )
+    with _lock:
+        _level, _plans = precision, _tables[precision]
+
+
+def get_float32_matmul_precision() -> str:
+    """What `set_float32_matmul_precision` was last told; "highest" at first."""
+    return _level
 
 
 def forget_plans() -> None:
     """Read the table of measured defaults anew."""
-    for plans in _plans.values():
-        plans.clear()
+    for tables in _tables.values():
+        for plans in tables.values():
+            plans.clear()
 
 
 def select(name: str, *arrays: Any) -> Callable[..., Any]:
@@ -214,17 +249,21 @@ def _select(name: str, arrays: tuple[Any, ...]) -> Callable[..., Any]:
     device, dtype = device_of(arrays[0]), np.dtype(getattr(arrays[0], "dtype", object))
     choice, _ = _override(name)
     if isinstance(choice, Rung) and choice.takes(device, dtype):
+        if choice.refuses is not None:
+            return _guarded(choice, _plain(record, device, dtype))
         return _rounded(choice.function, dtype) if choice.name == "reference" else choice.function
     if choice is not None and not isinstance(choice, Rung):
         return choice
-    if device != "cpu":
-        return _plain(record, device, dtype).function
-    plan = _plan(record, dtype, record.key(dtype, arrays))
-    empty: dict[str, Plan] = {}
-    known = _plans[name].setdefault(dtype, (record.sized_by, record.shape_class, empty))
-    known[2][record.kind(*arrays)] = plan
+    level = _level
+    key = dtype if device == "cpu" else (type(arrays[0]), dtype)
+    new: dict[str, Plan] = {}
+    known = _tables[level][name].setdefault(key, (record.sized_by, record.shape_class, new))[2]
+    kind = record.kind(*arrays)
+    if kind not in known:
+        plan = _plan if device == "cpu" else _plan_on_gpu
+        known[kind] = plan(record, dtype, kind, level)
     size = arrays[record.sized_by].size
-    return next(f for largest, f in plan if size <= largest)
+    return next(f for largest, f in known[kind] if size <= largest)
 
 
 def _rounded(reference: Callable[..., Any], dtype: Any) -> Callable[..., Any]:
@@ -243,14 +282,17 @@ def _rounded(reference: Callable[..., Any], dtype: Any) -> Callable[..., Any]:
 def _plain(record: Operation, device: str, dtype: Any) -> Rung:
     """The rung that needs nothing but the array library."""
     for rung in reversed(record.rungs):
-        if rung.name != "reference" and not rung.needs_numba and rung.takes(device, dtype):
+        if rung.plain and rung.takes(device, dtype):
             return rung
     offered = sorted({f"{d} on {rung.device}" for rung in record.rungs for d in rung.dtypes})
     raise KernelError(f"{record.name} is offered for {', '.join(offered)}; got {dtype} on {device}")
 
 
-def _plan(record: Operation, dtype: Any, key: str) -> Plan:
+def _plan(record: Operation, dtype: Any, kind: str, level: str) -> Plan:
     plain = _plain(record, "cpu", dtype)
+    if rung := _rounding(record, dtype, level):
+        return [(sys.maxsize, rung.function)]
+    key = f"{dtype} {kind}".strip()
     rows, _ = measured.rows(record.name, key, [rung.name for rung in record.rungs])
     plan: Plan = []
     for largest, fastest, _ in rows:
@@ -258,6 +300,46 @@ def _plan(record: Operation, dtype: Any, key: str) -> Plan:
         runs = not (rung.needs_numba and jit.problem())
         plan.append((largest, _loading(rung, plain) if runs else plain.function))
     return plan or [(sys.maxsize, plain.function)]
+
+
+def _rounding(record: Operation, dtype: Any, level: str) -> Rung | None:
+    """The rung on the CPU that computes in bfloat16, where that is asked for."""
+    if level != "medium" or str(dtype) != "float32":
+        return None
+    return next(iter(record.ladder("cpu", "bfloat16")), None)
+
+
+def _plan_on_gpu(record: Operation, dtype: Any, kind: str, level: str) -> Plan:
+    plain = _plain(record, "cuda", dtype)
+    rows = choice_cuda.rows(record, dtype, kind, level)
+    return [
+        (largest, plain.function if rung is None or _problem(rung) else _guarded(rung, plain))
+        for largest, rung, _ in rows
+    ]
+
+
+def _problem(rung: Rung) -> str:
+    """Why a rung cannot run here, or ""."""
+    if rung.device == "cuda":
+        return choice_cuda.problem(rung)
+    return jit.problem() if rung.needs_numba else ""
+
+
+def _guarded(rung: Rung, plain: Rung) -> Callable[..., Any]:
+    """The rung's function, and the plain rung for what it refuses or if its compiler is broken."""
+
+    @functools.wraps(rung.function, updated=())
+    def kernel(*arrays: Any, **options: Any) -> Any:
+        if rung.refuses is not None and rung.refuses(*arrays, **options):
+            return plain.function(*arrays, **options)
+        try:
+            return rung.function(*arrays, **options)
+        except ImportError as error:
+            choice_cuda.note_broken(rung, str(error))
+            forget_plans()
+            return plain.function(*arrays, **options)
+
+    return kernel
 
 
 def _loading(rung: Rung, plain: Rung) -> Callable[..., Any]:
@@ -271,8 +353,9 @@ def _loading(rung: Rung, plain: Rung) -> Callable[..., Any]:
             function = lazy.load()
         except ImportError:
             function = plain.function
-        for by_dtype in _plans.values():  # from now on without this detour
-            for _, _, plans in by_dtype.values():
+        known = [by_dtype.values() for tables in _tables.values() for by_dtype in tables.values()]
+        for by_dtype in known:  # from now on without this detour
+            for _, _, plans in by_dtype:
                 for plan in plans.values():
                     plan[:] = [(largest, function if f is kernel else f) for largest, f in plan]
         return function(*arrays, **options)
@@ -283,17 +366,18 @@ def _loading(rung: Rung, plain: Rung) -> Callable[..., Any]:
 # --------------------------------------------------------------------------------- reasons
 
 
-def why(name: str, *arrays: Any) -> str:
+def why(name: str, *arrays: Any, device: str = "") -> str:
     """A sentence: which function is used for these arrays, and for what reason.
 
-    Without arrays it describes the choice for float32 at every size.
+    Without arrays it describes the choice for float32 at every size. With `device` "cuda" it says
+    what would be used if the arrays were on a GPU.
 
     >>> why("matmul", np.ones((2, 2), np.int64), np.ones((2, 2), np.int64))
     'matmul: numpy, the only rung for int64'
     """
     record = operation(name)
     choice, where = _override(name)
-    device = device_of(arrays[0]) if arrays else "cpu"
+    device = device or (device_of(arrays[0]) if arrays else "cpu")
     dtype = np.dtype(arrays[0].dtype if arrays else np.float32)
     if choice is not None and not isinstance(choice, Rung):
         return f"{name}: {getattr(choice, '__qualname__', choice)}, by kernels.use {where}"
@@ -303,10 +387,12 @@ def why(name: str, *arrays: Any) -> str:
             return f"{name}: {choice.name}, by kernels.use {where}"
         prefix = f" ({choice.name}, asked for by kernels.use, does not take {dtype} on {device})"
     plain = _plain(record, device, dtype)
-    if device == "cpu":
-        reasons = _measured_reasons(record, plain, dtype, arrays)
-        if reasons:
-            return f"{name}: {reasons}{prefix}"
+    if device == "cuda":
+        return f"{name}: {choice_cuda.reasons(record, plain, dtype, arrays, _level)}{prefix}"
+    if rung := _rounding(record, dtype, _level):
+        return f"{name}: {rung.name}, as the precision of float32 products is {_level!r}{prefix}"
+    if reasons := _measured_reasons(record, plain, dtype, arrays):
+        return f"{name}: {reasons}{prefix}"
     takers = [r for r in record.rungs if r.name != "reference" and r.takes(device, dtype)]
     reason = f"the only rung for {dtype}" if len(takers) == 1 else f"unmeasured for {dtype}"
     return f"{name}: {plain.name}, {reason}{prefix}"
@@ -336,7 +422,7 @@ def _reason(record: Operation, plain: Rung, largest: float, default: str, speed:
         if problem := jit.problem():
             return f"{plain.name}{sizes}, because {problem} (else {default})"
         return f"{default}{sizes}, measured {speed:.2g} times as fast as {plain.name}"
-    top = record.ladder("cpu")[-1].name
+    top = record.ladder()[-1].name
     if speed > FASTER:
         return f"{default}{sizes}, where {top} would save too little to wait for its compiler"
     return f"{default}{sizes}, measured {1 / speed:.2g} times as fast as {top}"

@@ -41,15 +41,11 @@ class Point(NamedTuple):
 
 def candidates(operation: Operation) -> tuple[Rung, Rung] | None:
     """The plain rung and the top of the ladder; None where there is nothing to compare."""
-    plain = next((r for r in reversed(operation.rungs) if _is_plain(r)), None)
-    top = operation.rungs[-1]
+    plain = next((r for r in operation.ladder() if r.plain), None)
+    top = operation.ladder()[-1]
     if plain is None or not top.needs_numba or jit.problem() or operation.name not in EXAMPLES:
         return None
     return plain, top
-
-
-def _is_plain(rung: Rung) -> bool:
-    return rung.name != "reference" and not rung.needs_numba
 
 
 def measure(

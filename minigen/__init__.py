@@ -89,6 +89,7 @@ from minigen.ops.special import *
 from minigen.ops.statistics import *
 from minigen.ops.strided import *
 from minigen.ops.typed import *
+from minigen.precision import get_float32_matmul_precision, set_float32_matmul_precision
 from minigen.printing import set_printoptions
 from minigen.random import Generator, default_generator, initial_seed, manual_seed
 from minigen.tensor import Size, Tensor

@@ -91,6 +91,8 @@ def kernel_over(operation: str, lists: Sequence[list[Any] | None], *options: Any
                 arrays = tuple(a if a is None else a.reshape(-1) for a in arrays)
             kernel(operation, *arrays, *options)
         return
-    size = sum(array.size for array in first)
-    example = _of_size(first[0].dtype, size) if isinstance(first[0], np.ndarray) else first[0]
-    kernels.select(operation, example)(*lists, *options)
+    if isinstance(first[0], np.ndarray):
+        size = sum(array.size for array in first)
+        kernels.select(operation, _of_size(first[0].dtype, size))(*lists, *options)
+    else:  # on a GPU, where a launch for all pays at any size
+        kernels.select(operation, first[0])(*lists, *options)

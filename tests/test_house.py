@@ -39,7 +39,7 @@ LAYERS = [
     ["hooks", "methods", "printing", "size"],
     ["autograd"],
     ["operation"],
-    ["modes", "errors", "threads"],
+    ["modes", "errors", "precision", "threads"],
     ["backend"],
     ["dispatch"],
     ["determinism"],

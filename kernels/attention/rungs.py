@@ -8,6 +8,7 @@ import numpy as np
 
 from ..jit import Lazy
 from ..ladder import Expected, Operation, Rung
+from .bf16 import attention_backward_bf16, attention_bf16
 from .reference import attention_backward_reference, attention_reference
 from .whole import attention_backward_whole, attention_whole
 
@@ -28,7 +29,8 @@ def expected_backward(grad: Array, q: Array, k: Array, v: Array, *_: Any, **__: 
 # max|v| times the largest factor of dropout, 1/(1 - p), if there is any
 ERROR = "out: 16 u (1 + max|score|) max|v|; logsumexp: 16 u (1 + max|score|)"
 ERROR_BACKWARD = "32 u (1 + max|score|) Σ, Σ the formula with every term's absolute value"
-ERROR_BF16 = "by norm 1e-2, of every result; logsumexp: 1e-2"
+ERROR_TENSOR_CORES = "by norm 1e-2, of every result; logsumexp: 1e-2"
+ERROR_BF16 = "as in float32 with u = 2⁻⁸, the unit roundoff of bfloat16"
 
 ATTENTION = Operation(
     name="attention",
@@ -82,8 +84,16 @@ ATTENTION = Operation(
             "cuda_flash_bf16",
             Lazy(".attention.cuda.flash_bf16", "attention_flash_bf16"),
             "CUDA C++: FlashAttention-2 on tensor cores, float32 rounded to bfloat16",
-            ERROR_BF16,
+            ERROR_TENSOR_CORES,
             device="cuda",
+            dtypes=("float32",),
+            precision="bfloat16",
+        ),
+        Rung(
+            "bf16",
+            attention_bf16,
+            "operands rounded to bfloat16, as tensor cores take them",
+            ERROR_BF16,
             dtypes=("float32",),
             precision="bfloat16",
         ),
@@ -135,8 +145,16 @@ ATTENTION_BACKWARD = Operation(
             "cuda_flash_bf16",
             Lazy(".attention.cuda.flash_bf16", "attention_backward_flash_bf16"),
             "CUDA C++: the same on tensor cores, float32 rounded to bfloat16",
-            ERROR_BF16,
+            ERROR_TENSOR_CORES,
             device="cuda",
+            dtypes=("float32",),
+            precision="bfloat16",
+        ),
+        Rung(
+            "bf16",
+            attention_backward_bf16,
+            "operands rounded to bfloat16, as tensor cores take them",
+            ERROR_BF16,
             dtypes=("float32",),
             precision="bfloat16",
         ),

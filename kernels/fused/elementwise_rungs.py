@@ -100,6 +100,7 @@ ELEMENTWISE = (
         "elementwise_loops",
         LOOP,
         "10 u |x|",
+        cuda=("elementwise", "one pass over memory, four elements a thread"),
     ),
     fused(
         'gelu_backward(grad, x, approximate="none") -> dx',
@@ -109,6 +110,7 @@ ELEMENTWISE = (
         LOOP,
         "40 u |grad|",
         like_second,
+        cuda=("elementwise", "one pass over memory, four elements a thread"),
     ),
     fused(
         "binary_cross_entropy(logits, target) -> losses",
@@ -135,5 +137,6 @@ ELEMENTWISE = (
         "scatter_loops",
         LOOP,
         "2 u |y|",
+        cuda=("elementwise", "one pass over memory, four elements a thread"),
     ),
 )

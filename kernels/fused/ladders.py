@@ -36,17 +36,25 @@ def fused(
     expected: Callable[..., Expected] = like_first,
     sized_by: int = 0,
     on_gpu: tuple[Callable[..., Any], str] | None = None,
+    cuda: tuple[str, str] | None = None,
+    refuses: Callable[..., str] | None = None,
 ) -> Operation:
-    """An operation with three rungs; the numba one is `NAME_loop` of the module `loops`.
+    """An operation with its rungs; the numba one is `NAME_loop` of the module `loops`.
 
-    on_gpu: what CuPy's arrays need instead of the plain function, and what to say about it.
+    on_gpu: what CuPy's arrays need instead of the plain function, and what to say about it. cuda is
+    (module in fused/cuda/, about) of a CUDA C++ rung, the function `NAME_cuda`, and `refuses` says
+    which arrays it does not take.
     """
     name = signature.partition("(")[0]
     apart = [] if on_gpu is None else [Rung("cupy", on_gpu[0], on_gpu[1], error, device="cuda")]
-    ladder = (
+    ladder: tuple[Rung, ...] = (
         Rung("reference", reference, "the formula in float64", "defines the result"),
         Rung("numpy", plain, about[0], error, portable=on_gpu is None),
         *apart,
         Rung("numba", Lazy(f".fused.{loops}", f"{name}_loop"), about[1], error),
     )
+    if cuda is not None:
+        function = Lazy(f".fused.cuda.{cuda[0]}", f"{name}_cuda", numba=False)
+        single = ("float32",)
+        ladder += (Rung("cuda", function, cuda[1], error, "cuda", single, refuses=refuses),)
     return Operation(name, signature, ladder, expected, sized_by)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..ladder import Expected
@@ -53,6 +54,20 @@ def table(values: Array, rows: Array, count: int) -> Expected:
     return (((count, values.shape[1]), values.dtype),)
 
 
+SHARED = 226 << 10  # bytes of a GPU's shared memory for sums over rows: see cuda/layer_norm.cu
+
+
+def too_wide(sums: int) -> Callable[..., str]:
+    """Why a block of the CUDA rung cannot hold so many sums a column, or ""."""
+    widest = SHARED // (4 * sums)
+
+    def refuses(_: Array, x: Array, *__: Any, **___: Any) -> str:
+        columns = x.shape[1]
+        return f"rows of {columns:,} columns are wider than {widest:,}" if columns > widest else ""
+
+    return refuses
+
+
 A_ROW = ("ufuncs in place", "a row at a time, polynomial exp")
 TWO_PASSES = ("ufuncs in place", "two passes over a row, sums over rows kept in the cache")
 
@@ -64,6 +79,7 @@ ROWS = (
         "softmax_loops",
         A_ROW,
         "16 u (1 + max|x| of the row) y + the smallest normal number",
+        cuda=("rows", "online softmax: maximum and sum in one pass, a warp or block a row"),
     ),
     fused(
         "softmax_backward(grad, y) -> dx",
@@ -73,6 +89,7 @@ ROWS = (
         ("ufuncs in place", "two passes over a row"),
         "(n + 4) u y (|grad| + Σ |grad| y)",
         like_second,
+        cuda=("rows", "two passes over a row, the second from the cache"),
     ),
     fused(
         "log_softmax(x) -> y",
@@ -81,6 +98,7 @@ ROWS = (
         "softmax_loops",
         A_ROW,
         "16 u (1 + max|x| of the row)",
+        cuda=("rows", "online softmax: maximum and sum in one pass, a warp or block a row"),
     ),
     fused(
         "log_softmax_backward(grad, y) -> dx",
@@ -90,6 +108,7 @@ ROWS = (
         A_ROW,
         "2 u |grad| + (n + 8 + |y|) u exp(y) Σ |grad|",
         like_second,
+        cuda=("rows", "two passes over a row, the second from the cache"),
     ),
     fused(
         "layer_norm(x, weight, bias, eps) -> (y, mean, rstd)",
@@ -99,6 +118,7 @@ ROWS = (
         ("two passes, in place", "three passes over a row in the first-level cache"),
         "y: 16 u ((|x^| + |mean| rstd) |weight| + |bias|), x^ = (x - mean) rstd",
         normalised,
+        cuda=("rows", "a warp or block a row, later passes from the cache"),
     ),
     fused(
         "layer_norm_backward(grad, x, weight, mean, rstd) -> (dx, dweight, dbias)",
@@ -108,6 +128,8 @@ ROWS = (
         TWO_PASSES,
         "32 u times the formula with every term's absolute value",
         normalised_backward,
+        cuda=("rows", "a warp or block a row, sums over rows in shared memory"),
+        refuses=too_wide(2),
     ),
     fused(
         "rms_norm(x, weight, eps) -> (y, rrms)",
@@ -117,6 +139,7 @@ ROWS = (
         ("ufuncs in place", "two passes over a row in the first-level cache"),
         "(n/2 + 8) u |y|",
         scaled,
+        cuda=("rows", "a warp or block a row, later passes from the cache"),
     ),
     fused(
         "rms_norm_backward(grad, x, weight, rrms) -> (dx, dweight)",
@@ -126,6 +149,8 @@ ROWS = (
         TWO_PASSES,
         "32 u times the formula with every term's absolute value",
         scaled_backward,
+        cuda=("rows", "a warp or block a row, sums over rows in shared memory"),
+        refuses=too_wide(1),
     ),
     fused(
         "batch_norm(x, weight, bias, eps) -> (y, mean, var, rstd)",
@@ -153,6 +178,7 @@ ROWS = (
         A_ROW,
         "16 u (1 + max|x| of the row)",
         by_row,
+        cuda=("rows", "online softmax: every logit is read once"),
     ),
     fused(
         "cross_entropy_backward(grad, logits, target, logsumexp) -> dlogits",
@@ -163,6 +189,7 @@ ROWS = (
         "16 u (1 + max|x| of the row) |grad|",
         like_second,
         sized_by=1,
+        cuda=("rows", "probabilities made again from logsumexp"),
     ),
     fused(
         "add_rows(values, rows, count) -> table",
@@ -173,5 +200,6 @@ ROWS = (
         "k u Σ|values| over the k rows of a sum",
         table,
         on_gpu=(scatter.add_rows_by_halves, "sorted, and summed as a tree: no atomics"),
+        cuda=("scatter", "a stable sort, then a sum a row of the table, no atomics"),
     ),
 )

@@ -17,6 +17,7 @@ UPDATES = (
         ABOUT,
         "8 u (|parameter| + lr)",
         in_place,
+        cuda=("updates", "one launch for all parameters"),
     ),
     fused(
         "sgd(parameters, grads, buffers, lr, momentum, dampening, weight_decay, nesterov, maximize,"
@@ -27,5 +28,6 @@ UPDATES = (
         ABOUT,
         "8 u (|parameter| + lr (|grad| + |buffer|))",
         in_place,
+        cuda=("updates", "one launch for all parameters"),
     ),
 )

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..jit import Lazy
 from ..ladder import Expected, Operation, Rung
+from .bf16 import matmul_bf16
 from .blas import matmul_blas
 from .reference import matmul_reference
 
@@ -133,6 +134,14 @@ MATMUL = Operation(
             "operands rounded to bfloat16; warpgroups of a Hopper GPU",
             ERROR_BF16,
             device="cuda",
+            dtypes=("float32",),
+            precision="bfloat16",
+        ),
+        Rung(
+            "bf16",
+            matmul_bf16,
+            "BLAS on operands rounded to bfloat16, as tensor cores take them",
+            "|c - ab| <= (k + 1) u |a||b| + 2⁻⁷ |a||b|",
             dtypes=("float32",),
             precision="bfloat16",
         ),

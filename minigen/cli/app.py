@@ -33,6 +33,13 @@ class Model(StrEnum):
     lstm = "lstm"
 
 
+class Precision(StrEnum):
+    """What matrix products of a training step round their operands to."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
 class Checkpoint(StrEnum):
     """Which state of a run is meant."""
 
@@ -130,6 +137,14 @@ def train(
         int | None,
         typer.Option(min=0, help="Where the random numbers start.", show_default="0"),
     ] = None,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(
+            help="bf16: matrix products of operands rounded to bfloat16, all else in float32. "
+            "Meant for GPUs; on the CPU it is emulated.",
+            show_default="fp32",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="A new or empty folder.", show_default="runs/MODEL"),
@@ -152,7 +167,10 @@ def train(
     from minigen.cli.train import resume_training, start_training
 
     if resume is not None:
-        fixed = {"--batch-size": batch_size, "--lr": lr, "--seed": seed, "--out": out}
+        fixed = {
+            "--batch-size": batch_size, "--lr": lr, "--seed": seed, "--precision": precision,
+            "--out": out,
+        }  # fmt: skip
         given = [name for name, value in fixed.items() if value is not None]
         if given or fast:
             raise UsageError(
@@ -161,7 +179,10 @@ def train(
             )
         resume_training(str(model), resume, steps)
     else:
-        changes = {"steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed}
+        changes = {
+            "steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed,
+            "precision": precision and str(precision),
+        }  # fmt: skip
         start_training(str(model), out, fast, changes)
 
 

@@ -24,8 +24,21 @@ def show() -> None:
 
     for name in kernels.operations():
         print(kernels.why(name))
+        if any(rung.device == "cuda" for rung in kernels.rungs(name)):
+            print(f"on a GPU: {kernels.why(name, device='cuda')}")
         for rung in kernels.rungs(name):
-            print(f"    {rung.name:13} {rung.about}")
+            print(f"    {rung.name:18} {_device(rung):9} {_precision(rung):11} {rung.about}")
+
+
+def _device(rung: Any) -> str:
+    return "cpu, cuda" if rung.portable else rung.device
+
+
+def _precision(rung: Any) -> str:
+    """What it computes in: for most rungs on the CPU, the dtype that it is given."""
+    if rung.name == "reference":
+        return "float64"
+    return "its input's" if len(rung.dtypes) > 1 or "any" in rung.dtypes else rung.precision
 
 
 @explained(app.command)
@@ -38,6 +51,12 @@ def why(
         ),
     ],
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    device: Annotated[
+        str, typer.Option(help="cpu, or cuda: what would be used on a GPU; none is needed to ask.")
+    ] = "cpu",
+    precision: Annotated[
+        str, typer.Option(help="Of float32 products: highest, high or medium.")
+    ] = "highest",
 ) -> None:
     """Which kernel computes an operation at a size, and for what reason.
 
@@ -46,9 +65,14 @@ def why(
     import minigen.kernels as kernels
 
     try:
-        print(kernels.why(operation, *_arrays(operation, shape, dtype)))
+        if device not in ("cpu", "cuda"):
+            raise ValueError(f"device must be cpu or cuda, got {device!r}")
+        kernels.set_float32_matmul_precision(precision)
+        print(kernels.why(operation, *_arrays(operation, shape, dtype), device=device))
     except (ValueError, kernels.KernelError) as error:
         raise UsageError(str(error)) from error
+    finally:
+        kernels.set_float32_matmul_precision("highest")
 
 
 def _arrays(operation: str, text: str, dtype: str) -> list[Any]:
@@ -76,15 +100,14 @@ def warmup(
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
 ) -> None:
     """Compile ahead what the defaults use, so that nothing has to be waited for later."""
-    import minigen.kernels as kernels
-    from minigen.kernels import jit
+    from minigen.kernels import jit, registry
 
     began = time.perf_counter()
     if reason := jit.problem():
         raise UsageError(f"nothing can be compiled: {reason}")
     count = 0
     for name in _known(operations):
-        for kernel in jit.kernels_of(kernels.rungs(name)[-1].function):
+        for kernel in jit.kernels_of(registry.operation(name).ladder()[-1].function):
             if not kernel.ready(dtype):
                 started = time.perf_counter()
                 kernel.compile(dtype)

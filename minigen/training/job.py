@@ -11,6 +11,7 @@ from minigen import Tensor, device
 from minigen.data import DataLoader
 from minigen.nn import Module
 from minigen.optim import Optimizer
+from minigen.precision import TRAINING
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Settings:
     save_every: int = 500  # steps between checkpoints, each with an evaluation and samples
     device: str = "cpu"  # or "cuda"; data, weights and noise are drawn on the CPU for either
     read_every: int = 10  # steps between looks at losses that are on a GPU: each waits for it
+    precision: str = "fp32"  # or "bf16": what matrix products of a step round their operands to
     model: Mapping[str, Any] = field(default_factory=dict)  # of the model's config dataclass
     options: Mapping[str, Any] = field(default_factory=dict)  # what only this recipe knows
 
@@ -38,6 +40,8 @@ class Settings:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be a whole number, 1 or more, got {value!r}")
+        if self.precision not in TRAINING:
+            raise ValueError(f"precision must be fp32 or bf16, got {self.precision!r}")
         if not isinstance(self.lr, int | float) or not 0 < self.lr < float("inf"):
             raise ValueError(f"lr must be a positive number, got {self.lr!r}")
         if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
@@ -54,11 +58,12 @@ class Settings:
     def from_dict(cls, saved: Mapping[str, Any]) -> Settings:
         """Raises ValueError if a setting is missing, unknown, or out of range.
 
-        Runs of older versions know of no device: they are on the CPU.
+        Runs of older versions know of neither device nor precision: theirs are the defaults.
         """
-        known = {f.name for f in dataclasses.fields(cls)}
-        saved = {"device": cls.device, "read_every": cls.read_every, **saved}
-        for name in sorted(known ^ set(saved)):
+        known: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(cls)}
+        later = ("device", "read_every", "precision")
+        saved = {name: known[name] for name in later} | dict(saved)
+        for name in sorted(set(known) ^ set(saved)):
             raise ValueError(f"{name} is {'missing' if name in known else 'no setting'}")
         return cls(**saved)
 

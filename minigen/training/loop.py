@@ -22,6 +22,7 @@ from minigen import Generator, Tensor, backend, default_generator, device, manua
 from minigen.data import DataLoader
 from minigen.dispatch import take_over_threads
 from minigen.nested import join, split
+from minigen.precision import at_precision
 from minigen.training.job import Job, Settings
 from minigen.training.progress import Progress, Silent
 from minigen.training.run import Checkpoint, Run, RunError, write_file
@@ -63,6 +64,7 @@ def train(
     with _undisturbed(), backend.quiet(), _interruptions(progress) as interrupted:
         manual_seed(run.settings.seed)
         job = make_job(run, build)
+        job.step = at_precision(job.step, run.settings.precision)
         loop = _Loop(run, job)
         progress.start(run.settings.recipe, run.settings.steps, loop.step)
         try:

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from minigen.kernels.matmul.operands import operands
 from minigen.kernels.matmul.panels import batch
 from minigen.kernels.matmul.parallel import MULTIPLY_ADDS, parts
+from minigen.kernels.registry import operation
 
 from minigen import kernels
 
 UNIT = {"float32": 2.0**-24, "float64": 2.0**-53}
-RUNGS = [rung.name for rung in kernels.rungs("matmul") if rung.name != "reference"]
+LADDER = operation("matmul").ladder()
+RUNGS = [rung.name for rung in LADDER if rung.name != "reference"]
 REFERENCE = kernels.get("matmul", "reference")
 
 SHAPES = [

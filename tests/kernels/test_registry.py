@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from minigen.kernels import KernelError, crossovers
+from minigen.kernels import KernelError, crossovers, registry
 from minigen.kernels.examples import EXAMPLES
 
 from minigen import kernels
@@ -47,10 +47,11 @@ def chosen(*arrays):
 
 def test_every_ladder_starts_with_the_reference_and_tells_about_itself() -> None:
     for operation in kernels.operations():
-        ladder = kernels.rungs(operation)
-        assert [rung.name for rung in ladder][:2] == ["reference", "numpy"]
-        on_cpu = [rung for rung in ladder if rung.device == "cpu"]
-        assert all(rung.needs_numba for rung in on_cpu[2:])
+        ladder, exact = kernels.rungs(operation), registry.operation(operation).ladder()
+        names = [rung.name for rung in ladder]
+        assert names[:2] == ["reference", "numpy"]
+        assert len(names) == len(set(names))
+        assert all(rung.needs_numba for rung in exact[2:])
         for rung in ladder:
             assert rung.about
             assert rung.error
@@ -202,6 +203,8 @@ def test_the_rungs_themselves_pass_the_check(operation, rng) -> None:
     for example in EXAMPLES[operation].values():
         arguments = example(300, lambda *shape: rng.standard_normal(shape).astype(np.float32))
         for rung in kernels.rungs(operation)[1:]:
+            if rung.device == "cuda":
+                continue
             function = rung.function
             with kernels.use(**{operation: lambda *a, _f=function, **o: _f(*a, **o)}):
                 kernels.select(operation, *arguments)(*arguments)

@@ -1,0 +1,132 @@
+// A step of Adam, AdamW or SGD for all parameters of a model in one launch.
+//
+// A launch costs some 5 microseconds whatever it does, and a model has dozens of parameters, most
+// of them small. So the kernel is given a table of addresses instead of one array:
+//
+//   table  int64 (6, count + 1)  row 0  parameters    row 3  second moments (Adam)
+//                                row 1  gradients     row 4  numbers of elements
+//                                row 2  moments       row 5  first block of each, then the number of all
+//
+// A block finds by halving whose elements are its own, and takes CHUNK of them: every thread four
+// neighbours at a time by 16-byte loads. Adam reads 16 bytes a parameter and writes 12, nothing
+// twice: bound by memory. Everything is float32, also the moments.
+#include "primitives.cuh"
+
+constexpr int THREADS = 256;
+constexpr int PACK = 4;
+constexpr int CHUNK = 4096;  // elements a block; launching.py knows it, too
+
+struct Chunk {
+  int parameter;
+  long long begin, end;
+};
+
+DEVICE Chunk chunk_of_block(const long long* table, int count) {
+  const long long* first_blocks = table + 5 * (count + 1);
+  int low = 0;
+  int high = count - 1;  // the last parameter whose first block is not behind this one
+  while (low < high) {
+    int middle = (low + high + 1) / 2;
+    if (first_blocks[middle] <= blockIdx.x) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  long long size = table[4 * (count + 1) + low];
+  long long begin = (blockIdx.x - first_blocks[low]) * CHUNK;
+  return {low, begin, min(begin + CHUNK, size)};
+}
+
+DEVICE float* array(const long long* table, int count, int row, int parameter) {
+  return (float*)table[row * (count + 1) + parameter];
+}
+
+// Elements i to i + 3 as they are in memory; fewer at the end of an array.
+struct Four {
+  float at[PACK];
+};
+
+DEVICE Four load(const float* from, int valid) {
+  Four values = {};
+  if (valid >= PACK) {
+    float4 v = *(const float4*)from;
+    values = {v.x, v.y, v.z, v.w};
+  } else {
+    for (int e = 0; e < valid; e++) {
+      values.at[e] = from[e];
+    }
+  }
+  return values;
+}
+
+DEVICE void store(float* to, const Four& values, int valid) {
+  if (valid >= PACK) {
+    *(float4*)to = make_float4(values.at[0], values.at[1], values.at[2], values.at[3]);
+  } else {
+    for (int e = 0; e < valid; e++) {
+      to[e] = values.at[e];
+    }
+  }
+}
+
+// Adam (Kingma & Ba 2015), algorithm 1, and AdamW (Loshchilov & Hutter 2019), algorithm 2:
+// shrink is 1 - lr λ if decoupled, else 1; decay is λ if not decoupled, else 0; root is √(1 - β₂ᵗ);
+// rate is lr / (1 - β₁ᵗ).
+extern "C" __global__ void __launch_bounds__(256)
+adam(const long long* table, int count, float shrink, float decay, float one_minus_beta1,
+     float beta2, float one_minus_beta2, float root, float eps, float rate) {
+  Chunk chunk = chunk_of_block(table, count);
+  float* parameter = array(table, count, 0, chunk.parameter);
+  const float* gradient = array(table, count, 1, chunk.parameter);
+  float* average = array(table, count, 2, chunk.parameter);
+  float* square = array(table, count, 3, chunk.parameter);
+  for (long long i = chunk.begin + threadIdx.x * PACK; i < chunk.end; i += THREADS * PACK) {
+    int valid = min(chunk.end - i, (long long)PACK);
+    Four p = load(parameter + i, valid);
+    Four g = load(gradient + i, valid);
+    Four m = load(average + i, valid);
+    Four v = load(square + i, valid);
+    for (int e = 0; e < PACK; e++) {
+      float x = p.at[e] * shrink;
+      float d = g.at[e] + decay * x;
+      m.at[e] += one_minus_beta1 * (d - m.at[e]);
+      v.at[e] = v.at[e] * beta2 + one_minus_beta2 * d * d;
+      p.at[e] = x - rate * (m.at[e] / (sqrtf(v.at[e]) / root + eps));
+    }
+    store(parameter + i, p, valid);
+    store(average + i, m, valid);
+    store(square + i, v, valid);
+  }
+}
+
+// d = sign grad + decay p; without a buffer p -= lr d. With one, b = d in the `first` step, else
+// momentum b + kept d; then p -= lr b, or by Nesterov's rule lr (d + momentum b). `buffered`,
+// `first` and `nesterov` are 0 or 1: all threads take the same way.
+extern "C" __global__ void __launch_bounds__(256)
+sgd(const long long* table, int count, float sign, float decay, float lr, float momentum,
+    float kept, int buffered, int first, int nesterov) {
+  Chunk chunk = chunk_of_block(table, count);
+  float* parameter = array(table, count, 0, chunk.parameter);
+  const float* gradient = array(table, count, 1, chunk.parameter);
+  float* buffer = array(table, count, 2, chunk.parameter);
+  for (long long i = chunk.begin + threadIdx.x * PACK; i < chunk.end; i += THREADS * PACK) {
+    int valid = min(chunk.end - i, (long long)PACK);
+    Four p = load(parameter + i, valid);
+    Four g = load(gradient + i, valid);
+    Four b = {};
+    if (buffered && !first) {
+      b = load(buffer + i, valid);
+    }
+    for (int e = 0; e < PACK; e++) {
+      float d = sign * g.at[e] + decay * p.at[e];
+      b.at[e] = first ? d : momentum * b.at[e] + kept * d;
+      float direction = buffered ? (nesterov ? d + momentum * b.at[e] : b.at[e]) : d;
+      p.at[e] -= lr * direction;
+    }
+    store(parameter + i, p, valid);
+    if (buffered) {
+      store(buffer + i, b, valid);
+    }
+  }
+}
