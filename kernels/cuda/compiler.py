@@ -68,12 +68,13 @@ def _preload() -> bool:
     """Load NVRTC from any folder that Python imports from: cuda-bindings look in this
     environment's own only."""
     spec = importlib.util.find_spec("nvidia")
-    for folder in (spec and spec.submodule_search_locations) or ():
-        for library in Path(folder).glob("*/lib/libnvrtc.so.*"):
-            if "alt" not in library.name:
-                ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
-                return True
-    return False
+    loaded = [
+        ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
+        for folder in (spec and spec.submodule_search_locations) or ()
+        for pattern in ("libnvrtc-builtins.so.*", "libnvrtc.so.*")
+        for library in Path(folder).glob(f"*/lib/{pattern}")
+    ]
+    return bool(loaded)
 
 
 def version() -> str:
