@@ -31,7 +31,14 @@ if TYPE_CHECKING:
 # (-fsanitize=thread; the functions that are called are the machine's own, not that sanitizer's),
 # and with structures of four floats loaded and stored as one (no "scalar replacement").
 MACHINE_FLAGS = ("-std=c++17", "-O2", "-fPIC", "-w", "-fvisibility=hidden")
-KERNEL_FLAGS = (*MACHINE_FLAGS, "-g1", "-fno-exceptions", "-fsanitize=thread", "-fno-tree-sra")
+KERNEL_FLAGS = (
+    *MACHINE_FLAGS,
+    "-g1",
+    "-gdwarf-4",
+    "-fno-exceptions",
+    "-fsanitize=thread",
+    "-fno-tree-sra",
+)
 MACHINE = ("emulator_fibers.cpp", "emulator_memory.cpp", "emulator_warp.cpp")
 HEADERS = ("emulator.h", "emulator_state.h", "primitives.cuh")
 
@@ -148,6 +155,7 @@ def _machine() -> tuple[Path, ...]:
             lambda path, name=name: _build(  # type: ignore[misc]
                 name, *MACHINE_FLAGS, "-c", source.ROOT / "cuda" / name, "-o", path
             ),
+            sealed=True,
         )
         for name in MACHINE
     )
@@ -175,17 +183,7 @@ def _library(file: str, name: str, defines: tuple, text: str) -> ctypes.CDLL:
             _build(file, *KERNEL_FLAGS, *places, *macros, "-c", entry, "-o", compiled)
             _build(file, "-shared", compiled, *machine, "-o", path)
 
-    return _loaded(f"{Path(file).stem}-{key}.so", build)
-
-
-def _loaded(name: str, build: Any) -> ctypes.CDLL:
-    """The library of that name in the cache, built if it is not there or is damaged."""
-    path = cache.kept(name, build)
-    try:
-        return ctypes.CDLL(str(path))
-    except OSError:
-        path.unlink(missing_ok=True)
-        return ctypes.CDLL(str(cache.kept(name, build)))
+    return ctypes.CDLL(str(cache.kept(f"{Path(file).stem}-{key}.so", build, sealed=True)))
 
 
 def _entry(file: str, text: str, name: str) -> str:

@@ -157,6 +157,35 @@ def _row(row: tuple[int, str, float], plain: str) -> str:
     return f"{sizes} {rung} ({speed:.2g} times {plain})"
 
 
+@explained(app.command)
+def check(operations: Operations = None) -> None:
+    """Compile the CUDA C++ kernels and run them in an emulator beside the formula; needs no GPU.
+
+    First what each uses of a GPU and whether it keeps to its budget, then each rung's error on an
+    example, and the bank conflicts of shared memory. Ends with 1 if something is wrong.
+    """
+    from minigen.kernels import registry
+    from minigen.kernels.cuda import budget
+    from minigen.kernels.cuda import check as checking
+
+    chosen = [registry.operation(name) for name in _known(operations)]
+    chosen = [operation for operation in chosen if checking.cuda_rungs(operation)]
+    if not chosen:
+        raise UsageError("none of these operations has a kernel in CUDA C++")
+    for reason in checking.missing():
+        raise UsageError(reason)
+    right = True
+    for line, good in budget.lines(checking.folders(chosen)):
+        right &= good
+        print(line, flush=True)
+    for operation in chosen:
+        for outcome in checking.outcomes(operation):
+            right &= outcome.right
+            print(outcome.line(operation.name), flush=True)
+    if not right:
+        raise typer.Exit(1)
+
+
 def _known(operations: list[str] | None) -> list[str]:
     """The operations asked for, or all; a UsageError for one that there is not."""
     import minigen.kernels as kernels
