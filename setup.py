@@ -49,7 +49,14 @@ setup(
     package_dir={"minigen": "minigen", "minigen.kernels": "kernels"},
     package_data={
         "minigen": ["py.typed", "data/files/*", "metrics/files/*"],
-        "minigen.kernels": ["cuda/*.cuh", "cuda/*.h", "cuda/*.json", "*/cuda/*.cu", "*/cuda/*.cuh"],
+        "minigen.kernels": [
+            "cuda/*.cuh",
+            "cuda/*.h",
+            "cuda/*.cpp",
+            "cuda/*.json",
+            "*/cuda/*.cu",
+            "*/cuda/*.cuh",
+        ],
     },
     install_requires=[
         "numpy>=2.1",

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from .. import measured
 
+SEAL = hashlib.sha256().digest_size  # bytes at the end of a sealed file: the hash of those before
+
 
 def folder() -> Path:
     """`cuda/` beside the table of this machine, else a temporary folder of this user's alone."""
@@ -20,9 +22,12 @@ def folder() -> Path:
             return place
     except OSError:
         pass
-    private = Path(tempfile.gettempdir()) / f"minigen-cuda-{os.getuid()}"
+    user = os.getuid() if hasattr(os, "getuid") else None  # Windows has a folder for each user
+    private = Path(tempfile.gettempdir()) / f"minigen-cuda-{user or 0}"
     private.mkdir(mode=0o700, exist_ok=True)
-    if private.stat().st_uid != os.getuid():  # somebody else's files are not to be run
+    if (
+        user is not None and private.stat().st_uid != user
+    ):  # somebody else's files are not to be run
         raise PermissionError(f"{private} belongs to another user")
     return private
 
@@ -32,19 +37,28 @@ def digest(*parts: object) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:32]
 
 
-def kept(name: str, make: Callable[[Path], None]) -> Path:
+def kept(name: str, make: Callable[[Path], None], sealed: bool = False) -> Path:
     """The file of that name; if it is not there, `make` writes it, to a temporary path first.
 
-    Several processes may ask at once: each writes its own, and the last one renamed stays.
+    Several processes may ask at once: each writes its own, and the last one renamed stays. `sealed`
+    adds a hash at the end, which programs and libraries bear, and makes a damaged file anew.
     """
     path = folder() / name
-    if not path.exists():
+    if not path.exists() or (sealed and not _intact(path)):
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=name, suffix=".new")
         os.close(handle)
         try:
             make(Path(temporary))
+            if sealed:
+                with open(temporary, "r+b") as file:
+                    file.write(hashlib.sha256(file.read()).digest())
             os.replace(temporary, path)
         finally:
             if os.path.exists(temporary):
                 os.unlink(temporary)
     return path
+
+
+def _intact(path: Path) -> bool:
+    content = path.read_bytes()
+    return hashlib.sha256(content[:-SEAL]).digest() == content[-SEAL:]

@@ -6,7 +6,9 @@ it against a budget, so what is checked there is what runs on a GPU.
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import hashlib
 import importlib.util
 import json
 import re
@@ -50,10 +52,28 @@ def _nvrtc() -> Any:
     try:
         from cuda.bindings import nvrtc
 
-        nvrtc.nvrtcVersion()
-    except Exception as error:  # the library itself is loaded by the first call
-        raise ImportError(f"NVRTC cannot be loaded ({error}): {FIX}") from error
+        try:
+            nvrtc.nvrtcVersion()  # the first call loads the library
+        except Exception:
+            if not _preload():
+                raise
+            nvrtc.nvrtcVersion()
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ImportError(f"NVRTC cannot be loaded ({reason}): {FIX}") from error
     return nvrtc
+
+
+def _preload() -> bool:
+    """Load NVRTC from any folder that Python imports from: cuda-bindings look in this
+    environment's own only."""
+    spec = importlib.util.find_spec("nvidia")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        for library in Path(folder).glob("*/lib/libnvrtc.so.*"):
+            if "alt" not in library.name:
+                ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
+                return True
+    return False
 
 
 def version() -> str:
@@ -90,22 +110,33 @@ def compile_cubin(file: str, arch: str, defines: Mapping[str, int] | None = None
     text, headers = source.read(file), source.included(file)
     stem = Path(file).stem
     key = cache.digest(text, *sorted(headers.items()), *flags, version())
-    log = ""
 
     def write(path: Path) -> None:
-        nonlocal log
         jit.announce(f"{stem}.cu", arch, seconds=1.0, cached=True)
         code, log = _compile(text, stem + ".cu", headers, flags)
-        cache.kept(f"{stem}-{key}.json", lambda p: _write_text(p, json.dumps(_report(log))))
+        report = json.dumps({**_report(log), "sha256": hashlib.sha256(code).hexdigest()})
+        (cache.folder() / f"{stem}-{key}.json").unlink(missing_ok=True)
+        cache.kept(f"{stem}-{key}.json", lambda p: _write_text(p, report))
         path.write_bytes(code)
 
-    cubin = cache.kept(f"{stem}-{key}.cubin", write)
-    try:
-        report = json.loads((cubin.with_suffix(".json")).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # the report was lost; the code is compiled again
-        cubin.unlink()
-        return compile_cubin(file, arch, defines)
+    for _ in range(2):  # what is damaged in the cache is compiled again
+        cubin = cache.kept(f"{stem}-{key}.cubin", write)
+        if (report := _kept_report(cubin)) is not None:
+            break
+        cubin.unlink(missing_ok=True)
+    else:
+        raise OSError(f"what is written to {cache.folder()} does not stay as it is")
     return Compiled(cubin, arch, report["kernels"], tuple(report["warnings"]))
+
+
+def _kept_report(cubin: Path) -> Any:
+    """The report that lies beside a cubin, or None if it is lost or not this cubin's."""
+    try:
+        report = json.loads(cubin.with_suffix(".json").read_text(encoding="utf-8"))
+        whole = report["sha256"] == hashlib.sha256(cubin.read_bytes()).hexdigest()
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return report if whole else None
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -19,25 +19,39 @@ from typing import Any
 import numpy as np
 
 from ..checking import KernelError, describe, device_of
-from . import compiler, source
+from . import compiler, emulator, source
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 
-_schedule: ContextVar[int | None] = ContextVar("minigen.kernels.cuda.emulated", default=None)
+ALIGNMENT = 16  # bytes, of an array's start: what vector loads and asynchronous copies need
+MOST_BLOCKS_YZ = 65_535  # blocks of a grid along y and z
+
+_run: ContextVar[emulator.Run | None] = ContextVar("minigen.kernels.cuda.emulated", default=None)
 
 
 @contextlib.contextmanager
-def emulated(schedule: int = 0) -> Iterator[None]:
+def emulated(
+    schedule: int = 0, *, early: bool = False, races: bool = True
+) -> Iterator[emulator.Run]:
     """A block in which CUDA C++ kernels take NumPy arrays and run in the emulator.
 
-    `schedule` decides in which order threads run between two barriers: 0 by rising number, 1 by
-    falling, and any other number is the seed of a random order.
+    Args:
+        schedule: in which order threads run between two barriers: 0 by rising number, 1 by
+            falling, and any other number is the seed of a random order.
+        early: cp.async lands at once and wgmma reads its operands only when it is waited for; else
+            the other way round. Hardware may do either.
+        races: whether it is an error that two threads meet in shared memory, one of them writing,
+            with no barrier between.
+
+    Yields:
+        What the kernels did: barriers, bytes, bank conflicts.
     """
-    token = _schedule.set(schedule)
+    run = emulator.Run(schedule, early, races)
+    token = _run.set(run)
     try:
-        yield
+        yield run
     finally:
-        _schedule.reset(token)
+        _run.reset(token)
 
 
 def empty(like: Array, shape: tuple[int, ...], dtype: Any = np.float32) -> Array:
@@ -88,25 +102,38 @@ class CudaKernel:
             KernelError: an argument is not what the source declares: number, dtype, device, layout
                 or alignment; or NumPy arrays outside of `emulated`.
         """
-        first = next(a for a in arguments if getattr(a, "ndim", False))
-        device = device_of(first)
+        device = self._device(arguments)
         passed = self._checked(arguments, device)
-        if 0 in grid:
+        size = self._grid(grid)
+        if 0 in size:
             return
         if device == "cuda":
             from . import gpu
 
-            gpu.launch(self, (*grid, 1, 1)[:3], passed)
+            gpu.launch(self, size, passed)
             return
-        schedule = _schedule.get()
-        if schedule is None:
+        run = _run.get()
+        if run is None:
             raise KernelError(
                 f"kernel {self.name} runs on a GPU, and was given arrays on the CPU; "
                 "`with minigen.kernels.cuda.emulated():` runs it in the emulator"
             )
-        from . import emulator
+        emulator.launch(self, size, passed, run)
 
-        emulator.launch(self, (*grid, 1, 1)[:3], passed, schedule)
+    def _device(self, arguments: tuple[Any, ...]) -> str:
+        for argument in arguments:
+            if getattr(argument, "ndim", 0):
+                return device_of(argument)
+        raise KernelError(f"kernel {self.name} was given no array")
+
+    def _grid(self, grid: tuple[int, ...]) -> tuple[int, int, int]:
+        x, y, z = (*map(int, grid), 1, 1)[:3]
+        if len(grid) > 3 or min(x, y, z) < 0 or x >= 2**31 or max(y, z) > MOST_BLOCKS_YZ:
+            raise KernelError(
+                f"kernel {self.name}: a grid has up to 3 sizes, the first below 2^31 and the "
+                f"others at most {MOST_BLOCKS_YZ}; got {tuple(grid)}"
+            )
+        return x, y, z
 
     def _checked(self, arguments: tuple[Any, ...], device: str) -> list[Any]:
         if len(arguments) != len(self.parameters):
@@ -114,15 +141,30 @@ class CudaKernel:
                 f"kernel {self.name} takes {len(self.parameters)} arguments, "
                 f"({', '.join(p.name for p in self.parameters)}), but got {len(arguments)}"
             )
-        return [self._argument(p, a, device) for p, a in zip(self.parameters, arguments)]
+        return [
+            self._array(p, a, device) if p.pointer else self._number(p, a)
+            for p, a in zip(self.parameters, arguments)
+        ]
 
-    def _argument(self, parameter: source.Parameter, value: Any, device: str) -> Any:
-        if not parameter.pointer:
-            return parameter.scalar(value)
+    def _number(self, parameter: source.Parameter, value: Any) -> Any:
+        whole = np.issubdtype(parameter.scalar, np.integer)
+        try:
+            number = parameter.scalar(value)
+            fits = np.ndim(number) == 0 and (not whole or int(number) == value)
+        except (OverflowError, TypeError, ValueError):
+            fits = False
+        if not fits:
+            raise KernelError(
+                f"kernel {self.name}: argument {parameter.name} must be a number that "
+                f"{parameter.type} can hold; got {describe(value)}"
+            )
+        return number
+
+    def _array(self, parameter: source.Parameter, value: Any, device: str) -> Any:
         if value is None:
             return None  # a null pointer: the source says which may be
         problem = ""
-        if not hasattr(value, "flags"):
+        if not hasattr(value, "flags") or isinstance(value, np.generic):
             problem = "is no array"
         elif device_of(value) != device:
             problem = f"is on another device than the first array, {device}"
@@ -130,8 +172,10 @@ class CudaKernel:
             problem = f"must be {' or '.join(parameter.dtypes)}"
         elif not value.flags.c_contiguous:
             problem = "must be C-contiguous: a kernel sees memory, not strides"
-        elif value.size and _address(value) % 16:
-            problem = "must start at a multiple of 16 bytes"
+        elif value.size and _address(value) % ALIGNMENT:
+            problem = f"must start at a multiple of {ALIGNMENT} bytes"
+        elif not parameter.const and not getattr(value.flags, "writeable", True):
+            problem = "is written to, but is read-only"
         if problem:
             raise KernelError(
                 f"kernel {self.name}: argument {parameter.name} {problem}; got {describe(value)}"
