@@ -66,10 +66,11 @@ BF16_VARIANTS = {
     "bf16 128x256/64x64 d64 s4 b1": t.bf16_mma((128, 256), (64, 64), 64, 4, 1),
     "bf16 256x128/64x64 d64 s3 b1": t.bf16_mma((256, 128), (64, 64), 64, 3, 1),
     "bf16 64x64/32x32 d64 s3 b4": t.BF16_MMA[1],
-    "wgmma 128x256 s3": t.wgmma(2, 256, 3, 1),
+    "wgmma 128x256 s4 no overlap": t.wgmma(2, 256, 4, 1, overlap=0),
+    "wgmma 128x256 s3 no overlap": t.wgmma(2, 256, 3, 1, overlap=0),
     "wgmma 128x128 s3 b2": t.wgmma(2, 128, 3, 2),
     "wgmma 128x128 s4 b1": t.wgmma(2, 128, 4, 1),
-    "wgmma 64x256 s2 b2": t.wgmma(1, 256, 2, 2),
+    "wgmma 64x256 s2 b2": t.wgmma(1, 256, 2, 2, overlap=0),
     "wgmma 64x128 s4 b2": t.WGMMA[1],
 }
 # m, n, k of layers of small models, and of GPT-2's
