@@ -115,7 +115,7 @@ MATMUL = Operation(
             "cuda_tf32x3",
             Lazy(".matmul.cuda.multiply", "matmul_tf32x3"),
             "tensor cores at the accuracy of float32: three products of TF32",
-            "|c - ab| <= (k + 3) u |a||b| in every element",
+            "|c - ab| <= (k + 7) u |a||b| in every element",
             device="cuda",
             dtypes=("float32",),
         ),

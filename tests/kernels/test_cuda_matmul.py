@@ -8,6 +8,7 @@ from cuda_products import BF16, FLOAT32, SHAPES, bf16_values, check, nearest_bf1
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from minigen.kernels.cuda import emulated
+from minigen.kernels.cuda.emulator import changed
 from minigen.kernels.matmul import cuda
 from minigen.kernels.matmul.cuda.multiply import multiply
 from minigen.kernels.matmul.cuda.stored import padded, stored
@@ -20,23 +21,66 @@ TILINGS = [pytest.param(t, id=f"{t.file[:-3]}-{t.block[0]}x{t.block[1]}") for t 
 LAYOUTS = ("NN", "NT", "TN")
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("tiling", TILINGS)
-def test_every_kernel_in_three_schedules(tiling, layout, rng) -> None:
-    """More than one tile, edges inside tiles, k cut into two parts that end inside a step."""
+def product(tiling, layout, rng, **how):
+    """C, whether it is right, and what the emulator counted.
+
+    More than one tile, edges inside tiles, k cut into two parts of six steps: rings go round.
+    """
     rows, columns = tiling.block
-    m, n, k = rows + 9, columns - 10, 2 * tiling.depth + 12
+    m, n, k = rows + 9, columns - 10, 10 * tiling.depth + 12
     a, b = operand(rng, (m, k), layout[0]), operand(rng, (k, n), layout[1])
     if rounded := tiling.file in ("bf16_mma.cu", "wgmma.cu"):
         a, b = nearest_bf16(a), nearest_bf16(b)
-    results = []
-    for schedule in (0, 1, 7)[: 3 if layout == "NN" else 1]:
-        with emulated(schedule):
-            results.append(multiply([tiling], a, b, parts=2))
+    with emulated(**how) as run:
+        c = multiply([tiling], a, b, parts=2)
     exact = [bf16_values(x) if rounded else x.astype(np.float64) for x in (a, b)]
-    bound = (k + 3) * 2.0**-24 * (abs(exact[0]) @ abs(exact[1]))
-    assert (abs(results[0] - exact[0] @ exact[1]) <= bound).all()
-    assert all((result == results[0]).all() for result in results[1:])
+    bound = (k + 7) * 2.0**-24 * (abs(exact[0]) @ abs(exact[1]))
+    return c, (abs(c - exact[0] @ exact[1]) <= bound).all(), run
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("tiling", TILINGS)
+def test_every_kernel_in_three_schedules(tiling, layout) -> None:
+    """Right, without a bank conflict, and the same bits however threads and copies are timed."""
+    schedules = [{"schedule": 1, "early": True}, {"schedule": 7}, {}][0 if layout == "NN" else 1 :]
+    results = []
+    for how in schedules[:2] if layout != "NN" else schedules:
+        c, right, run = product(tiling, layout, np.random.default_rng(0), **how)
+        assert right
+        assert run.conflicts == run.shared_conflicts == 1.0
+        results.append(c)
+    assert all((c == results[0]).all() for c in results[1:])
+
+
+# What a learner may get wrong: (tiling, layout, the piece, what stands there instead).
+BARRIER = "    __syncthreads();\n"
+PLANTED = {
+    "no barrier": (2, "NN", BARRIER, ""),
+    "a wait too early": (3, "NN", "copy_async_wait<STAGES - 2>", "copy_async_wait<STAGES - 1>"),
+    "the wrong place in the ring": (3, "NT", "ring + tile % STAGES * STAGE;\n    multiply_add",
+                                    "ring + (tile + 1) % STAGES * STAGE;\n    multiply_add"),
+    "an edge forgotten": (3, "NN", "first_line + line < lines && first_k + step + i < k_end",
+                          "first_k + step + i < k_end"),
+    "no swizzle": (5, "NN", "chunk ^ row % 8 : chunk", "chunk : chunk"),
+    "no small products": (5, "NN", "as_bits(as_float(numbers[i]) - as_float(high[i]))", "0"),
+    "a fragment's wrong half": (7, "NT", "b[j / 2][j % 2], b[j / 2][j % 2 + 2]",
+                                "b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]"),
+    "a matrix not transposed": (7, "TN", "load_matrix_x4_transposed(", "load_matrix_x4("),
+    "products not waited for": (9, "NN", "wgmma_wait<OVERLAP>();", ""),
+    "the next piece of 64 lines": (9, "NN", "(u64)(PIECE * 128 >> 4)", "(u64)(PIECE * 64 >> 4)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("bug", PLANTED)
+def test_planted_bugs_are_caught(bug) -> None:
+    number, layout, piece, instead = PLANTED[bug]
+    tiling = LADDER[number]
+    with changed(f"matmul/cuda/{tiling.file}", (piece, instead)):
+        try:
+            _, right, run = product(tiling, layout, np.random.default_rng(0))
+        except kernels.KernelError:
+            return
+    assert not right or run.conflicts > 1
 
 
 @pytest.mark.parametrize("name", [*FLOAT32, *BF16])

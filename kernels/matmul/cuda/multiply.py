@@ -100,7 +100,7 @@ def matmul_warp_tile(a: Array, b: Array) -> Array:
 def matmul_tf32x3(a: Array, b: Array) -> Array:
     """C = A B on tensor cores, three products of TF32 for one of float32.
 
-    Error: |c - ab| <= (k + 3) u |a||b| in every element. Numbers within 2^-12 of the largest of
+    Error: |c - ab| <= (k + 7) u |a||b| in every element. Numbers within 2^-12 of the largest of
     float32, and infinite ones, give NaN.
     """
     return multiply(TF32X3, a, b)

@@ -121,13 +121,17 @@ def bf16_mma(
     )  # fmt: skip
 
 
-def wgmma(groups: int, columns: int, stages: int, blocks_per_sm: int, effort: float = 1) -> Tiling:
+def wgmma(
+    groups: int, columns: int, stages: int, blocks_per_sm: int, effort: float = 1, overlap: int = 1
+) -> Tiling:
     """`wgmma.cu` for so many warpgroups, of 64 rows each, by so many columns."""
     block, depth = (groups * 64, columns), 64
     a, b = (stages * lines * depth * 2 for lines in block)
     return Tiling(
         "wgmma.cu", block, depth, groups * 128, along=8, across=8,
-        defines=(("GROUPS", groups), ("BLOCK_N", columns), ("STAGES", stages)),
+        defines=(
+            ("GROUPS", groups), ("BLOCK_N", columns), ("STAGES", stages), ("OVERLAP", overlap)
+        ),
         shared=((a, a), (b, b)), blocks_per_sm=blocks_per_sm, effort=effort, hopper=True,
     )  # fmt: skip
 

@@ -8,8 +8,8 @@
 // Two warpgroups, one above the other, share a block of 128 x 256. A step of 64 of k:
 //   1. wait until the tile has landed (cp.async), tell the tensor cores' side of memory (fence), meet
 //   2. order four products of 16 of k
-//   3. order the copies for the tile STAGES - 1 ahead, into the place that all left a step ago
-//   4. wait for the products
+//   3. order the copies for the tile AHEAD, into the place whose products all have waited for
+//   4. wait for the products of the step before: those of this one may go on while 1 and 2 follow
 //
 // A tile in shared memory is made of rows of 128 bytes, whose 16-byte chunks c are stored at
 // c ^ (row % 8), the swizzle that the tensor cores expect. A descriptor tells them where it begins and
@@ -27,13 +27,13 @@
 
 #ifndef BLOCK_N
 #define BLOCK_N 256  // or 128
+#define GROUPS 2     // warpgroups of a block
 #define STAGES 4
+#define OVERLAP 1    // steps whose products may still be computed when the next are ordered
 #endif
 constexpr int GROUP = 128;          // threads of a warpgroup
 constexpr int GROUP_M = 64;         // rows of C of a warpgroup
-#ifndef GROUPS
-#define GROUPS 2
-#endif
+constexpr int AHEAD = STAGES - 1 - OVERLAP;  // tiles on their way
 constexpr int BLOCK_M = GROUPS * GROUP_M;
 constexpr int THREADS = GROUPS * GROUP;
 constexpr int DEPTH = 64;           // of k a step: rows of 128 bytes
@@ -114,12 +114,12 @@ extern "C" __global__ void __launch_bounds__(THREADS) multiply(
 
   float sums[SUMS] = {};
   const int tiles = (place.k_end - place.k_begin + DEPTH - 1) / DEPTH;
-  for (int tile = 0; tile < STAGES - 1; tile++) {
+  for (int tile = 0; tile < AHEAD; tile++) {
     if (tile < tiles) copy_tiles(tile);
     copy_async_commit();
   }
   for (int tile = 0; tile < tiles; tile++) {
-    copy_async_wait<STAGES - 2>();
+    copy_async_wait<AHEAD - 1>();
     fence_async_proxy();
     __syncthreads();
     const u8* a_tile = a_ring + tile % STAGES * ATile::BYTES;
@@ -130,10 +130,11 @@ extern "C" __global__ void __launch_bounds__(THREADS) multiply(
       multiply_add(sums, ATile::descriptor(a_tile, group * GROUP_M, k0),
                    BTile::descriptor(b_tile, 0, k0));
     wgmma_commit();
-    if (tile + STAGES - 1 < tiles) copy_tiles(tile + STAGES - 1);
+    if (tile + AHEAD < tiles) copy_tiles(tile + AHEAD);
     copy_async_commit();
-    wgmma_wait<0>();
+    wgmma_wait<OVERLAP>();
   }
+  wgmma_wait<0>();
 
   // Warp w has rows 16w to 16w + 15 of its group; lane and sums as in mma.m16n8.
   const int row = place.row + group * GROUP_M + warp * 16 + lane / 4;
