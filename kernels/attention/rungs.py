@@ -28,7 +28,7 @@ def expected_backward(grad: Array, q: Array, k: Array, v: Array, *_: Any, **__: 
 # max|v| times the largest factor of dropout, 1/(1 - p), if there is any
 ERROR = "out: 16 u (1 + max|score|) max|v|; logsumexp: 16 u (1 + max|score|)"
 ERROR_BACKWARD = "32 u (1 + max|score|) Σ, Σ the formula with every term's absolute value"
-ERROR_BF16 = "by norm 1e-2, of every result; logsumexp: 1e-2"
+ERROR_BF16 = "as in float32 with u = 2⁻⁸, the unit roundoff of bfloat16"
 
 ATTENTION = Operation(
     name="attention",

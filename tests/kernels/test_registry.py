@@ -54,8 +54,8 @@ def test_every_ladder_starts_with_the_reference_and_tells_about_itself() -> None
             assert rung.about
             assert rung.error
             assert kernels.get(operation, rung.name) is rung.function
-            assert rung.takes("cpu", np.dtype(np.float32))
-            assert not rung.takes("cuda", np.dtype(np.float32))
+            assert rung.takes("cpu", np.dtype(np.float32)) is (rung.device == "cpu")
+            assert rung.takes("cuda", np.dtype(np.float32)) is (rung.device == "cuda")
 
 
 def test_unknown_names() -> None:
@@ -200,6 +200,8 @@ def test_the_rungs_themselves_pass_the_check(operation, rng) -> None:
     for example in EXAMPLES[operation].values():
         arguments = example(300, lambda *shape: rng.standard_normal(shape).astype(np.float32))
         for rung in kernels.rungs(operation)[1:]:
+            if rung.device == "cuda":
+                continue
             function = rung.function
             with kernels.use(**{operation: lambda *a, _f=function, **o: _f(*a, **o)}):
                 kernels.select(operation, *arguments)(*arguments)
