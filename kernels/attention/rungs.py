@@ -29,7 +29,6 @@ def expected_backward(grad: Array, q: Array, k: Array, v: Array, *_: Any, **__: 
 # max|v| times the largest factor of dropout, 1/(1 - p), if there is any
 ERROR = "out: 16 u (1 + max|score|) max|v|; logsumexp: 16 u (1 + max|score|)"
 ERROR_BACKWARD = "32 u (1 + max|score|) Σ, Σ the formula with every term's absolute value"
-ERROR_TENSOR_CORES = "by norm 1e-2, of every result; logsumexp: 1e-2"
 ERROR_BF16 = "as in float32 with u = 2⁻⁸, the unit roundoff of bfloat16"
 
 ATTENTION = Operation(
@@ -84,7 +83,7 @@ ATTENTION = Operation(
             "cuda_flash_bf16",
             Lazy(".attention.cuda.flash_bf16", "attention_flash_bf16"),
             "CUDA C++: FlashAttention-2 on tensor cores, float32 rounded to bfloat16",
-            ERROR_TENSOR_CORES,
+            ERROR_BF16,
             device="cuda",
             dtypes=("float32",),
             precision="bfloat16",
@@ -145,7 +144,7 @@ ATTENTION_BACKWARD = Operation(
             "cuda_flash_bf16",
             Lazy(".attention.cuda.flash_bf16", "attention_backward_flash_bf16"),
             "CUDA C++: the same on tensor cores, float32 rounded to bfloat16",
-            ERROR_TENSOR_CORES,
+            ERROR_BF16,
             device="cuda",
             dtypes=("float32",),
             precision="bfloat16",

@@ -10,8 +10,9 @@
 // of one mma are laid out over a warp as the next one wants its A operand, two columns a lane.
 //
 // ldmatrix reads eight rows, 16 bytes of each, at a time. Rows are a multiple of 64 bytes apart, so
-// these would lie in the same banks; therefore the 16-byte chunks of a row change places, chunk c of
-// row r going to chunk c ^ twist(r), and any eight rows are in eight different groups of four banks.
+// these would lie in the same banks; therefore the 16-byte chunks of a row change places, chunk c
+// of row r going to chunk c ^ twist(r), and any eight rows are in eight different groups of four
+// banks.
 #pragma once
 #include "primitives.cuh"
 
@@ -46,8 +47,8 @@ DEVICE void load_tile(bf16* tile, const bf16* matrix, int first, int count) {
       copy_async_16(to + i * HEAD, from + i * HEAD, first + row + i < count);
 }
 
-// The A operand of a score: 16 M rows of a tile from `row` on. They are kept in registers, or, where
-// the accumulators leave no room, read from shared memory again each time.
+// The A operand of a score: 16 M rows of a tile from `row` on. They are kept in registers, or,
+// where the accumulators leave no room, read from shared memory again each time.
 template <int M, bool kept> struct Rows {
   const bf16* tile;
   u32 fragments[kept ? M : 1][kept ? SLICES : 1][4];

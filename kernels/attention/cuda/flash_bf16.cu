@@ -1,7 +1,7 @@
 // FlashAttention-2, forward, on tensor cores: out = softmax(scale Q Kᵀ) V in bfloat16.
 //
-// Dao 2023, "FlashAttention-2", arXiv:2307.08691, algorithm 1. A block owns 128 queries of a head and
-// walks over the keys in tiles of 64. With S the scores of one tile, and for each query
+// Dao 2023, "FlashAttention-2", arXiv:2307.08691, algorithm 1. A block owns 128 queries of a head
+// and walks over the keys in tiles of 64 or 32. With S the scores of one tile, and for each query
 //
 //   (1)  m'  = max(m, max_j S_j)                      the largest score so far
 //   (2)  P_j = exp(S_j - m')                          weights that are not yet normalised
@@ -9,18 +9,19 @@
 //   (4)  O'  = exp(m - m') O + P V                    their mixture of values
 //   (5)  out = O / l,  logsumexp = m + log l          once, after the last tile
 //
-// exp is 2^x of the special function unit, so scores are multiplied by scale · log2(e): one FFMA and
-// one EX2 a score, with `m` kept as a raw score.
+// exp is 2^x of the special function unit, so scores are multiplied by scale · log2(e): one FFMA
+// and one EX2 a score, with `m` kept as a raw score.
 //
-// Memory. Scores and weights live in registers only; P goes from accumulator to operand in place (see
-// bf16_tiles.cuh). A ring of two stages in shared memory holds K and V: while tile j is computed,
-// tile j + 1 comes by cp.async, and one barrier a tile is enough. A tile of 64 keys, 256 HEAD bytes,
-// serves 128 queries: 4 · 128 · 64 HEAD operations, 128 a byte. What limits such a kernel is shared
-// memory's bandwidth, so a warp has 32 queries, two mma's of rows: each fragment of K and V that it
-// reads feeds four mma's. Causal: tiles above the diagonal are not visited, and a warp skips one that
-// all of its queries precede. Blocks with the most tiles start first.
+// Memory. Scores and weights live in registers only; P goes from accumulator to operand in place
+// (see bf16_tiles.cuh). A ring of two stages in shared memory holds K and V: while tile j is
+// computed, tile j + 1 comes by cp.async, and one barrier a tile is enough. A tile of 64 keys, 256
+// HEAD bytes, serves 128 queries: 4 · 128 · 64 HEAD operations, 128 a byte. What limits such a
+// kernel is shared memory's bandwidth, so a warp has 32 queries, two mma's of rows: each fragment
+// of K and V that it reads feeds four mma's. Causal: tiles above the diagonal are not visited, and
+// a warp skips one that all of its queries precede. Blocks with the most tiles start first.
 //
-// Improves on flash_fp32.cu: tensor cores instead of FFMA, half of the bytes, no P in shared memory.
+// Improves on flash_fp32.cu: tensor cores instead of FFMA, half of the bytes, no P in shared
+// memory.
 #include "bf16_tiles.cuh"
 
 #ifndef BLOCKS
@@ -112,8 +113,8 @@ DEVICE void finish(const float (&o)[M][CHUNKS][4], const Softmax& softmax, bf16*
   }
 }
 
-// q (heads, queries, HEAD), k and v (heads / group, keys, HEAD) -> out like q, either as bfloat16 or
-// as float32 (the other pointer is null), and logsumexp (heads, queries). keys > 0, scale > 0.
+// q (heads, queries, HEAD), k and v (heads / group, keys, HEAD) -> out like q, either as bfloat16
+// or as float32 (the other pointer is null), and logsumexp (heads, queries). keys > 0, scale > 0.
 // Blocks: tiles of queries, fastest, times heads.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_forward(
     const bf16* __restrict__ q, const bf16* __restrict__ k, const bf16* __restrict__ v,

@@ -52,10 +52,10 @@ def attention_flash_bf16(
         return attention_whole(q, k, v, mask, is_causal, scale, dropout_p, seed)
     shapes = heads_of(q, k, v, HEADS_BF16)
     kernel = configurations.forward_bf16(shapes.width)
-    out = empty(q, (shapes.count, shapes.queries, shapes.width))
+    out = empty(q, (shapes.total, shapes.queries, shapes.width))
     logsumexp = empty(q, (*shapes.lead, shapes.queries))
     kernel(
-        blocks(shapes.queries, owned(kernel), shapes.count),
+        blocks(shapes.queries, owned(kernel), shapes.total),
         narrowed(q, shapes.lead, shapes.width),
         narrowed(k, shapes.key_lead, shapes.width),
         narrowed(v, shapes.key_lead, shapes.width),
@@ -88,7 +88,7 @@ def attention_backward_flash_bf16(
             grad, q, k, v, out, logsumexp, mask, is_causal, scale, dropout_p, seed
         )
     shapes = heads_of(q, k, v, HEADS_BF16)
-    width, rows = shapes.width, shapes.count * shapes.queries
+    width, rows = shapes.width, shapes.total * shapes.queries
     delta, shift = empty(q, (rows,)), empty(q, (rows,))
     configurations.delta_fp32(width)(
         blocks(rows, 4, 1), spread(out, shapes.lead, width), spread(grad, shapes.lead, width),
@@ -102,10 +102,10 @@ def attention_backward_flash_bf16(
     )  # fmt: skip
     dq, dk, dv = empty(q, q_.shape), empty(q, k_.shape), empty(q, v_.shape)
     keys = configurations.keys_backward_bf16(width)
-    grid = blocks(shapes.keys, owned(keys), shapes.count // shapes.group)
+    grid = blocks(shapes.keys, owned(keys), shapes.total // shapes.group)
     keys(grid, q_, k_, v_, grad_, delta, shift, None, None, dk, dv, *numbers)
     queries = configurations.queries_backward_bf16(width)
-    grid = blocks(shapes.queries, owned(queries), shapes.count)
+    grid = blocks(shapes.queries, owned(queries), shapes.total)
     queries(grid, q_, k_, v_, grad_, delta, shift, None, dq, *numbers)
     return (
         summed_to(cut(dq, shapes.lead, q.shape[-1]), q.shape),

@@ -1,19 +1,21 @@
 // FlashAttention-2, backward, on tensor cores, without atomics: the same bits in every run.
 //
-// Dao 2023, arXiv:2307.08691, algorithm 2. With dO the gradient of out = P V, P = softmax(scale Q Kᵀ):
+// Dao 2023, arXiv:2307.08691, algorithm 2. With dO the gradient of out = P V, where P is
+// softmax(scale Q Kᵀ):
 //
-//   (1)  δ_i  = Σ_d dO_id out_id                         a number a query        flash_delta
+//   (1)  δ_i  = Σ_d dO_id out_id                         a number a query    flash_delta
 //   (2)  P_ij = exp(scale Q_i·K_j - logsumexp_i)         built anew, tile by tile
 //   (3)  dV   = Pᵀ dO
 //   (4)  dP   = dO Vᵀ
 //   (5)  dS   = P ∘ (dP - δ)
-//   (6)  dK   = scale dSᵀ Q                                                      flash_keys_backward
-//   (7)  dQ   = scale dS K                                                       flash_queries_backward
+//   (6)  dK   = scale dSᵀ Q                                  flash_keys_backward
+//   (7)  dQ   = scale dS K                                   flash_queries_backward
 //
-// dK and dV are sums over queries, dQ is one over keys. The paper's kernel does all three at once, a
-// block a tile of keys, and adds to dQ with atomics, in whatever order blocks come. Here dQ has a
+// dK and dV are sums over queries, dQ is one over keys. The paper's kernel does all three at once,
+// a block a tile of keys, and adds to dQ with atomics, in whatever order blocks come. Here dQ has a
 // kernel of its own, which makes S and dP a second time: seven products instead of five, and every
-// sum has one owner and one order. Keys that several heads share (`group`) are summed by their owner.
+// sum has one owner and one order. Keys that several heads share (`group`) are summed by their
+// owner.
 //
 // Everything is arranged as in flash_bf16.cu. The owner's rows are the A operand, kept in registers
 // where they fit; the other rows come through a ring of two stages. The block that owns keys works
@@ -66,9 +68,9 @@ extern "C" __global__ void __launch_bounds__(128) flash_delta(
   }
 }
 
-// q, grad (heads, queries, HEAD), k, v (heads / group, keys, HEAD), delta and shift (heads, queries)
-// -> dk and dv like k, as bfloat16 or as float32 (the other pointers are null).
-// Blocks: tiles of OWNED keys, fastest, times heads of keys.
+// q, grad (heads, queries, HEAD), k, v (heads / group, keys, HEAD), delta and shift (heads,
+// queries) -> dk and dv like k, as bfloat16 or as float32 (the other pointers are null). Blocks:
+// tiles of OWNED keys, fastest, times heads of keys.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_keys_backward(
     const bf16* __restrict__ q, const bf16* __restrict__ k, const bf16* __restrict__ v,
     const bf16* __restrict__ grad, const float* __restrict__ delta,

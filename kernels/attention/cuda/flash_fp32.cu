@@ -1,7 +1,7 @@
 // FlashAttention forward in float32: out = softmax(scale Q Kᵀ) V in O(L + S) memory.
 //
-// Dao 2023, "FlashAttention-2", arXiv:2307.08691, algorithm 1. A block owns 64 queries of a head and
-// walks over the keys in tiles of STEP. With S the scores of one tile, and for each query
+// Dao 2023, "FlashAttention-2", arXiv:2307.08691, algorithm 1. A block owns 64 queries of a head
+// and walks over the keys in tiles of STEP. With S the scores of one tile, and for each query
 //
 //   (1)  m'  = max(m, max_j S_j)                      the largest score so far
 //   (2)  P_j = exp(S_j - m')                          weights that are not yet normalised
@@ -12,11 +12,12 @@
 // exp is 2^x of the special function unit, so scores are multiplied by scale · log2(e).
 //
 // Memory. Q, a ring of two stages of K and V, and P lie in shared memory (the register tiles that
-// work on them: fp32_tiles.cuh). K and V come from global memory once for 64 queries: a tile of STEP
-// keys is 8 STEP HEAD bytes for 4 · 64 · STEP HEAD operations, 32 a byte, and the second-level cache
-// serves most of it. Unfused attention instead writes and reads the L x S scores four times.
+// work on them: fp32_tiles.cuh). K and V come from global memory once for 64 queries: a tile of
+// STEP keys is 8 STEP HEAD bytes for 4 · 64 · STEP HEAD operations, 32 a byte, and the second-level
+// cache serves most of it. Unfused attention instead writes and reads the L x S scores four times.
 //
-// Improves on the unfused formula: linear memory, one pass, causal tiles above the diagonal skipped.
+// Improves on the unfused formula: linear memory, one pass, causal tiles above the diagonal
+// skipped.
 #include "fp32_tiles.cuh"
 
 #ifndef STEP

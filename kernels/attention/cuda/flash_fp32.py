@@ -37,10 +37,10 @@ def attention_flash_cuda(
         return attention_whole(q, k, v, mask, is_causal, scale, dropout_p, seed)
     shapes = heads_of(q, k, v, HEADS_FP32)
     kernel = configurations.forward_fp32(shapes.width)
-    out = empty(q, (shapes.count, shapes.queries, shapes.width))
+    out = empty(q, (shapes.total, shapes.queries, shapes.width))
     logsumexp = empty(q, (*shapes.lead, shapes.queries))
     kernel(
-        blocks(shapes.queries, owned(kernel), shapes.count),
+        blocks(shapes.queries, owned(kernel), shapes.total),
         spread(q, shapes.lead, shapes.width),
         spread(k, shapes.key_lead, shapes.width),
         spread(v, shapes.key_lead, shapes.width),
@@ -73,7 +73,7 @@ def attention_backward_flash_cuda(
             grad, q, k, v, out, logsumexp, mask, is_causal, scale, dropout_p, seed
         )
     shapes = heads_of(q, k, v, HEADS_FP32)
-    width, rows = shapes.width, shapes.count * shapes.queries
+    width, rows = shapes.width, shapes.total * shapes.queries
     grad, q_, out = (spread(x, shapes.lead, width) for x in (grad, q, out))
     k_, v_ = (spread(x, shapes.key_lead, width) for x in (k, v))
     delta, shift = empty(q, (rows,)), empty(q, (rows,))
@@ -86,10 +86,10 @@ def attention_backward_flash_cuda(
     )  # fmt: skip
     dq, dk, dv = empty(q, q_.shape), empty(q, k_.shape), empty(q, v_.shape)
     keys = configurations.keys_backward_fp32(width)
-    grid = blocks(shapes.keys, owned(keys), shapes.count // shapes.group)
+    grid = blocks(shapes.keys, owned(keys), shapes.total // shapes.group)
     keys(grid, q_, k_, v_, grad, delta, shift, dk, dv, *numbers)
     queries = configurations.queries_backward_fp32(width)
-    grid = blocks(shapes.queries, owned(queries), shapes.count)
+    grid = blocks(shapes.queries, owned(queries), shapes.total)
     queries(grid, q_, k_, v_, grad, delta, shift, dq, *numbers)
     return (
         summed_to(cut(dq, shapes.lead, q.shape[-1]), q.shape),

@@ -1,18 +1,20 @@
 // FlashAttention backward in float32, without atomics: the same bits in every run.
 //
-// Dao 2023, arXiv:2307.08691, algorithm 2. With dO the gradient of out = P V, P = softmax(scale Q Kᵀ):
+// Dao 2023, arXiv:2307.08691, algorithm 2. With dO the gradient of out = P V, where P is
+// softmax(scale Q Kᵀ):
 //
-//   (1)  δ_i  = Σ_d dO_id out_id                         a number a query     flash_delta_fp32
+//   (1)  δ_i  = Σ_d dO_id out_id                         a number a query    flash_delta_fp32
 //   (2)  P_ij = exp(scale Q_i·K_j - logsumexp_i)         built anew, tile by tile
 //   (3)  dV   = Pᵀ dO
 //   (4)  dP   = dO Vᵀ
 //   (5)  dS   = P ∘ (dP - δ)
-//   (6)  dK   = scale dSᵀ Q                                                   flash_keys_backward_fp32
-//   (7)  dQ   = scale dS K                                                flash_queries_backward_fp32
+//   (6)  dK   = scale dSᵀ Q                                  flash_keys_backward_fp32
+//   (7)  dQ   = scale dS K                                   flash_queries_backward_fp32
 //
-// dK and dV are sums over queries, dQ is one over keys: two kernels, each with one owner for every sum
-// and one order of summing. S and dP are made in both, seven products instead of five; the price of
-// not adding to dQ with atomics. Keys that several heads share (`group`) are summed by their owner.
+// dK and dV are sums over queries, dQ is one over keys: two kernels, each with one owner for every
+// sum and one order of summing. S and dP are made in both, seven products instead of five; the
+// price of not adding to dQ with atomics. Keys that several heads share (`group`) are summed by
+// their owner.
 //
 // The products are those of fp32_tiles.cuh, with keys as the owner's rows for dK and dV (so the
 // scores there are transposed) and queries for dQ. A tile of STEP rows of the other side is
@@ -48,8 +50,8 @@ extern "C" __global__ void __launch_bounds__(128) flash_delta_fp32(
   }
 }
 
-// q, grad (heads, queries, HEAD), k, v (heads / group, keys, HEAD), delta and shift (heads, queries)
-// -> dk and dv like k. Blocks: tiles of OWNED keys, fastest, times heads of keys.
+// q, grad (heads, queries, HEAD), k, v (heads / group, keys, HEAD), delta and shift (heads,
+// queries) -> dk and dv like k. Blocks: tiles of OWNED keys, fastest, times heads of keys.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_keys_backward_fp32(
     const float* __restrict__ q, const float* __restrict__ k, const float* __restrict__ v,
     const float* __restrict__ grad, const float* __restrict__ delta,

@@ -3,13 +3,13 @@
 //   scores   S = A Bᵀ   the block's own rows against the rows of a tile:   Q Kᵀ, dO Vᵀ
 //   mixture  O += P B   weights P times the rows of a tile:                P V, dS K
 //
-// 16 threads share ROWS rows of the block: thread x of them has the scores of columns x, x + 16, ...
-// and the results of features 4 x .. 4 x + 3, + 64, ... Its sums stay in registers; for four steps of
-// a sum it reads a float4 of each of its rows and columns, so every number that leaves shared memory
-// serves ROWS or more multiply-adds, or is read by 16 threads at once (a broadcast).
+// 16 threads share ROWS rows of the block: thread x of them has the scores of columns x, x + 16,
+// ... and the results of features 4 x .. 4 x + 3, + 64, ... Its sums stay in registers; for four
+// steps of a sum it reads a float4 of each of its rows and columns, so every number that leaves
+// shared memory serves ROWS or more multiply-adds, or is read by 16 threads at once (a broadcast).
 //
-// Between the two products P has to change hands: a thread has some columns of a row and needs all of
-// them. It goes through shared memory, but only among 16 threads of one warp: no barrier.
+// Between the two products P has to change hands: a thread has some columns of a row and needs all
+// of them. It goes through shared memory, but only among 16 threads of one warp: no barrier.
 #pragma once
 #include "primitives.cuh"
 
@@ -72,7 +72,8 @@ DEVICE void scores(float (&s)[ROWS][C], const float* own, const float* tile) {
   }
 }
 
-// Hand the weights p[r][c] of 16 threads to each other: `weights` (OWNED, 16 C + 4) in shared memory.
+// Hand the weights p[r][c] of 16 threads to each other: `weights` (OWNED, 16 C + 4) in shared
+// memory.
 template <int C> DEVICE void exchange(float* weights, const float (&p)[ROWS][C]) {
   __syncwarp();  // whoever still reads the weights before these
 #pragma unroll

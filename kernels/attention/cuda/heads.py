@@ -28,7 +28,7 @@ class Heads(NamedTuple):
     width: int  # HEAD, of the kernel
 
     @property
-    def count(self) -> int:
+    def total(self) -> int:
         """How many heads of queries there are."""
         return math.prod(self.lead)
 
