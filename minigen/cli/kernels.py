@@ -102,6 +102,7 @@ def warmup(
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
 ) -> None:
     """Compile ahead what the defaults use, so that nothing has to be waited for later."""
+    import minigen.kernels as kernels
     from minigen.kernels import jit
 
     began = time.perf_counter()
