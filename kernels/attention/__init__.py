@@ -15,8 +15,8 @@
 | parallel     | `parallel.py`     | the same, heads and blocks on several cores      | O(L + S) |
 | bf16         | `bf16.py`         | operands rounded to bfloat16, as in tensor cores | O(L S)   |
 
-The ladder of the gradient is reference, numpy, flash, parallel, bf16. `tiles.py` holds the register tile,
-`operands.py` how arrays of any strides reach the kernels, `dropout.py` the stream of dropout.
+The ladder of the gradient is reference, numpy, flash, parallel, bf16. `tiles.py` holds the register
+tile, `operands.py` how arrays of any strides reach the kernels, `dropout.py` the stream of dropout.
 
 [measured]
 Speed over NumPy's, float32, one thread:

@@ -311,7 +311,8 @@ def planted(monkeypatch: pytest.MonkeyPatch, file: str, was: str, bug: str) -> N
         # only the first team's sums are written
         ("layer_norm.cu", "team < TEAMS", "team < 1", "layer_norm_backward", (9, 33)),
         # every other slice of rows is forgotten
-        ("columns.cu", "row += PARTIAL_SLICES", "row += 2 * PARTIAL_SLICES", "layer_norm_backward", (300, 33)),
+        ("columns.cu", "+= PARTIAL_SLICES", "+= 2 * PARTIAL_SLICES", "layer_norm_backward",
+         (300, 33)),
         ("cross_entropy.cu", "pack * VECTOR + e == chosen", "pack + e == chosen",
          "cross_entropy_backward", (9, 32)),
     ],
@@ -320,15 +321,17 @@ def test_a_planted_bug_is_caught(
     file: str, was: str, bug: str, name: str, shape: tuple, rng: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    planted(monkeypatch, file, was, bug)
     if name == "masked":
         x = draw(rng, *shape)
         x[:, :35] = -np.inf
         function, arguments, name = rows.softmax_cuda, (x,), "softmax"
     else:
         function, arguments = row_calls(rng, shape)[name]
+    exact, least = reference(name, *arguments), terms(name, arguments)
+    close(name, function(*arguments), exact, 4, least)  # without the bug
+    planted(monkeypatch, file, was, bug)
     with pytest.raises((AssertionError, KernelError)):
-        close(name, function(*arguments), reference(name, *arguments), scale=4)
+        close(name, function(*arguments), exact, 4, least)
 
 
 def test_a_missing_barrier_is_caught(rng: Any, monkeypatch: pytest.MonkeyPatch) -> None:
