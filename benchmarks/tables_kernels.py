@@ -103,8 +103,7 @@ def overview(folder: str, ladders: dict[str, dict[str, Cases]]) -> str:
     """The table of a folder's `__init__.py`: speeds in units of NumPy's, a rung a row."""
     parts = []
     for operation, cases in ladders["1"].items():
-        lazy = [r for r in kernels.rungs(operation) if r.needs_numba]
-        if lazy[-1].function.module.split(".")[1] == folder:
+        if kernels.rungs(operation)[-1].function.module.split(".")[1] == folder:
             labels = SHOWN.get(operation, list(cases))
             names = [*rungs(operation, cases), "torch"]
             rows = [[name, *(speed(cases[label].get(name)) for label in labels)] for name in names]

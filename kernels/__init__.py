@@ -6,6 +6,7 @@
     use(matmul=mine)             swap a rung or a function of yours in under everything
     select("matmul", a, b)       the function that is used for these arrays
     why("matmul", a, b)          and the reason, in a sentence
+    set_float32_matmul_precision("medium")       products of operands rounded to bfloat16
     on_compile                   called before Numba compiles a kernel; assign your own
 
 | folder         | operations                                                                |

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from . import crossovers_cuda, jit
+from . import crossovers_cuda
 from .crossovers_cuda import PLAIN
 from .ladder import Operation, Rung
 
@@ -71,7 +71,7 @@ def problem(rung: Rung) -> str:
     if reason := _broken.get(rung.needs_numba, ""):
         return reason
     if rung.needs_numba:
-        return jit.problem()
+        return rung.problem()
     from .cuda import compiler
 
     return compiler.problem() or _loads_no_kernels()

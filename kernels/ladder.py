@@ -42,6 +42,10 @@ class Rung:
         """Whether calling this rung imports Numba and may compile."""
         return isinstance(self.function, Lazy) and self.function.numba
 
+    def problem(self) -> str:
+        """Why it cannot run here, or "" if nothing is known against it."""
+        return self.function.problem() if isinstance(self.function, Lazy) else ""
+
     @property
     def plain(self) -> bool:
         """Whether it needs nothing but the array library: such rungs are called numpy or cupy."""

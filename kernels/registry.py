@@ -60,13 +60,15 @@ def operation(name: str) -> Operation:
         raise ValueError(f"no operation {name!r}; there are: {', '.join(_operations)}") from None
 
 
-def rungs(name: str, device: str | None = None) -> tuple[Rung, ...]:
-    """The ladder of an operation, from the textbook formula up; of one device, if it is named.
+def rungs(name: str, device: str = "cpu", precision: str = "float32") -> tuple[Rung, ...]:
+    """The ladder of an operation on "cpu" or "cuda", from the textbook formula up.
 
-    >>> [rung.name for rung in rungs("matmul", "cpu")]
-    ['reference', 'numpy', 'naive', 'reordered', 'blocked', 'tile', 'panels', 'parallel', 'bf16']
+    >>> [rung.name for rung in rungs("matmul")]
+    ['reference', 'numpy', 'naive', 'reordered', 'blocked', 'tile', 'panels', 'parallel']
+    >>> [rung.name for rung in rungs("matmul", precision="bfloat16")]
+    ['bf16']
     """
-    return tuple(r for r in operation(name).rungs if device in (None, r.device))
+    return operation(name).ladder(device, precision)
 
 
 def get(name: str, rung: str) -> Callable[..., Any]:
@@ -322,7 +324,7 @@ def _problem(rung: Rung) -> str:
     """Why a rung cannot run here, or ""."""
     if rung.device == "cuda":
         return choice_cuda.problem(rung)
-    return jit.problem() if rung.needs_numba else ""
+    return rung.problem()
 
 
 def _guarded(rung: Rung, plain: Rung) -> Callable[..., Any]:

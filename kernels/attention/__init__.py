@@ -13,9 +13,10 @@
 | online       | `online.py`       | one pass per query, running maximum and sum      | O(1)     |
 | flash        | `flash*.py`       | online softmax over tiles, causal tiles skipped  | O(L + S) |
 | parallel     | `parallel.py`     | the same, heads and blocks on several cores      | O(L + S) |
+| bf16         | `bf16.py`         | operands rounded to bfloat16, as in tensor cores | O(L S)   |
 
-The ladder of the gradient is reference, numpy, flash, parallel. `tiles.py` holds the register tile,
-`operands.py` how arrays of any strides reach the kernels, `dropout.py` the stream of dropout.
+The ladder of the gradient is reference, numpy, flash, parallel, bf16. `tiles.py` holds the register
+tile, `operands.py` how arrays of any strides reach the kernels, `dropout.py` the stream of dropout.
 
 [measured]
 Speed over NumPy's, float32, one thread:

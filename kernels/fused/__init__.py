@@ -38,7 +38,8 @@
 | add_rows, dropout                | `scatter.py`                  | `scatter_loops.py`     |
 | adam, sgd                        | `optimizers.py`               | `optimizer_loops.py`   |
 
-The numpy rungs are ufuncs with `out=` and few temporaries; the numba rungs one loop over memory, a
+The cuda rungs, CUDA C++ for float32 on a GPU, are in `cuda/`, which has a table of its own. The
+numpy rungs are ufuncs with `out=` and few temporaries; the numba rungs one loop over memory, a
 row at a time in the cache, with exp, tanh and erf that need no call (`elementary.py`).
 
 [measured]

@@ -10,6 +10,7 @@
 | tile      | `tile.py`      | 4x3 dot products in registers: the fastest without vector code |
 | panels    | `panels.py`    | packed panels and a tile of 6 rows by two vectors, as BLAS has |
 | parallel  | `parallel.py`  | panels on several cores, batches too                           |
+| bf16      | `bf16.py`      | BLAS on operands rounded to bfloat16, to emulate tensor cores  |
 
 On a GPU, in CUDA C++ (`cuda/`), float32 in and out:
 

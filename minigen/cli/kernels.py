@@ -21,12 +21,14 @@ Operations = Annotated[
 def show() -> None:
     """Every operation with its ladder of rungs, from the formula up, and the one in use."""
     import minigen.kernels as kernels
+    from minigen.kernels import registry
 
     for name in kernels.operations():
         print(kernels.why(name))
-        if any(rung.device == "cuda" for rung in kernels.rungs(name)):
+        ladder = registry.operation(name).rungs
+        if any(rung.device == "cuda" for rung in ladder):
             print(f"on a GPU: {kernels.why(name, device='cuda')}")
-        for rung in kernels.rungs(name):
+        for rung in ladder:
             print(f"    {rung.name:18} {_device(rung):9} {_precision(rung):11} {rung.about}")
 
 
@@ -100,14 +102,15 @@ def warmup(
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
 ) -> None:
     """Compile ahead what the defaults use, so that nothing has to be waited for later."""
-    from minigen.kernels import jit, registry
+    import minigen.kernels as kernels
+    from minigen.kernels import jit
 
     began = time.perf_counter()
     if reason := jit.problem():
         raise UsageError(f"nothing can be compiled: {reason}")
     count = 0
     for name in _known(operations):
-        for kernel in jit.kernels_of(registry.operation(name).ladder()[-1].function):
+        for kernel in jit.kernels_of(kernels.rungs(name)[-1].function):
             if not kernel.ready(dtype):
                 started = time.perf_counter()
                 kernel.compile(dtype)

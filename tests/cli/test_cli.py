@@ -94,6 +94,7 @@ def refused(result: tuple[int, str, str], *words: str) -> None:
         (["train", "vae", "--batch-size", "5000"], ["5000", "4000"]),
         (["train", "vae", "--resume", "r", "--lr", "1"], ["--lr", "--resume"]),
         (["train", "vae", "--resume", "r", "--fast"], ["--fast", "--resume"]),
+        (["train", "vae", "--resume", "r", "--precision", "bf16"], ["--precision", "--resume"]),
         (["train", "vae", "--resume", "nowhere"], ["there is no run folder nowhere"]),
         (["sample"], ["RUN"]),
         (["sample", "nowhere"], ["there is no run folder nowhere"]),
@@ -415,6 +416,13 @@ def test_kernels_list_and_why(cli: Cli) -> None:
     code, why, _ = cli("kernels", "why", "matmul", "64x784x400")
     assert code == 0
     assert why.startswith("matmul: ")
+    assert re.search(r"\n    cuda +cuda +float32 +one launch for all parameters\n", listed)
+    assert re.search(r"\n    bf16 +cpu +bfloat16 ", listed)
+    code, why, _ = cli("kernels", "why", "softmax", "64x400", "--device", "cuda")
+    assert code == 0
+    assert why.startswith("softmax: cuda, though nothing is measured on a GPU yet")
+    code, why, _ = cli("kernels", "why", "matmul", "64x784x400", "--precision", "medium")
+    assert why.startswith("matmul: bf16, ")
 
 
 @pytest.mark.parametrize(
@@ -424,6 +432,8 @@ def test_kernels_list_and_why(cli: Cli) -> None:
         (["matmul", "axb"], "no shape"),
         (["matmull", "2x2x2"], "no operation 'matmull'"),
         (["gelu", "3x3", "--dtype", "int8"], "float32 or float64"),
+        (["gelu", "3x3", "--device", "tpu"], "cpu or cuda"),
+        (["gelu", "3x3", "--precision", "low"], "one of highest, high, medium"),
     ],
 )
 def test_kernels_why_says_what_is_wrong(arguments: list[str], message: str, cli: Cli) -> None:

@@ -12,13 +12,11 @@ from hypothesis import strategies as st
 from minigen.kernels.matmul.operands import operands
 from minigen.kernels.matmul.panels import batch
 from minigen.kernels.matmul.parallel import MULTIPLY_ADDS, parts
-from minigen.kernels.registry import operation
 
 from minigen import kernels
 
 UNIT = {"float32": 2.0**-24, "float64": 2.0**-53}
-LADDER = operation("matmul").ladder()
-RUNGS = [rung.name for rung in LADDER if rung.name != "reference"]
+RUNGS = [rung.name for rung in kernels.rungs("matmul") if rung.name != "reference"]
 REFERENCE = kernels.get("matmul", "reference")
 
 SHAPES = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from minigen.kernels.registry import operation
 
 import minigen
 from minigen import kernels
@@ -28,7 +27,7 @@ def gradients() -> list[np.ndarray]:
 def test_every_rung_runs_under_a_float32_model(step: int) -> None:
     expected = gradients()
     names = [name for name in kernels.operations() if name not in ("adam", "erf")]
-    chosen = {name: operation(name).ladder()[step].name for name in names}
+    chosen = {name: kernels.rungs(name)[step].name for name in names}
     with kernels.use(**chosen):
         assert all(rung in kernels.why(name) for name, rung in chosen.items())
         swapped = gradients()

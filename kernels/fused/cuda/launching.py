@@ -14,7 +14,7 @@ Array = Any  # numpy.ndarray or cupy.ndarray
 
 THREADS = 256  # of a block, in all kernels but those on columns
 NARROW = 512  # columns up to which a warp has a row to itself, else a block: `rows.cuh`
-COLUMNS_BLOCK = (32, 32)  # lanes and slices of columns.cu
+COLUMNS_BLOCKS = {"sum_partial": (32, 32), "add_rows": (32, 8)}  # lanes and slices: columns.cu
 PACK = 4  # elements a thread of elementwise.cu
 CHUNK = 4096  # elements a block of updates.cu
 
@@ -54,7 +54,7 @@ def flat(stem: str, name: str) -> CudaKernel:
 @functools.cache
 def on_columns(name: str) -> CudaKernel:
     """A kernel that sums over rows."""
-    return CudaKernel(_source("columns"), name, COLUMNS_BLOCK)
+    return CudaKernel(_source("columns"), name, COLUMNS_BLOCKS[name])
 
 
 KERNELS = (

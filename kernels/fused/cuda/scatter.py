@@ -9,6 +9,8 @@ from .launching import ceil_div, module_of, on_columns, ready
 
 Array = Any
 
+BLOCKS = 4096  # that fill a large GPU several times over
+
 
 def add_rows_cuda(values: Array, rows: Array, count: int) -> Array:
     """table[r] = Σ values[i] where rows[i] = r: see `add_rows_reference`.
@@ -23,7 +25,8 @@ def add_rows_cuda(values: Array, rows: Array, count: int) -> Array:
     order = xp.argsort(rows, kind="stable")
     columns = values.shape[1]
     table = empty(values, (count, columns))
-    grid = (count, ceil_div(columns, 32))
+    # where the table has few rows, several blocks share one
+    grid = (count, min(ceil_div(columns, 32), max(1, BLOCKS // max(count, 1))))
     arrays = (ready(values), ready(order), ready(rows[order]), table)
     on_columns("add_rows")(grid, *arrays, len(rows), count, columns)
     return table

@@ -5,7 +5,7 @@
 //
 //   table  int64 (6, count + 1)  row 0  parameters    row 3  second moments (Adam)
 //                                row 1  gradients     row 4  numbers of elements
-//                                row 2  moments       row 5  first block of each, then the number of all
+//                                row 2  moments       row 5  first block of each, then how many
 //
 // A block finds by halving whose elements are its own, and takes CHUNK of them: every thread four
 // neighbours at a time by 16-byte loads. Adam reads 16 bytes a parameter and writes 12, nothing
