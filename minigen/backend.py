@@ -39,7 +39,8 @@ from minigen.random import Generator, default_generator, stream
 __all__ = [
     "CPU", "Array", "Generator", "Windows", "all_finite", "array_module", "as_array", "beside",
     "cast", "default_generator", "device", "device_of", "kernel", "kernel_over", "large",
-    "log1p_array", "nonfinite_name", "on_gpu", "ones_like", "owner", "quiet", "quiet_kernel", "silent", "stream",
+    "log1p_array", "nonfinite_name", "on_gpu", "ones_like", "owner", "quiet", "quiet_kernel",
+    "silent", "stream",
     "to_device", "zeros_like",
 ]  # fmt: skip
 
