@@ -1,6 +1,7 @@
-"""The CuPy backend on a GPU: `pytest -n 0 tests/gpu/test_backend.py`, under 90 seconds.
+"""The CuPy backend on a GPU: `pytest -n 12 tests/gpu/test_backend.py`, under 90 seconds.
 
-The same walk as on the stand-in, `tests/standin`. Each test reports all differences at once, as a
+Most of the time goes into compiling CuPy's kernels, some thousand, which processes do side by side
+(the compiled ones are kept in ~/.cupy, so that a second run is fast). The same walk as on the stand-in, `tests/standin`. Each test reports all differences at once, as a
 GPU may be at hand for one run only.
 """
 
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.skipif(not cuda.is_available(), reason="needs a GPU")
 
 # Of float64. CUDA's functions are good to a few units of roundoff, and second derivatives magnify.
 TOLERANCE = 1e-7
+PARTS = 12  # of a list of cases, for as many processes
 
 
 def told(report: str) -> str:
@@ -42,19 +44,23 @@ def test_tf32_is_off() -> None:
     assert os.environ.get("CUPY_TF32", "0") == "0"
 
 
-def test_operations() -> None:
-    assert told(walk.report(walk.operations(draws=2), "cuda", TOLERANCE)) == ""
-
-
-def test_layers_losses_and_optimizers() -> None:
-    cases = itertools.chain(walk.all_layers(), walk.all_losses(), walk.all_optimizers())
+@pytest.mark.parametrize("part", range(PARTS))
+def test_operations(part: int) -> None:
+    cases = list(walk.operations(draws=2))[part::PARTS]
     assert told(walk.report(cases, "cuda", TOLERANCE)) == ""
 
 
-def test_kernels() -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_layers_losses_and_optimizers(part: int) -> None:
+    cases = [*walk.all_layers(), *walk.all_losses(), *walk.all_optimizers()][part::PARTS]
+    assert told(walk.report(cases, "cuda", TOLERANCE)) == ""
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_kernels(part: int) -> None:
     """Every rung that runs there, at two sizes and in both dtypes, against float64 on the CPU."""
     found = []
-    for name, kinds in EXAMPLES.items():
+    for name, kinds in list(EXAMPLES.items())[part::PARTS]:
         for kind, dtype, size in itertools.product(kinds, ("float32", "float64"), (700, 40_000)):
             arguments = kinds[kind](size, normal_numbers(dtype))
             for rung in kernels.rungs(name):
