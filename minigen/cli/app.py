@@ -184,7 +184,7 @@ def train(
             )
         resume_training(str(model), resume, steps, device and str(device))
     else:
-        changes = {"steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed}
+        changes: dict[str, Any] = {"steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed}
         changes["device"] = device and str(device)
         start_training(str(model), out, fast, changes)
 

@@ -1,8 +1,9 @@
 """The CuPy backend on a GPU: `pytest -n 12 tests/gpu/test_backend.py`, under 90 seconds.
 
 Most of the time goes into compiling CuPy's kernels, some thousand, which processes do side by side
-(the compiled ones are kept in ~/.cupy, so that a second run is fast). The same walk as on the stand-in, `tests/standin`. Each test reports all differences at once, as a
-GPU may be at hand for one run only.
+(the compiled ones are kept in ~/.cupy, so that a second run is fast). The same walk as on the
+stand-in, `tests/standin`. Each test reports all differences at once, as a GPU may be at hand for
+one run only.
 """
 
 from __future__ import annotations
