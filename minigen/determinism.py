@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
-from minigen import cuda
-
 __all__ = ["are_deterministic_algorithms_enabled", "use_deterministic_algorithms"]
 
 _enabled = False
@@ -14,24 +10,18 @@ _enabled = False
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
     """Ask that the same program give the same numbers.
 
-    On the CPU it always does, with the same number of threads: no operation has a faster form that
-    does not.  On a GPU sums in `scatter_add`, `index_add` and gradients of indexing are made in
-    whatever order its threads run, and there is no other form of them: where there is a GPU, asking
-    raises RuntimeError, or warns if `warn_only`.
+    It always does, on the CPU with the same number of threads, and on a GPU: no operation has a
+    faster form that does not.  Sums into places that may be named more than once (`scatter_add`,
+    `index_add`, the gradients of embeddings and of indexing) are sorted and made in one order, not
+    by atomic additions in whatever order the threads of a GPU run.  What PyTorch leaves undefined
+    on a GPU stays so: which of several values `scatter` or `x[index] = values` leaves at a place
+    that is named more than once.
 
     >>> use_deterministic_algorithms(False)
     >>> are_deterministic_algorithms_enabled()
     False
     """
     global _enabled
-    if mode and cuda.is_available():
-        message = (
-            "use_deterministic_algorithms: scatter_add, index_add and gradients of indexing are "
-            "not deterministic on the GPU that is here; everything on the CPU is"
-        )
-        if not warn_only:
-            raise RuntimeError(message)
-        warnings.warn(message, stacklevel=2)
     _enabled = bool(mode)
 
 

@@ -136,7 +136,7 @@ def _number(value: Any, d: np.dtype) -> np.ndarray:
 
 
 def number(value: Any, dtype: np.dtype) -> Any:
-    """A number, or an array of one, as a NumPy scalar of that dtype."""
+    """A Python number as a NumPy scalar of that dtype."""
     return _number(value, dtype)[()]
 
 
@@ -176,7 +176,8 @@ def promote_beside_gpu(operands: Sequence, common: np.dtype) -> list:
                 "move one with .to(device)"
             )
         else:
-            found.append(number(value, common))
+            known = hasattr(value, "dtype")
+            found.append(value.astype(common)[()] if known else number(value, common))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -98,17 +99,70 @@ def test_with_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cuda.memory_allocated() == 101
     with pytest.raises(ValueError, match="expected a cuda device"):
         cuda.synchronize("cpu")
-    with pytest.raises(RuntimeError, match="not deterministic on the GPU"):
-        minigen.use_deterministic_algorithms(True)
-    assert not minigen.are_deterministic_algorithms_enabled()
-    with pytest.warns(UserWarning, match="not deterministic on the GPU"):
-        minigen.use_deterministic_algorithms(True, warn_only=True)
-    assert minigen.are_deterministic_algorithms_enabled()
-    minigen.use_deterministic_algorithms(False)
-    assert not minigen.are_deterministic_algorithms_enabled()
 
 
-def test_everything_on_the_cpu_is_deterministic(absent: None) -> None:
+def test_everything_is_deterministic(absent: None) -> None:
     minigen.use_deterministic_algorithms(True)
     assert minigen.are_deterministic_algorithms_enabled()
     minigen.use_deterministic_algorithms(False)
+
+
+def cupy_with(**cuda: Any) -> Any:
+    """A module as CuPy is, of which only these parts of `cupy.cuda` are asked."""
+    runtime = SimpleNamespace(getDeviceCount=lambda: 1, CUDARuntimeError=OSError)
+    parts = {
+        "runtime": runtime,
+        "nvrtc": SimpleNamespace(getVersion=lambda: (13, 0)),
+        "get_cublas_handle": lambda: 1,
+    }
+    return SimpleNamespace(cuda=SimpleNamespace(**{**parts, **cuda}))
+
+
+def fails(error: Exception) -> Any:
+    def look() -> None:
+        raise error
+
+    return look
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (None, r"not installed: pip install 'minigen\[cuda\]'"),
+        (
+            cupy_with(
+                runtime=SimpleNamespace(
+                    getDeviceCount=fails(OSError("insufficient")), CUDARuntimeError=OSError
+                )
+            ),
+            r"no NVIDIA driver answers it \(insufficient\)",
+        ),
+        (
+            cupy_with(runtime=SimpleNamespace(getDeviceCount=lambda: 0, CUDARuntimeError=OSError)),
+            "a driver are there, but no GPU",
+        ),
+        (
+            cupy_with(nvrtc=SimpleNamespace(getVersion=fails(RuntimeError("no libnvrtc")))),
+            r"does not find NVRTC.*pip install 'cupy-cuda1\dx\[ctk\]' \(no libnvrtc\)",
+        ),
+        (
+            cupy_with(get_cublas_handle=fails(ImportError("no libcublas"))),
+            r"does not find cuBLAS.*pip install 'cupy-cuda1\dx\[ctk\]' \(no libcublas\)",
+        ),
+    ],
+)
+def test_what_is_missing_is_said(
+    module: Any, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", module)  # None: importing it fails
+    with pytest.raises(RuntimeError, match=message):
+        minigen.ones(2, device="cuda")
+
+
+def test_the_gpu_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list = []
+    module = cupy_with(get_cublas_handle=lambda: asked.append(1))
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    assert devices.cupy() is module
+    assert devices.cupy() is module
+    assert len(asked) == 1

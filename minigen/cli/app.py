@@ -40,6 +40,14 @@ class Precision(StrEnum):
     bf16 = "bf16"
 
 
+class Device(StrEnum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 class Checkpoint(StrEnum):
     """Which state of a run is meant."""
 
@@ -53,6 +61,13 @@ app.registered_commands += bench.app.registered_commands
 
 Seed = Annotated[int, typer.Option(min=0, help="Where the random numbers start.")]
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
+Place = Annotated[Device, typer.Option(help="Where to compute; auto takes a GPU if there is one.")]
+OwnPlace = Annotated[
+    Device | None,
+    typer.Option(
+        help="Where to compute; auto takes a GPU if there is one.", show_default="as trained"
+    ),
+]
 Which = Annotated[Checkpoint, typer.Option(help="The newest state of the run, or its best.")]
 
 
@@ -102,6 +117,7 @@ def demo(
     fast: Annotated[
         bool, typer.Option("--fast", help="Seconds, not minutes: to see that all of it works.")
     ] = False,
+    device: Place = Device.cpu,
 ) -> None:
     """Train all three models on real data and write a report.
 
@@ -112,7 +128,7 @@ def demo(
     """
     from minigen.cli.demo import run_demo
 
-    run_demo(out, seed, fast)
+    run_demo(out, seed, fast, str(device))
 
 
 @explained(app.command)
@@ -155,6 +171,13 @@ def train(
     fast: Annotated[
         bool, typer.Option("--fast", help="Seconds, not minutes: to see that it works.")
     ] = False,
+    device: Annotated[
+        Device | None,
+        typer.Option(
+            help="Where to compute; auto takes a GPU if there is one.",
+            show_default="cpu; with --resume, as before",
+        ),
+    ] = None,
 ) -> None:
     """Train a model: [bold]vae[/bold], [bold]conv_vae[/bold], [bold]gan[/bold],
     [bold]dcgan[/bold] or [bold]wgan_gp[/bold] on digits, [bold]gpt[/bold] or [bold]lstm[/bold] on
@@ -177,11 +200,11 @@ def train(
                 f"{given[0] if given else '--fast'} cannot be given together with --resume: a run "
                 "keeps the settings it began with"
             )
-        resume_training(str(model), resume, steps)
+        resume_training(str(model), resume, steps, device and str(device))
     else:
         changes = {
             "steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed,
-            "precision": precision and str(precision),
+            "precision": precision and str(precision), "device": device and str(device),
         }  # fmt: skip
         start_training(str(model), out, fast, changes)
 
@@ -214,20 +237,21 @@ def sample(
             help="A new file.", show_default="text to the screen, images into RUN/samples"
         ),
     ] = None,
+    device: OwnPlace = None,
 ) -> None:
     """Let a trained model make images, or write text. The same seed makes the same."""
     from minigen.cli.sample import sample_run
 
     text = {"temperature": temperature, "top_k": top_k, "prompt": prompt}
-    sample_run(run, n, text, seed, str(checkpoint), out)
+    sample_run(run, n, text, seed, str(checkpoint), out, device and str(device))
 
 
 @explained(app.command)
-def evaluate(run: Folder, checkpoint: Which = Checkpoint.last) -> None:
+def evaluate(run: Folder, checkpoint: Which = Checkpoint.last, device: OwnPlace = None) -> None:
     """Measure a trained model on held-out data, beside what the figures compare with."""
     from minigen.cli.evaluate import evaluate_run
 
-    evaluate_run(run, str(checkpoint))
+    evaluate_run(run, str(checkpoint), device and str(device))
 
 
 @explained(app.command)

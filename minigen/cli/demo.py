@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from minigen.cli.placing import usable
 from minigen.cli.report import machine_facts, run_section
 from minigen.cli.train import announce_compilation
 from minigen.training import Run, for_terminal, train
@@ -21,17 +22,18 @@ LEAD = (
 )
 
 
-def run_demo(out: Path | None, seed: int, fast: bool) -> None:
+def run_demo(out: Path | None, seed: int, fast: bool, device: str = "cpu") -> None:
     """Train the models in folders of their own under `out` and write `out`/report.html."""
     out = free_path(Path("minigen-demo")) if out is None else out
     require_free(out)
+    device = usable(device)
     progress = for_terminal()
     announce_compilation(progress)
     began = time.perf_counter()
     sections: list[Section] = []
     steps = 0
     for recipe in MODELS:
-        run = Run.create(out / recipe, default_settings(recipe, fast, seed=seed))
+        run = Run.create(out / recipe, default_settings(recipe, fast, seed=seed, device=device))
         job = train(run, RECIPES[recipe], progress=progress)
         sections.append(run_section(run, job.parameters()))
         steps += run.settings.steps

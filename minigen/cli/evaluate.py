@@ -8,9 +8,9 @@ from minigen.cli.report import metric_rows
 from minigen.cli.sample import load_job
 
 
-def evaluate_run(path: Path, checkpoint: str) -> None:
+def evaluate_run(path: Path, checkpoint: str, device: str | None = None) -> None:
     """Print the metrics of a run's model on held-out data."""
-    run, job, step = load_job(path, checkpoint)
+    run, job, step = load_job(path, checkpoint, device)
     metrics = job.evaluate(True)
     print(f"{path}: {run.settings.recipe}, checkpoint '{checkpoint}' of step {step}")
     for row in metric_rows(run.settings.recipe, metrics):

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from minigen import Generator
+from minigen.cli.placing import usable
 from minigen.training import Job, Run, RunError, make_job, restore_weights
 from minigen.training.recipes import RECIPES
 from minigen.training.run import write_file
 
 
-def load_job(path: Path, checkpoint: str) -> tuple[Run, Job, int]:
-    """A run, its model with the weights of a checkpoint, and the step of that."""
+def load_job(path: Path, checkpoint: str, device: str | None = None) -> tuple[Run, Job, int]:
+    """A run, its model with the weights of a checkpoint, and the step of that.
+
+    device: "cpu", "cuda" or "auto"; the one it was trained on if None. The run in memory has it in
+    its settings, its folder stays as it is.
+    """
     run = Run.open(path)
+    run.settings = dataclasses.replace(
+        run.settings, device=usable(device or run.settings.device.partition(":")[0])
+    )
     if run.settings.recipe not in RECIPES:
         raise RunError(f"{path} is a run of {run.settings.recipe!r}, which this minigen lacks")
     saved = run.load(checkpoint)
@@ -30,13 +39,14 @@ def sample_run(
     seed: int,
     checkpoint: str,
     out: Path | None,
+    device: str | None = None,
 ) -> None:
     """Write images to a PNG file, or text to the screen or a file."""
     if out is not None and out.exists():
         raise RunError(f"{out} exists; nothing was written. Choose another --out")
     if out is not None and not out.absolute().parent.is_dir():
         raise RunError(f"there is no folder {out.absolute().parent} to write {out.name} into")
-    run, job, _ = load_job(path, checkpoint)
+    run, job, _ = load_job(path, checkpoint, device)
     generator = Generator().manual_seed(seed)
     if job.write is not None:
         _write(job, n or 500, text, generator, out)

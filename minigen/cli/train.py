@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import minigen.kernels as kernels
+from minigen.cli.placing import usable
 from minigen.cli.report import write_run_report
 from minigen.cli.sample import load_job
 from minigen.training import Progress, Run, RunError, for_terminal, train
@@ -20,6 +21,7 @@ def start_training(model: str, out: Path | None, fast: bool, changes: Mapping[st
     path = free_path(Path("runs") / model) if out is None else out
     require_free(path)
     try:
+        changes = {**changes, "device": usable(changes.get("device") or "cpu")}
         settings = default_settings(model, fast, **changes)
         RECIPES[model](settings)  # what cannot be trained shows now, before a folder is made
     except ValueError as error:
@@ -27,9 +29,9 @@ def start_training(model: str, out: Path | None, fast: bool, changes: Mapping[st
     run_to_end(Run.create(path, settings))
 
 
-def resume_training(model: str, path: Path, steps: int | None) -> None:
-    """Go on with a run, to the step it was made for or to a later one."""
-    run, _, step = load_job(path, "last")  # shows that all is sound, before anything changes
+def resume_training(model: str, path: Path, steps: int | None, device: str | None) -> None:
+    """Go on with a run, to the step it was made for or to a later one, on its device or another."""
+    run, _, step = load_job(path, "last", device)  # shows that all is sound, and changes nothing
     if run.settings.recipe != model:
         raise RunError(f"{path} is a run of {run.settings.recipe}, not of {model}")
     if steps is not None and steps != run.settings.steps:
@@ -40,6 +42,8 @@ def resume_training(model: str, path: Path, steps: int | None) -> None:
         raise RunError(
             f"{path} is complete: all {step} steps are done. A larger --steps makes it go on"
         )
+    if device is not None:
+        run.move(run.settings.device)
     run_to_end(run)
 
 

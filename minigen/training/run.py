@@ -95,7 +95,15 @@ class Run:
 
     def extend(self, steps: int) -> None:
         """Let the run go on to more steps than it was made for."""
-        self.settings = Settings.from_dict({**self.settings.to_dict(), "steps": steps})
+        self._change(steps=steps)
+
+    def move(self, device: str) -> None:
+        """Let the run go on on another device; what follows then equals the run that stayed but
+        for rounding."""
+        self._change(device=device)
+
+    def _change(self, **changes: Any) -> None:
+        self.settings = Settings.from_dict({**self.settings.to_dict(), **changes})
         config = {"format": FORMAT, "minigen": __version__, "settings": self.settings.to_dict()}
         write_file(self.path / "config.json", json.dumps(config, indent=2) + "\n")
 

@@ -9,6 +9,7 @@ being asked, such as a NumPy array used as an index, is refused.
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -174,11 +175,11 @@ class ndarray:
         for part in index if isinstance(index, tuple) else (index,):
             if isinstance(part, ndarray) and part.dtype == bool:
                 traffic.synchronise("cupy.ndarray[mask]")
-        return wrap(self._a[unwrap(index)], self)
+        return wrap(self._a[within(unwrap(index), self.shape)], self)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         check_operand(value)
-        self._a[unwrap(index)] = unwrap(value)
+        self._a[within(unwrap(index), self.shape)] = unwrap(value)
 
     # ------------------------------------------------------------------ NumPy's protocols
 
@@ -253,6 +254,21 @@ def unwrap(value: Any) -> Any:
     return value
 
 
+def within(index: Any, shape: tuple[int, ...]) -> Any:
+    """An index as CuPy reads it: what lies outside in an index array comes in again at the other
+    end, and nothing tells."""
+    found, axis = [], 0
+    for part in index if isinstance(index, tuple) else (index,):
+        array = isinstance(part, np.ndarray)
+        if part is Ellipsis:
+            return index
+        if array and part.dtype.kind in "iu" and axis < len(shape) and shape[axis]:
+            part = part % shape[axis]
+        found.append(part)
+        axis += 0 if part is None else part.ndim if array and part.dtype == bool else 1
+    return tuple(found)
+
+
 def _operands(values: Any) -> Iterator[ndarray]:
     for value in values:
         if isinstance(value, ndarray):
@@ -304,6 +320,11 @@ def call(theirs: Any, ours: Any, args: tuple, kwargs: dict) -> Any:
     rules.check_call(theirs, args, kwargs)
     if ours.__name__ in rules.SYNCHRONISING:
         traffic.synchronise(f"cupy.{ours.__name__}")
+    if ours is np.take:
+        kwargs = {**kwargs, "mode": "wrap"}
+    elif ours is np.take_along_axis:
+        array, places, axis = inspect.signature(ours).bind(*args, **kwargs).args
+        args, kwargs = (array, places % array.shape[axis], axis), {}
     result = compute(ours, args, kwargs)
     if isinstance(result, bool) and ours.__name__ in ("allclose", "array_equal", "array_equiv"):
         return ndarray(np.asarray(result))

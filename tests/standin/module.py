@@ -26,6 +26,8 @@ class _Namespace(ModuleType):
         if isinstance(theirs, ModuleType):
             return _Namespace(f"cupy.{name}", theirs, getattr(self._ours, name))
         ours = getattr(self._ours, name, None)
+        if ours is None and isinstance(theirs, type):
+            return theirs  # `RawKernel`, say: it can be made, but not called without a GPU
         if ours is None:
             raise NotImplementedError(f"the stand-in cannot do what cupy.{name} does")
         if isinstance(ours, type) or not callable(ours):
