@@ -78,11 +78,15 @@ class Lazy:
         self.module, self.__name__ = module, name
         self._function: Callable[..., Any] | None = None
 
+    def problem(self) -> str:
+        """Why it cannot run here, or "" if nothing is known against it."""
+        return problem()
+
     def load(self) -> Callable[..., Any]:
         """The function itself. Raises ImportError, with the reason, if Numba cannot be used."""
         global _broken
         if self._function is None:
-            if reason := problem():
+            if reason := self.problem():
                 raise ImportError(f"kernel {self.__name__} needs Numba, but {reason}")
             try:
                 module = importlib.import_module(self.module, __package__)

@@ -34,6 +34,10 @@ class Rung:
         """Whether calling this rung imports Numba and may compile."""
         return isinstance(self.function, Lazy)
 
+    def problem(self) -> str:
+        """Why it cannot run here, or "" if nothing is known against it."""
+        return self.function.problem() if isinstance(self.function, Lazy) else ""
+
     def takes(self, device: str, dtype: Any) -> bool:
         """Whether this rung runs on that device and accepts that dtype."""
         return device == self.device and ("any" in self.dtypes or str(dtype) in self.dtypes)
@@ -63,6 +67,10 @@ class Operation:
     def key(self, dtype: Any, arrays: Sequence[Array]) -> str:
         """What the table of measured defaults calls arrays like these: dtype, and class."""
         return f"{dtype} {self.kind(*arrays) if arrays else ''}".strip()
+
+    def ladder(self, device: str) -> tuple[Rung, ...]:
+        """The rungs of one device, from the textbook formula up."""
+        return tuple(rung for rung in self.rungs if rung.device == device)
 
     def rung(self, name: str) -> Rung:
         """The rung of that name; a ValueError that lists the ladder if there is none."""

@@ -55,13 +55,15 @@ def operation(name: str) -> Operation:
         raise ValueError(f"no operation {name!r}; there are: {', '.join(_operations)}") from None
 
 
-def rungs(name: str) -> tuple[Rung, ...]:
-    """The ladder of an operation, from the textbook formula up.
+def rungs(name: str, device: str = "cpu") -> tuple[Rung, ...]:
+    """The ladder of an operation on "cpu" or "cuda", from the textbook formula up.
 
     >>> [rung.name for rung in rungs("matmul")]
     ['reference', 'numpy', 'naive', 'reordered', 'blocked', 'tile', 'panels', 'parallel']
+    >>> [rung.name for rung in rungs("matmul", "cuda")]
+    ['cuda_naive', 'cuda_coalesced', 'cuda_shared', 'cuda_registers']
     """
-    return tuple(operation(name).rungs)
+    return operation(name).ladder(device)
 
 
 def get(name: str, rung: str) -> Callable[..., Any]:
@@ -152,7 +154,7 @@ def _resolve(name: str, choice: str | Callable[..., Any] | None) -> Choice:
         return None
     if isinstance(choice, str):
         rung = record.rung(choice)
-        if rung.needs_numba and (reason := jit.problem()):
+        if reason := rung.problem():
             raise KernelError(f"use({name}={choice!r}): the rung cannot run here: {reason}")
         return rung
     if not callable(choice):
@@ -336,7 +338,7 @@ def _reason(record: Operation, plain: Rung, largest: float, default: str, speed:
         if problem := jit.problem():
             return f"{plain.name}{sizes}, because {problem} (else {default})"
         return f"{default}{sizes}, measured {speed:.2g} times as fast as {plain.name}"
-    top = record.rungs[-1].name
+    top = record.ladder("cpu")[-1].name
     if speed > FASTER:
         return f"{default}{sizes}, where {top} would save too little to wait for its compiler"
     return f"{default}{sizes}, measured {1 / speed:.2g} times as fast as {top}"

@@ -41,8 +41,8 @@ class Point(NamedTuple):
 
 def candidates(operation: Operation) -> tuple[Rung, Rung] | None:
     """The plain rung and the top of the ladder; None where there is nothing to compare."""
-    plain = next((r for r in reversed(operation.rungs) if _is_plain(r)), None)
-    top = operation.rungs[-1]
+    plain = next((r for r in reversed(operation.ladder("cpu")) if _is_plain(r)), None)
+    top = operation.ladder("cpu")[-1]
     if plain is None or not top.needs_numba or jit.problem() or operation.name not in EXAMPLES:
         return None
     return plain, top

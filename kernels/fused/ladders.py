@@ -35,12 +35,15 @@ def fused(
     error: str,
     expected: Callable[..., Expected] = like_first,
     sized_by: int = 0,
+    more: tuple[Rung, ...] = (),
 ) -> Operation:
-    """An operation with three rungs; the numba one is `NAME_loop` of the module `loops`."""
+    """An operation with three rungs, and those of the GPU; the numba one is `NAME_loop` of the
+    module `loops`."""
     name = signature.partition("(")[0]
     ladder = (
         Rung("reference", reference, "the formula in float64", "defines the result"),
         Rung("numpy", plain, about[0], error),
         Rung("numba", Lazy(f".fused.{loops}", f"{name}_loop"), about[1], error),
+        *more,
     )
     return Operation(name, signature, ladder, expected, sized_by)

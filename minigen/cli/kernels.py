@@ -24,8 +24,8 @@ def show() -> None:
 
     for name in kernels.operations():
         print(kernels.why(name))
-        for rung in kernels.rungs(name):
-            print(f"    {rung.name:13} {rung.about}")
+        for rung in (*kernels.rungs(name), *kernels.rungs(name, "cuda")):
+            print(f"    {rung.name:15} {rung.about}")
 
 
 @explained(app.command)
