@@ -243,7 +243,8 @@ class Lanes:
         self.set(self._without_left(loop.entered))
         if not self.some:
             self._end(loop)
-        return self.some
+            return False
+        return True
 
     def holds(self, loop: _Loop, test: Any) -> bool:
         """The test of a `while`: lanes for which it fails leave; whether any lane stays."""

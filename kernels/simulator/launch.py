@@ -12,7 +12,7 @@ import numpy as np
 from .lanes import Lanes
 from .memory import Memory, poison
 from .report import Finding, Report, SimulationError
-from .rewrite import Rewritten
+from .rewrite import Rewritten, rewritten
 from .standins import Cuda
 from .traffic import WARP
 
@@ -46,7 +46,7 @@ def simulate(kernel: Any, schedule: str = "lock-step", seed: int = 0) -> Simulat
     if schedule not in SCHEDULES:
         raise ValueError(f"no schedule {schedule!r}; there are: {', '.join(SCHEDULES)}")
     function = getattr(kernel, "py_func", kernel)
-    return Simulation(Rewritten(function, {}), schedule, seed)
+    return Simulation(rewritten(function), schedule, seed)
 
 
 class Simulation:

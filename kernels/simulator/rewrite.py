@@ -24,6 +24,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -48,8 +49,7 @@ class Rewritten:
         self.file = inspect.getsourcefile(function) or ""
         definition, first = _definition(function)
         self.parameters = [argument.arg for argument in definition.args.args]
-        names = inspect.getclosurevars(function)
-        outside = {**names.globals, **names.nonlocals}
+        self.outside = outside = _outside(function)
         functions = {
             name: known[python] if python in known else Rewritten(python, known)
             for name, python in ((name, _python(value)) for name, value in outside.items())
@@ -65,6 +65,26 @@ class Rewritten:
         exec(compile(self.text, where, "exec"), scope)
         linecache.cache[where] = (len(self.text), None, self.text.splitlines(True), where)
         self.run = scope[self.name]
+
+
+_rewritten: WeakKeyDictionary[Callable[..., Any], Rewritten] = WeakKeyDictionary()
+
+
+def rewritten(function: Callable[..., Any]) -> Rewritten:
+    """The function rewritten; the same as last time, unless a global that it uses has changed."""
+    known = _rewritten.get(function)
+    if known is not None:
+        now = _outside(function)
+        if all(now.get(name) is value for name, value in known.outside.items()):
+            return known
+    _rewritten[function] = Rewritten(function, {})
+    return _rewritten[function]
+
+
+def _outside(function: Callable[..., Any]) -> dict[str, Any]:
+    """The globals and the variables of enclosing functions that a function uses."""
+    names = inspect.getclosurevars(function)
+    return {**names.globals, **names.nonlocals}
 
 
 def _definition(function: Callable[..., Any]) -> tuple[ast.FunctionDef, int]:
