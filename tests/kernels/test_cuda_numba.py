@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -14,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 from minigen.kernels import numba_cuda, ptx
-from minigen.kernels.simulator import Report, simulate
+from minigen.kernels.simulator import Report, SimulationError, simulate
+from numba import cuda
 
 from minigen import kernels
 
@@ -288,3 +290,228 @@ def test_the_reason_why_they_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None
         kernels.use(matmul="cuda_shared")
     with pytest.raises(ImportError, match="there is no NVIDIA GPU"):
         numba_cuda.LazyCuda(".matmul.cuda_naive", "matmul_cuda_naive")()
+
+
+# ------------------------------------------------------------------ bugs planted in the rungs
+
+# file, what is replaced by what, what finds it: a kind of finding, or "values"
+MUTANTS = [
+    ("matmul.cuda_naive", "j < c.shape[2]", "j <= c.shape[2]", "out of bounds"),
+    ("matmul.cuda_naive", "c.dtype.type(0)", "0.0", "float64"),
+    ("matmul.cuda_coalesced", "if i < c.shape[1] and ", "if ", "out of bounds"),
+    ("matmul.cuda_shared", "else zero\n        cuda.syncthreads()", "else zero", "race"),
+    ("matmul.cuda_shared", "x]\n        cuda.syncthreads()", "x]", "race"),
+    ("matmul.cuda_shared", "and j < n else", "else", "out of bounds"),
+    ("matmul.cuda_shared", "b_tile[k, x]", "b_tile[x, k]", "values"),
+    ("matmul.cuda_registers", "row[v]\n        cuda.syncthreads()", "row[v]", "race"),
+    ("matmul.cuda_registers", "[k, ty + u * SIDE]", "[k, ty + u * EACH]", "values"),
+    ("matmul.cuda_registers", "range(FETCHES)", "range(FETCHES - 1)", "unset"),
+    ("attention.cuda_online", "* v_tile[row, d]\n", "* v_tile[d, row]\n", "values"),
+    ("attention.cuda_online", "total * rescale + weight", "total + weight", "values"),
+    ("attention.cuda_online", "j <= i or", "j < i or", "values"),
+    ("attention.cuda_online", "else zero\n            cuda.syncthreads()", "else zero", "race"),
+    ("fused.cuda_softmax", "    cuda.syncthreads()  # everyone", "    # everyone", "race"),
+    ("fused.cuda_softmax", "half])\n        cuda.syncthreads()", "half])", "race"),
+    ("fused.cuda_softmax", "+= tree[thread + half]", "+= tree[half]", "values"),
+    (
+        "fused.cuda_softmax",
+        "half])\n        cuda.syncthreads()",
+        "half])\n            cuda.syncthreads()",
+        "divergence",
+    ),
+    ("fused.cuda_layer_norm", "LANES // 2", "LANES // 4", "values"),
+    ("fused.cuda_layer_norm", "if row >= x.shape[0]", "if row >= x.shape[0] or lane > 16", "shuffle"),
+    ("fused.cuda_layer_norm", "if row >= x.shape[0]", "if row > x.shape[0]", "out of bounds"),
+]
+
+
+def run_rung(file: str, module: Any, rng: np.random.Generator) -> bool:
+    """Run the rung on an example with edges; whether the values are right."""
+    draw = lambda *shape: rng.standard_normal(shape).astype(np.float32)  # noqa: E731
+    if file.startswith("matmul"):
+        a, b = draw(33, 21), draw(21, 35)
+        kernel = next(v for n, v in vars(module).items() if n.startswith("matmul_cuda"))
+        return np.allclose(kernel(a, b), a @ b, rtol=1e-4, atol=1e-4)
+    if file.startswith("attention"):
+        q, k, v = (draw(1, 37, 5) for _ in range(3))
+        result = module.attention_cuda_online(q, k, v, is_causal=True)
+        expected = kernels.get("attention", "reference")(q, k, v, is_causal=True)
+        return all(np.allclose(x, y, rtol=1e-4, atol=1e-4) for x, y in zip(result, expected))
+    x = draw(3, 300)
+    if file.endswith("softmax"):
+        return np.allclose(module.softmax_cuda_tree(x), kernels.get("softmax", "reference")(x))
+    result = module.layer_norm_cuda_warp(x, None, None, 1e-5)
+    expected = kernels.get("layer_norm", "reference")(x, None, None, 1e-5)
+    return all(np.allclose(x, y, rtol=1e-4, atol=1e-4) for x, y in zip(result, expected))
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong", "found_by"), MUTANTS, ids=[f"{m[0]}-{m[3]}-{m[2]}" for m in MUTANTS]
+)
+def test_bugs_planted_in_the_rungs(file, right, wrong, found_by, gpu: Gpu, tmp_path, rng) -> None:
+    original = importlib.import_module(f"minigen.kernels.{file}")
+    source = Path(original.__file__).read_text(encoding="utf-8")
+    assert right in source
+    path = tmp_path / f"{file.split('.')[-1]}.py"
+    path.write_text(source.replace(right, wrong, 1), encoding="utf-8")
+    spec = importlib.util.spec_from_file_location(f"minigen.kernels.{file}_mutant", path)
+    mutant = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(mutant)
+    assert run_rung(file, original, np.random.default_rng(5))
+    if found_by == "values":
+        assert not run_rung(file, mutant, rng)
+        return
+    with pytest.raises(SimulationError) as error:
+        run_rung(file, mutant, rng)
+    assert f"{found_by}: line" in str(error.value)
+
+
+# ------------------------------------------------------------------ in Numba's own simulator
+
+IN_NUMBAS_SIMULATOR = """
+import importlib, json, sys
+import numpy as np
+from minigen import kernels
+from minigen.kernels import numba_cuda
+
+class Module:
+    ascontiguousarray, ones, zeros = np.ascontiguousarray, np.ones, np.zeros
+    broadcast_to = lambda array, shape: np.broadcast_to(array, shape).copy()
+    empty = lambda shape, dtype: np.full(shape, np.nan, dtype)
+
+def launch(kernel, grid, threads, *arguments):
+    kernel[grid, threads](*arguments)
+
+numba_cuda.launch, numba_cuda.device_of = launch, lambda array: "cuda"
+numba_cuda.array_module, numba_cuda.problem = lambda array: Module, lambda: ""
+rng = np.random.default_rng(0)
+draw = lambda *shape: rng.standard_normal(shape).astype(np.float32)
+errors = {}
+
+def error(name, rung, *arguments, **options):
+    results = kernels.get(name, rung)(*arguments, **options)
+    expected = kernels.get(name, "reference")(*arguments, **options)
+    if not isinstance(results, tuple):
+        results, expected = (results,), (expected,)
+    errors[name + " " + rung] = max(float(abs(r - e).max()) for r, e in zip(results, expected))
+
+for rung in kernels.rungs("matmul", "cuda"):
+    error("matmul", rung.name, draw(5, 9), draw(9, 3))
+q, k, v = draw(1, 3, 4), draw(1, 5, 4), draw(1, 5, 4)
+error("attention", "cuda_online", q, k, v, is_causal=True)
+error("softmax", "cuda_tree", draw(1, 7))
+print(json.dumps(errors))
+"""
+
+
+def test_in_numbas_own_simulator() -> None:
+    """The same sources; layer_norm is not among them, since that simulator has no shuffles."""
+    variables = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", IN_NUMBAS_SIMULATOR],
+        env=variables, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    errors = json.loads(done.stdout)
+    assert len(errors) == 6
+    assert all(error < 1e-5 for error in errors.values()), errors
+
+
+# ------------------------------------------------------------------ compiled, without a GPU
+
+MATRICES = ("T[:, :, ::1]",) * 3
+ROWS = "T[:, ::1]"
+
+
+def rung_kernels() -> dict[str, tuple[Callable[[], Any], tuple[str, ...], int, int]]:
+    """name -> (the kernel, its types, threads of a block, barriers in its source)."""
+
+    def of(file: str, name: str) -> Callable[[], Any]:
+        return lambda: getattr(importlib.import_module(f"minigen.kernels.{file}"), name)
+
+    found = {
+        name: (of(f"matmul.{name}", "_product"), MATRICES, 256, barriers)
+        for name, barriers in zip(MATMULS, (0, 0, 2, 2))
+    }
+    attention = (*MATRICES, "T[:, :, ::1]", ROWS, "T", "boolean")
+    for length in (16, 64, 128):
+        make = of("attention.cuda_online", "_attention")
+        found[f"attention {length}"] = (lambda m=make, n=length: m()(n), attention, 32, 2)
+    found["softmax"] = (of("fused.cuda_softmax", "_softmax"), (ROWS, ROWS), 256, 5)
+    vector = "T[::1]"
+    types = (ROWS, vector, vector, "T", ROWS, vector, vector)
+    found["layer_norm"] = (of("fused.cuda_layer_norm", "_layer_norm"), types, 256, 0)
+    return found
+
+
+@pytest.mark.parametrize("name", rung_kernels())
+def test_machine_code_in_float32(name: str) -> None:
+    """No float64, no spills, local arrays in registers, every barrier there, room on the GPU."""
+    kernel, types, threads, barriers = rung_kernels()[name]
+    found = ptx.compiled(kernel(), *types)
+    assert found.doubles == ()
+    assert found.spills == 0
+    assert found.stack == (512 if name == "attention 128" else 0)  # as its file says
+    assert found.barriers >= barriers
+    assert (found.barriers > 0) == (barriers > 0)
+    assert found.registers * threads <= 65536
+    assert found.shared <= 48 * 1024
+    assert found.blocks(threads) >= 1
+
+
+@pytest.mark.parametrize("name", ["cuda_registers", "attention 64"])
+def test_machine_code_in_float64(name: str) -> None:
+    """The two that hold the most: still no spills."""
+    kernel, types, threads, _ = rung_kernels()[name]
+    found = ptx.compiled(kernel(), *types, real="float64")
+    assert found.doubles
+    assert (found.spills, found.stack) == (0, 0)
+    assert found.shared <= 48 * 1024
+    assert found.blocks(threads) >= 1
+
+
+def literal(x, y):
+    i = cuda.grid(1)
+    y[i] = x[i] * 0.1
+
+
+def integer(x, y):
+    i = cuda.grid(1)
+    y[i] = x[i] * i
+
+
+def clean(x, y):
+    i = cuda.grid(1)
+    real = x.dtype.type
+    y[i] = x[i] * real(0.1) * real(i)
+
+
+def unknown_index(x, y):
+    kept = cuda.local.array(32, x.dtype)
+    i = cuda.grid(1)
+    for j in range(32):
+        kept[j] = x[i + j]
+    y[i] = kept[int(x[i])]
+
+
+def test_what_the_compiler_finds() -> None:
+    types = ("T[::1]", "T[::1]")
+    assert any("mul" in line for line in ptx.compiled(literal, *types).doubles)
+    assert ptx.compiled(integer, *types).doubles
+    assert ptx.compiled(clean, *types).doubles == ()
+    assert ptx.compiled(unknown_index, *types).stack == 128
+    assert ptx.compiled(clean, *types).stack == 0
+
+
+def test_occupancy() -> None:
+    """By hand: 64 warps, 32 blocks, 65536 registers and 228 KiB with 1 KiB a block, of an H100."""
+
+    def blocks(registers: int, shared: int, threads: int) -> int:
+        return ptx.Compiled(registers, 0, 0, shared, (), 0, "").blocks(threads)
+
+    assert blocks(32, 0, 256) == 8  # 64 warps
+    assert blocks(16, 0, 32) == 32  # 32 blocks
+    assert blocks(128, 0, 256) == 2  # 128 * 256 = 32768 registers
+    assert blocks(129, 0, 256) == 1  # rounded up to 136
+    assert blocks(32, 48 * 1024, 64) == 4  # 228 // 49
+    assert ptx.Compiled(128, 0, 0, 0, (), 0, "").occupancy(256) == 0.25
