@@ -1,4 +1,4 @@
-"""minigen's simulator of CUDA blocks beside Numba's: seconds of both for one kernel, the tiled matmul.
+"""minigen's simulator of CUDA blocks beside Numba's: seconds of both for the tiled matmul.
 
     python benchmarks/simulator.py          writes results/simulator.json
 
@@ -79,7 +79,9 @@ def main() -> None:
     for size in SIZES:
         ours, numbas = (in_a_process(name, size) for name in ("minigen", "numba"))
         rows.append({"size": size, "minigen_s": ours, "numba_s": numbas, "ratio": numbas / ours})
-        print(f"{size}: {ours:.4f} s, Numba's {numbas:.2f} s: {numbas / ours:.0f} times", flush=True)
+        print(
+            f"{size}: {ours:.4f} s, Numba's {numbas:.2f} s: {numbas / ours:.0f} times", flush=True
+        )
     print(record("simulator", {"kernel": "matmul cuda_shared, tile 16, float32", "rows": rows}))
 
 

@@ -17,7 +17,6 @@ import functools
 import importlib.util
 import sys
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 from . import jit
@@ -131,5 +130,3 @@ def _cuda() -> Any:
     from numba import cuda
 
     return cuda
-
-

@@ -58,8 +58,9 @@ class Compiled:
     def blocks(self, threads: int) -> int:
         """How many blocks of so many threads a multiprocessor of compute capability 9.0 holds.
 
-        >>> Compiled(registers=32, spills=0, stack=0, shared=0, doubles=(), barriers=0, ptx="").blocks(256)
-        8
+        >>> found = Compiled(32, spills=0, stack=0, shared=65536, doubles=(), barriers=0, ptx="")
+        >>> found.blocks(256), found.occupancy(256)
+        (3, 0.375)
         """
         warps = -(-threads // WARP)
         each = -(-self.registers * WARP // REGISTER_UNIT) * REGISTER_UNIT

@@ -15,7 +15,7 @@ Array = Any
 
 def product(
     kernel: Any,
-    grid: Callable[[int, int], tuple[int, int]],
+    grid: Callable[[int, int], tuple[int, ...]],
     threads: tuple[int, int],
     a: Array,
     b: Array,

@@ -21,6 +21,9 @@ Array = Any
 Mask = Any  # (lanes,) bool, or None for all lanes
 
 
+REMEMBERED = 256  # parts of indices
+
+
 class Unset:
     """The value of a variable that was not assigned yet."""
 
@@ -79,9 +82,11 @@ class Lanes:
         self.count = threads.size
         self.nobody = np.zeros(self.count, bool)
         self.everybody = np.ones(self.count, bool)
+        self.cuda: Any = None  # what the kernel sees as `cuda`: standins.Cuda
         self.line = 0  # of the kernel's file, set by every statement
         self.phase = 0  # syncwarps so far
         self.frames: list[_Frame] = []
+        self.offsets: dict[Any, Any] = {}  # parts of indices, checked: see memory.py
         self._known: dict[bytes, tuple[Array, Array, Array]] = {}
         self.set(None)
 
@@ -99,9 +104,15 @@ class Lanes:
         known = self._known.get(self.key)
         if known is None:
             threads = self.threads if mask is None else self.threads[mask]
-            active = np.bincount(threads // WARP) if threads.size else np.zeros(0, np.int64)
+            active: Array = np.bincount(threads // WARP)
             known = self._known[self.key] = (threads, threads // WARP, active[active > 0])
         self.active, self.warps, self.sizes = known
+
+    def remember(self, key: Any, offset: Any) -> None:
+        """Keep a part of an index that was checked."""
+        if len(self.offsets) >= REMEMBERED:
+            self.offsets.clear()
+        self.offsets[key] = offset
 
     def _without_left(self, mask: Mask) -> Mask:
         """The mask less the lanes that have returned, or left this turn of the innermost loop."""

@@ -171,7 +171,9 @@ class Block:
             running = waiting
         self._barrier()
 
-    def _meet(self, waiting: list[tuple[Lanes, Generator]], at: list[int], ended: list[Lanes]) -> None:
+    def _meet(
+        self, waiting: list[tuple[Lanes, Generator]], at: list[int], ended: list[Lanes]
+    ) -> None:
         """Complain unless all warps have come to the same barrier."""
         self.launch.report.barriers += 1
         first = self.name_thread(int(waiting[0][0].threads[0]))
@@ -226,4 +228,3 @@ class Block:
         where = f"block {self.short(self.index, self.grid)}, {self.name_thread(thread)}: "
         found = Finding(kind, line, where + message, self.place(thread), self.index, array, count)
         self.launch.report.add(found)
-

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .launch import Block, Launch
 
 Array = Any
+Offset = tuple[Any, Any, Array | None]  # (the number of the index, what it adds, where it is valid)
 
 POISON = -(2**30) + 12345  # what integers that nobody set are: far out of any array's bounds
 
@@ -62,24 +63,36 @@ class _Indexed:
             )
         flat: Any = 0
         inside: Array | None = None
-        parts = []
         for part, length, step in zip(index, self.shape, self.steps):
-            part = self._part(lanes, part)
-            parts.append(part)
-            if isinstance(part, np.ndarray):
-                outside = part.view(np.uint64) >= length  # negative ones too
-                if outside.any():
-                    inside = ~outside if inside is None else inside & ~outside
-            elif not 0 <= part < length:
-                inside = np.zeros(lanes.active.size, bool)
-            flat = flat + part * step if step != 1 else flat + part
+            key = (id(part), length, step, lanes.key)
+            known = lanes.offsets.get(key)
+            if known is None:
+                known = self._offset(lanes, part, length, step)
+                lanes.remember(key, known)
+            _, offset, within = known
+            flat = flat + offset
+            if within is not None:
+                inside = within if inside is None else inside & within
         if not isinstance(flat, np.ndarray):
             flat = np.full(lanes.active.size, flat, np.int64)
         if inside is not None:
-            self._outside(lanes, parts, inside)
+            self._outside(lanes, index, inside)
         return flat, inside
 
-    def _part(self, lanes: Lanes, part: Any) -> Any:
+    def _offset(self, lanes: Lanes, part: Any, length: int, step: int) -> Offset:
+        """What one number of an index adds to the place of each active lane, and its bounds.
+
+        Vectors are never changed, only replaced by others: the same one, met again in a loop, is
+        not looked at again. It is returned too, so that it is kept and no other has its `id`.
+        """
+        numbers = self._integer(lanes, part)
+        if isinstance(numbers, int):
+            outside = not 0 <= numbers < length
+            return part, numbers * step, np.zeros(lanes.active.size, bool) if outside else None
+        within = numbers.view(np.uint64) < length  # a negative one is a large one there
+        return part, numbers * step, None if within.all() else within
+
+    def _integer(self, lanes: Lanes, part: Any) -> Any:
         """One number of an index, for the active lanes."""
         if isinstance(part, np.ndarray) and part.dtype.kind in "iu":
             part = part if lanes.mask is None else part[lanes.mask]
@@ -90,14 +103,15 @@ class _Indexed:
             f"line {lanes.line}: an index of {self.name} must be an integer, got {part!r}"
         )
 
-    def _outside(self, lanes: Lanes, parts: list[Any], inside: Array) -> None:
+    def _outside(self, lanes: Lanes, index: tuple[Any, ...], inside: Array) -> None:
         at = int(np.argmin(inside))
-        index = tuple(int(p[at]) if isinstance(p, np.ndarray) else p for p in parts)
-        shown = ", ".join(map(str, index))
+        parts = [self._integer(lanes, part) for part in index]
+        numbers = [int(p[at]) if isinstance(p, np.ndarray) else p for p in parts]
+        shown = ", ".join(map(str, numbers))
         lanes.block.find(
             "out of bounds",
             f"{self.name}[{shown}] is outside its shape {self.shape}"
-            + ("; Numba would count from the end" if min(index) < 0 else ""),
+            + ("; Numba would count from the end" if min(numbers) < 0 else ""),
             int(lanes.active[at]),
             lanes.line,
             self.name,
@@ -125,6 +139,7 @@ class Memory(_Indexed):
         super().__init__(name, array.shape, array.dtype)
         self._launch, self.space = launch, space
         self._flat = array.reshape(-1)
+        # Elements that were written; None where all were, or the host has filled the array.
         self._is_set = np.zeros(self.size, bool) if space == "shared" else None
         self._log = Log(self.size, space == "shared", self._race)
 
@@ -159,6 +174,8 @@ class Memory(_Indexed):
         self._flat[places] = value
         if self._is_set is not None:
             self._is_set[places] = True
+            if self._is_set.all():
+                self._is_set = None
 
     def atomic(self, lanes: Lanes, index: Any, value: Any, combine: Any) -> Any:
         """Read, combine and write back, one lane after the other; what each has read."""
@@ -173,7 +190,9 @@ class Memory(_Indexed):
         selected = np.flatnonzero(self._selected(lanes, inside))
         values = np.broadcast_to(np.asarray(value), (lanes.count,))
         before = poison(lanes.count, self.dtype)
-        for lane, place in zip(selected[:: self._launch.direction], places[:: self._launch.direction]):
+        for lane, place in zip(
+            selected[:: self._launch.direction], places[:: self._launch.direction]
+        ):
             before[lane] = self._flat[place]
             self._flat[place] = combine(before[lane], values[lane])
         return before
@@ -248,12 +267,12 @@ class Memory(_Indexed):
             order = "with no barrier between"
         block.find(
             "race",
-            f"{block.name_thread(clash.thread)} {verbs[clash.kind]} {place} that {other} "
-            f"{verbs[clash.other_kind]} at line {clash.other_line}, {order}",
+            f"{verbs[clash.kind]} {place}, which {other} {verbs[clash.other_kind]} "
+            f"at line {clash.other_line}, {order}",
             clash.thread,
             clash.line,
             self.name,
-            clash.count,
+            clash.times,
         )
 
 

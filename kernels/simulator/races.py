@@ -40,7 +40,7 @@ class Clash(NamedTuple):
     other_kind: str
     other_line: int
     between_blocks: bool
-    count: int
+    times: int
 
 
 class _Marks:

@@ -43,6 +43,8 @@ class Rewritten:
     yields the line of each barrier. parameters: the names of its arguments.
     """
 
+    run: Callable[..., Any]
+
     def __init__(self, function: Callable[..., Any], known: dict[Any, Rewritten]) -> None:
         known[function] = self
         self.name = function.__name__

@@ -86,12 +86,16 @@ class Cuda:
     def shfl_down_sync(self, mask: int, value: Any, distance: Any) -> Any:
         """The value of the lane so far above; the own one where there is none."""
         source = self.laneid + distance
-        return self._shuffle("shfl_down_sync", mask, value, np.where(source < WARP, source, self.laneid))
+        return self._shuffle(
+            "shfl_down_sync", mask, value, np.where(source < WARP, source, self.laneid)
+        )
 
     def shfl_up_sync(self, mask: int, value: Any, distance: Any) -> Any:
         """The value of the lane so far below; the own one where there is none."""
         source = self.laneid - distance
-        return self._shuffle("shfl_up_sync", mask, value, np.where(source >= 0, source, self.laneid))
+        return self._shuffle(
+            "shfl_up_sync", mask, value, np.where(source >= 0, source, self.laneid)
+        )
 
     def _shuffle(self, name: str, mask: int, value: Any, source: Array) -> Any:
         """Each active lane's value of lane `source` of its warp, which must take part too."""
@@ -138,7 +142,9 @@ def _float_of(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A ufunc that takes float32 to float32, and what is not an array of floats to float64."""
 
     def of(x: Any) -> Any:
-        return function(x if getattr(x, "dtype", None) in (np.float32, np.float64) else np.float64(x))
+        return function(
+            x if getattr(x, "dtype", None) in (np.float32, np.float64) else np.float64(x)
+        )
 
     return of
 

@@ -320,7 +320,12 @@ MUTANTS = [
         "divergence",
     ),
     ("fused.cuda_layer_norm", "LANES // 2", "LANES // 4", "values"),
-    ("fused.cuda_layer_norm", "if row >= x.shape[0]", "if row >= x.shape[0] or lane > 16", "shuffle"),
+    (
+        "fused.cuda_layer_norm",
+        "if row >= x.shape[0]",
+        "if row >= x.shape[0] or lane > 16",
+        "shuffle",
+    ),
     ("fused.cuda_layer_norm", "if row >= x.shape[0]", "if row > x.shape[0]", "out of bounds"),
 ]
 

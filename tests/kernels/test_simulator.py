@@ -1,4 +1,4 @@
-"""The simulator of CUDA blocks: right results, exact counts, and every planted bug found in place."""
+"""The simulator of CUDA blocks: right results, exact counts, every planted bug found in place."""
 
 from __future__ import annotations
 
@@ -285,6 +285,7 @@ def test_sectors_and_bank_conflicts(step: int, sectors: int, passes: int) -> Non
 
 # ------------------------------------------------------------------ planted bugs
 
+
 def no_first_barrier(a, b, c):
     a_tile = cuda.shared.array((TILE, TILE), a.dtype)
     x, y = cuda.threadIdx.x, cuda.threadIdx.y
@@ -299,7 +300,7 @@ def no_second_barrier(a, b, c):
     a_tile = cuda.shared.array((TILE, TILE), a.dtype)
     x, y = cuda.threadIdx.x, cuda.threadIdx.y
     total = a.dtype.type(0)
-    for turn in range(2):
+    for _ in range(2):
         a_tile[y, x] = a[y, x]
         cuda.syncthreads()
         for k in range(TILE):
@@ -410,9 +411,10 @@ def test_what_the_findings_say() -> None:
     def message(kernel: Any) -> str:
         return simulate(kernel)[1, (TILE, TILE)](a, a.copy(), a.copy()).findings[0].message
 
+    written = line_of(no_first_barrier, "a_tile[y, x] = a")
     assert message(no_first_barrier) == (
-        "block 0, thread (1, 0): thread (1, 0) reads a_tile[0, 0] that thread (0, 0) writes at line "
-        f"{line_of(no_first_barrier, 'a_tile[y, x] = a')}, with no barrier between"
+        "block 0, thread (1, 0): reads a_tile[0, 0], which thread (0, 0) writes "
+        f"at line {written}, with no barrier between"
     )
     assert "a[0, 4] is outside its shape (4, 4)" in message(off_by_one)
     assert "a[0, -1] is outside its shape (4, 4); Numba would count from the end" in message(
@@ -442,7 +444,7 @@ def waits_in_one_warp(x):
 def test_races_between_blocks_and_warps_at_two_barriers(schedule: str) -> None:
     report = simulate(between_blocks, schedule)[3, 8](np.zeros(8, np.int64))
     found = only(report, "race", line_of(between_blocks, "x[i] = x[i]"))
-    assert "that block (" in found.message
+    assert ", which block (" in found.message
     assert "nothing orders two blocks" in found.message
     report = simulate(waits_in_one_warp, schedule)[1, 64](np.zeros(64, np.int64))
     assert {f.kind for f in report.findings} == {"divergence"}
@@ -459,7 +461,9 @@ def warp_synchronous(x, synchronised):
 
 def test_syncwarp_orders_the_threads_of_a_warp() -> None:
     x = np.arange(32, dtype=np.float32)
-    only(simulate(warp_synchronous)[1, 32](x.copy(), False), "race", line_of(warp_synchronous, "31"))
+    only(
+        simulate(warp_synchronous)[1, 32](x.copy(), False), "race", line_of(warp_synchronous, "31")
+    )
     simulate(warp_synchronous)[1, 32](x, True).check()
     assert x.tolist() == list(range(31, -1, -1))
 
