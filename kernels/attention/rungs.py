@@ -8,6 +8,7 @@ import numpy as np
 
 from ..jit import Lazy
 from ..ladder import Expected, Operation, Rung
+from ..numba_cuda import LazyCuda
 from .bf16 import attention_backward_bf16, attention_bf16
 from .reference import attention_backward_reference, attention_reference
 from .whole import attention_backward_whole, attention_whole
@@ -28,6 +29,7 @@ def expected_backward(grad: Array, q: Array, k: Array, v: Array, *_: Any, **__: 
 
 # max|v| times the largest factor of dropout, 1/(1 - p), if there is any
 ERROR = "out: 16 u (1 + max|score|) max|v|; logsumexp: 16 u (1 + max|score|)"
+ERROR_CUDA = "out: (S + 16) u (1 + max|score|) max|v|; logsumexp: (S + 16) u (1 + max|score|)"
 ERROR_BACKWARD = "32 u (1 + max|score|) Σ, Σ the formula with every term's absolute value"
 ERROR_BF16 = "as in float32 with u = 2⁻⁸, the unit roundoff of bfloat16"
 
@@ -70,6 +72,13 @@ ATTENTION = Operation(
             Lazy(".attention.parallel", "attention_parallel"),
             "the tiles of flash, heads and blocks of queries on several cores",
             ERROR,
+        ),
+        Rung(
+            "cuda_online",
+            LazyCuda(".attention.cuda_online", "attention_cuda_online"),
+            "a thread a query, a running maximum and sum, tiles of keys in shared memory",
+            ERROR_CUDA,
+            device="cuda",
         ),
         Rung(
             "cuda_flash",

@@ -36,14 +36,15 @@ def fused(
     expected: Callable[..., Expected] = like_first,
     sized_by: int = 0,
     on_gpu: tuple[Callable[..., Any], str] | None = None,
+    more: tuple[Rung, ...] = (),
     cuda: tuple[str, str] | None = None,
     refuses: Callable[..., str] | None = None,
 ) -> Operation:
     """An operation with its rungs; the numba one is `NAME_loop` of the module `loops`.
 
-    on_gpu: what CuPy's arrays need instead of the plain function, and what to say about it. cuda is
-    (module in fused/cuda/, about) of a CUDA C++ rung, the function `NAME_cuda`, and `refuses` says
-    which arrays it does not take.
+    on_gpu: what CuPy's arrays need instead of the plain function, and what to say about it. more:
+    rungs of Numba's on a GPU. cuda is (module in fused/cuda/, about) of a CUDA C++ rung, the
+    function `NAME_cuda`, and `refuses` says which arrays it does not take.
     """
     name = signature.partition("(")[0]
     apart = [] if on_gpu is None else [Rung("cupy", on_gpu[0], on_gpu[1], error, device="cuda")]
@@ -52,6 +53,7 @@ def fused(
         Rung("numpy", plain, about[0], error, portable=on_gpu is None),
         *apart,
         Rung("numba", Lazy(f".fused.{loops}", f"{name}_loop"), about[1], error),
+        *more,
     )
     if cuda is not None:
         function = Lazy(f".fused.cuda.{cuda[0]}", f"{name}_cuda", numba=False)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..ladder import Expected
+from ..ladder import Expected, Rung
+from ..numba_cuda import LazyCuda
 from . import batch_norm, reference, rms_norm, scatter, softmax, vectorised
 from .ladders import fused, like_second
 
@@ -79,6 +80,15 @@ ROWS = (
         "softmax_loops",
         A_ROW,
         "16 u (1 + max|x| of the row) y + the smallest normal number",
+        more=(
+            Rung(
+                "cuda_tree",
+                LazyCuda(".fused.cuda_softmax", "softmax_cuda_tree"),
+                "a block a row, reductions by a tree in shared memory",
+                "(n / 256 + 16) u (1 + max|x| of the row) y + the smallest normal number",
+                device="cuda",
+            ),
+        ),
         cuda=("rows", "online softmax: maximum and sum in one pass, a warp or block a row"),
     ),
     fused(
@@ -118,6 +128,15 @@ ROWS = (
         ("two passes, in place", "three passes over a row in the first-level cache"),
         "y: 16 u ((|x^| + |mean| rstd) |weight| + |bias|), x^ = (x - mean) rstd",
         normalised,
+        more=(
+            Rung(
+                "cuda_warp",
+                LazyCuda(".fused.cuda_layer_norm", "layer_norm_cuda_warp"),
+                "a warp a row, reductions by shuffles",
+                "y: (n / 32 + 16) u ((|x^| + |mean| rstd) |weight| + |bias|), x^ = (x - mean) rstd",
+                device="cuda",
+            ),
+        ),
         cuda=("rows", "a warp or block a row, later passes from the cache"),
     ),
     fused(

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..jit import Lazy
 from ..ladder import Expected, Operation, Rung
+from ..numba_cuda import LazyCuda
 from .bf16 import matmul_bf16
 from .blas import matmul_blas
 from .reference import matmul_reference
@@ -86,6 +87,34 @@ MATMUL = Operation(
             Lazy(".matmul.parallel", "matmul_parallel"),
             "panels, on several cores",
             ERROR,
+        ),
+        Rung(
+            "cuda_naive",
+            LazyCuda(".matmul.cuda_naive", "matmul_cuda_naive"),
+            "a thread for every element, neighbours a row apart",
+            ERROR,
+            device="cuda",
+        ),
+        Rung(
+            "cuda_coalesced",
+            LazyCuda(".matmul.cuda_coalesced", "matmul_cuda_coalesced"),
+            "a thread for every element, neighbours side by side",
+            ERROR,
+            device="cuda",
+        ),
+        Rung(
+            "cuda_shared",
+            LazyCuda(".matmul.cuda_shared", "matmul_cuda_shared"),
+            "tiles of A and B that a block of threads keeps in shared memory",
+            ERROR,
+            device="cuda",
+        ),
+        Rung(
+            "cuda_registers",
+            LazyCuda(".matmul.cuda_registers", "matmul_cuda_registers"),
+            "8x8 sums in the registers of each thread, tiles of 128x128",
+            ERROR,
+            device="cuda",
         ),
         Rung(
             "cuda_register_tile",
