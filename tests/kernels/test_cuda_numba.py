@@ -96,8 +96,8 @@ def test_matmul(rung: str, dtype: str, gpu: Gpu, rng: np.random.Generator) -> No
 
 @pytest.mark.parametrize("rung", MATMULS)
 def test_matmul_is_the_same_in_every_schedule(rung: str, gpu: Gpu, rng) -> None:
-    a = rng.standard_normal((18, 33)).astype(np.float32)
-    b = rng.standard_normal((33, 20)).astype(np.float32)
+    a = rng.standard_normal((18, 17)).astype(np.float32)
+    b = rng.standard_normal((17, 20)).astype(np.float32)
     c = same_in_every_schedule(gpu, lambda: kernels.get("matmul", rung)(a, b))
     matmul_within_bounds(rung, a, b, c)
 
@@ -181,7 +181,7 @@ def attention_within_bounds(q, k, v, causal: bool, scale: float | None, result: 
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(
     ("queries", "keys", "features", "width"),
-    [(37, 37, 20, 20), (33, 40, 3, 5), (1, 18, 32, 32), (40, 1, 17, 33), (5, 70, 64, 64)],
+    [(35, 35, 6, 6), (33, 20, 3, 5), (1, 18, 32, 32), (20, 1, 17, 33)],
 )
 def test_attention(queries, keys, features, width, causal, dtype, gpu: Gpu, rng) -> None:
     q = rng.standard_normal((2, queries, features)).astype(dtype)
@@ -192,14 +192,14 @@ def test_attention(queries, keys, features, width, causal, dtype, gpu: Gpu, rng)
 
 
 def test_attention_of_the_longest_heads_broadcast_and_scaled(gpu: Gpu, rng) -> None:
-    q = rng.standard_normal((2, 3, 9, 128)).astype(np.float32)
-    k, v = (rng.standard_normal((2, 1, 20, 128)).astype(np.float32) for _ in range(2))
+    q = rng.standard_normal((2, 2, 9, 128)).astype(np.float32)
+    k, v = (rng.standard_normal((2, 1, 5, 128)).astype(np.float32) for _ in range(2))
     result = kernels.get("attention", "cuda_online")(q, k, v, scale=0.05)
     attention_within_bounds(q, k, v, False, 0.05, result)
 
 
 def test_attention_is_the_same_in_every_schedule(gpu: Gpu, rng) -> None:
-    q, k, v = (rng.standard_normal((1, 40, 6)).astype(np.float32) for _ in range(3))
+    q, k, v = (rng.standard_normal((1, 34, 6)).astype(np.float32) for _ in range(3))
     attend = kernels.get("attention", "cuda_online")
     out = same_in_every_schedule(gpu, lambda: attend(q, k, v, is_causal=True)[0])
     np.testing.assert_allclose(
