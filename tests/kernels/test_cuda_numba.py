@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -289,8 +293,55 @@ def test_the_reason_why_they_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(numba_cuda, "problem", lambda: "there is no NVIDIA GPU")
     with pytest.raises(kernels.KernelError, match="cannot run here: there is no NVIDIA GPU"):
         kernels.use(matmul="cuda_shared")
-    with pytest.raises(ImportError, match="there is no NVIDIA GPU"):
+    with pytest.raises(ImportError, match="naive cannot run here: there is no NVIDIA GPU"):
         numba_cuda.LazyCuda(".matmul.cuda_naive", "matmul_cuda_naive")()
+
+
+def test_the_reasons_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cupy(count: Callable[[], int]) -> Any:
+        runtime = SimpleNamespace(getDeviceCount=count)
+        return SimpleNamespace(cuda=SimpleNamespace(runtime=runtime))
+
+    def no_driver() -> int:
+        raise RuntimeError("cudaErrorInsufficientDriver")
+
+    for module, reason in [
+        (cupy(lambda: 1), ""),
+        (cupy(lambda: 0), "there is no NVIDIA GPU"),
+        (cupy(no_driver), r"no NVIDIA driver answers CuPy \(cudaErrorInsufficientDriver\)"),
+        (None, "importing CuPy failed"),
+    ]:
+        monkeypatch.setitem(sys.modules, "cupy", module)
+        monkeypatch.setattr(numba_cuda, "_problem", None)
+        assert re.match(f"{reason}$" if module else reason, numba_cuda.problem())
+
+
+def test_a_launch_neither_synchronises_nor_warns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Numba is asked for, by a Numba and a CuPy that only listen."""
+    launched: list = []
+
+    class Kernel:
+        def __getitem__(self, configuration: tuple) -> Any:
+            warnings.warn("Grid size 1 will likely result in GPU under-utilization", stacklevel=1)
+            return lambda *arguments: launched.append((configuration, arguments))
+
+    array = SimpleNamespace(__cuda_array_interface__={}, device=SimpleNamespace(id=3))
+    stream = SimpleNamespace(ptr=77)
+    listening = SimpleNamespace(
+        as_cuda_array=lambda x, sync: ("view of", x, sync),
+        gpus={3: contextlib.nullcontext()},
+        external_stream=lambda pointer: f"stream {pointer}",
+    )
+    cupy = SimpleNamespace(cuda=SimpleNamespace(get_current_stream=lambda: stream))
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setattr(numba_cuda, "_cuda", lambda: listening)
+    numba_cuda.launch(Kernel(), (1,), (32,), array, 0.5)
+    stream.ptr = 0
+    numba_cuda.launch(Kernel(), (1,), (32,), array, 0.5)
+    view = ("view of", array, False)
+    assert launched == [(((1,), (32,), q), (view, 0.5)) for q in ("stream 77", 0)]
+    with pytest.raises(ValueError, match="65536 blocks along y are too many; a GPU takes 65535"):
+        numba_cuda.launch(Kernel(), (1, 65536), (32,), array)
 
 
 # ------------------------------------------------------------------ bugs planted in the rungs
