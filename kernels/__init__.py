@@ -19,6 +19,9 @@
 |                | sgd                                                                       |
 | `recurrence/`  | lstm, lstm_backward, gru, gru_backward                                    |
 
+Rungs for a GPU are named `cuda_…` and listed by `rungs("matmul", "cuda")`. `simulator/` runs a
+Numba CUDA kernel without one, counts what it moves and finds its races; `ptx.py` compiles it.
+
 Importing this package costs a few milliseconds; Numba is imported when one of its rungs first runs.
 """
 

@@ -17,6 +17,7 @@ import functools
 import importlib.util
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from . import jit
@@ -61,6 +62,12 @@ class LazyCuda(jit.Lazy):
     def problem(self) -> str:
         """Why not, or ""."""
         return problem()
+
+    def load(self) -> Callable[..., Any]:
+        """The function itself. Raises ImportError, with the reason, if it cannot run."""
+        if self._function is None and (reason := problem()):
+            raise ImportError(f"kernel {self.__name__} cannot run here: {reason}")
+        return super().load()
 
 
 def array_module(array: Array) -> Any:

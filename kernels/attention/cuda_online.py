@@ -145,6 +145,9 @@ def attention_cuda_online(
     queries = q.shape[1]
     out = module.empty((heads, queries, v.shape[2]), q.dtype)
     logsumexp = module.empty((heads, queries), q.dtype)
+    if not k.shape[1]:  # no keys: a mixture of nothing
+        out[...], logsumexp[...] = 0, -math.inf
+        return out.reshape(*lead, *out.shape[1:]), logsumexp.reshape(*lead, queries)
     if scale is None:
         scale = 1 / math.sqrt(q.shape[-1])
     kernel = _attention(next(n for n in LENGTHS if n >= longest))

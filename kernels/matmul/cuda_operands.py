@@ -46,8 +46,8 @@ def product(
         right = module.ascontiguousarray(module.broadcast_to(right, lead + right.shape[-2:]))
         batch = math.prod(lead)
     (m, k), n = left.shape[-2:], right.shape[-1]
-    c = module.empty((batch, m, n), a.dtype)
-    if c.size:
+    c = (module.empty if k else module.zeros)((batch, m, n), a.dtype)
+    if c.size and k:
         left, right = left.reshape(batch, m, k), right.reshape(batch, k, n)
         most = numba_cuda.MOST_BLOCKS[2]
         for z in range(0, batch, most):

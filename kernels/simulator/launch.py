@@ -42,6 +42,24 @@ def simulate(kernel: Any, schedule: str = "lock-step", seed: int = 0) -> Simulat
         SimulationError: the kernel does what cannot be simulated; the message says what and where.
         ValueError: no such schedule, a launch that no GPU takes, or an array that is not
             C-contiguous.
+
+    A kernel that reverses 32 numbers by way of shared memory, without the barrier that it needs:
+
+    >>> from numba import cuda
+    >>> def reverse(x):
+    ...     kept = cuda.shared.array(32, x.dtype)
+    ...     i = cuda.threadIdx.x
+    ...     kept[i] = x[i]
+    ...     x[i] = kept[31 - i]
+    >>> print(simulate(reverse, "forward")[1, 32](np.arange(32, dtype=np.float32)))
+    reverse[1, 32], forward, 0 barriers
+      array  memory         line  accesses        a warp  best
+      kept   shared  write     4        32   1.00 passes  1.00
+      x      global  read      4        32  4.00 sectors  4.00
+      kept   shared  read      5        32   1.00 passes  1.00
+      x      global  write     5        32  4.00 sectors  4.00
+    race: line 5: block 0, thread 0: reads kept[31], which thread 31 writes at line 4, with no ...
+        x[i] = kept[31 - i]
     """
     if schedule not in SCHEDULES:
         raise ValueError(f"no schedule {schedule!r}; there are: {', '.join(SCHEDULES)}")

@@ -53,6 +53,8 @@ def wavefronts(warps: Array, places: Array, itemsize: int) -> int:
     >>> lanes = np.arange(32)
     >>> [wavefronts(0 * lanes, stride * lanes, 4) for stride in (1, 2, 33, 32)]
     [1, 2, 1, 32]
+    >>> wavefronts(0 * lanes, lanes, 8), wavefronts(0 * lanes, 2 * lanes, 8)
+    (2, 4)
     """
     words = warps * PLACES + places * itemsize // WORD
     if itemsize > WORD:
