@@ -1,5 +1,6 @@
-// Each primitive of primitives.cuh alone in a kernel of one block, so that a GPU and the emulator can
-// be compared on the same random numbers. Every lane brings its own registers and gives them back.
+// Each primitive of primitives.cuh alone in a kernel of one block, so that a GPU and the emulator
+// can be compared on the same random numbers. Every lane brings its own registers and gives them
+// back.
 #include "primitives.cuh"
 
 // 32 rows of 8 elements of 16 bits, row i of matrix j at x[order[8 j + i]]: (32, 4) registers

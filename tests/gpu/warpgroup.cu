@@ -1,5 +1,6 @@
-// One wgmma of a warpgroup, with operands laid out as its descriptors say: d (64, COLUMNS) += A Bᵀ for
-// A (64, 16) and B (COLUMNS, 16) bfloat16, whose rows in shared memory lie along k, or across it.
+// One wgmma of a warpgroup, with operands laid out as its descriptors say: d (64, COLUMNS) += A Bᵀ
+// for A (64, 16) and B (COLUMNS, 16) bfloat16, whose rows in shared memory lie along k, or across
+// it.
 #include "primitives.cuh"
 
 constexpr int EIGHT_ROWS = 8 * 128;   // bytes: rows are 128 bytes, 8 of them are swizzled together
