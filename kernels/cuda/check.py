@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -77,7 +78,7 @@ def outcomes(operation: Operation, seed: int = 0) -> Iterator[Outcome]:
 
 
 def _outcome(operation: Operation, rung: Rung, kind: str, arguments: tuple[Any, ...]) -> Outcome:
-    narrow = "bf16" in rung.name or getattr(rung, "precision", "float32") == "bf16"
+    narrow = re.search("bf16|bfloat16", f"{rung.name} {rung.about} {rung.error}")
     limit = BF16_ERROR if narrow else FLOAT32_ERROR
     got_arguments, want_arguments = [_copies(arguments, dtype) for dtype in ("float32", "float64")]
     want = operation.rung("reference").function(*want_arguments)

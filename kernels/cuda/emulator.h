@@ -1,11 +1,11 @@
 // CUDA C++ for g++: the names that kernels use, with a meaning on the CPU.
 //
-// A kernel is compiled unchanged with this header in place of a GPU's instructions, and linked with a
-// small machine that plays one block after the other:
+// A kernel is compiled unchanged with this header in place of a GPU's instructions, and linked with
+// a small machine that plays one block after the other:
 //
 //   emulator_fibers.cpp   threads as fibers that take turns; warps, barriers, schedules, deadlocks
 //   emulator_memory.cpp   every load and store is looked at: bounds, races, bank conflicts
-//   emulator_warp.cpp     what a warp or the hardware beside it does: ldmatrix, mma, cp.async, wgmma
+//   emulator_warp.cpp     what a warp, or the hardware beside it, does: ldmatrix, mma, wgmma
 //   emulator_state.h      what these three share
 //
 // A kernel that breaks a rule stops with a message that names block, thread and line. What no rule
@@ -55,8 +55,8 @@ struct Meeting {
   int line, arrived;
 };
 
-// Arrive with what this lane brings and wants. The last lane of the warp gets the meeting, to compute
-// for all and then call `part`; the others wait for that and get nullptr.
+// Arrive with what this lane brings and wants. The last lane of the warp gets the meeting, to
+// compute for all and then call `part`; the others wait for that and get nullptr.
 Meeting* arrive(const char* instruction, const void* in, void* out, int line);
 void part(Meeting& meeting);
 
@@ -89,7 +89,8 @@ void commit_products(int line);
 void wait_for_products(int newest, int line);
 float add_atomically(float* to, float value);
 
-// What emulator.py calls through the entry that it writes for a kernel; nullptr, or what went wrong.
+// What emulator.py calls through the entry that it writes for a kernel; nullptr, or what went
+// wrong.
 const char* launch(const struct Launch& how, void (*kernel)(void**));
 
 inline float value_of(bf16 half) {

@@ -1,4 +1,5 @@
-// Threads of a block as fibers on the CPU: one runs until it must wait, then another takes its turn.
+// Threads of a block as fibers on the CPU: one runs until it must wait, then another takes its
+// turn.
 #include <dlfcn.h>
 #include <sys/mman.h>
 #include <ucontext.h>
@@ -28,7 +29,7 @@ static std::vector<void*> passed;
 static std::string broken;  // the first rule that was broken
 static int living, waiting;  // threads that have not returned; those at a barrier
 
-// ------------------------------------------------------------------------- switching between stacks
+// ------------------------------------------------------------------------- switching between stack
 
 // A stack's size is no power of two, so that the frames of many threads do not share cache sets.
 constexpr size_t STACK = (128 << 10) + 1344;
@@ -79,7 +80,7 @@ static void enter(Fiber& fiber) { swapcontext(&main_context, &contexts[fiber.num
 static void leave() { swapcontext(&contexts[self->number], &main_context); }
 #endif
 
-// ------------------------------------------------------------------------------- when a rule breaks
+// ------------------------------------------------------------------------------- when a rule break
 
 static void report(int thread, const char* format, va_list values) {
   if (!broken.empty()) return;
@@ -91,7 +92,8 @@ static void report(int thread, const char* format, va_list values) {
   broken = std::string(where) + what;
   Dl_info library;
   if (access_line) broken += " (line " + std::to_string(access_line) + ")";
-  else if (access_instruction && dladdr(access_instruction, &library))  // emulator.py finds the line
+  else if (access_instruction && dladdr(access_instruction, &library))
+    // emulator.py puts the line here
     broken += " [" + std::to_string((char*)access_instruction - (char*)library.dli_fbase) + "]";
 }
 
@@ -124,7 +126,7 @@ static void report_of(int thread, const char* format, ...) {
   va_end(values);
 }
 
-// -------------------------------------------------------------------------------- warps and barriers
+// -------------------------------------------------------------------------------- warps and barrie
 
 Meeting* arrive(const char* instruction, const void* in, void* out, int line) {
   int lane = self->number % 32;
@@ -191,7 +193,8 @@ static void explain_deadlock() {
   for (Fiber& fiber : fibers) {
     if (fiber.state != State::in_meeting) continue;
     Warp& warp = warp_of(fiber);
-    report_of(fiber.number, "waits in %s (line %d) for lanes of its warp that never come: %d of 32 do",
+    report_of(fiber.number,
+              "waits in %s (line %d) for lanes of its warp that never come: %d of 32 do",
               warp.instruction, warp.line, warp.arrived);
     return;
   }
@@ -201,7 +204,7 @@ static void explain_deadlock() {
                 "have returned", fiber.line, waiting, (int)fibers.size());
 }
 
-// -------------------------------------------------------------------------------- blocks and launches
+// -------------------------------------------------------------------------------- blocks and launc
 
 static void prepare_block(int count) {
   fibers.resize(count);
@@ -241,8 +244,8 @@ static bool take_turns(const int* threads, int count) {
   return moved;
 }
 
-// By a seed, all threads advance together in ever new orders. Rising or falling, each warp runs as far
-// ahead of the others as barriers let it.
+// By a seed, all threads advance together in ever new orders. Rising or falling, each warp runs as
+// far ahead of the others as barriers let it.
 static void run_block(std::vector<int>& order) {
   int count = order.size();
   prepare_block(count);

@@ -2,9 +2,10 @@
 // and the functions that it calls are defined here, at the end.
 //
 // Arguments are copied into memory of their own, far from each other, so that any access outside of
-// them is known for what it is. Of each byte of shared memory it is remembered who wrote and read it
-// since the last barrier: two threads that meet there, one writing, race on a GPU whether or not they
-// do here. And of each warp what its lanes asked of the banks of shared memory at the same time.
+// them is known for what it is. Of each byte of shared memory it is remembered who wrote and read
+// it since the last barrier: two threads that meet there, one writing, race on a GPU whether or not
+// they do here. And of each warp what its lanes asked of the banks of shared memory at the same
+// time.
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -130,8 +131,9 @@ static int dynamic_begins() { return (declared() + 1023) / 1024 * 1024; }
 const char* prepare_shared() {
   static char text[200];
   int dynamic = how->dynamic_shared;
-  snprintf(text, sizeof text, "%d bytes of declared and %d of dynamic shared memory: a block has at "
-           "most %d declared and %d in all", declared(), dynamic, MOST_DECLARED, MOST);
+  snprintf(text, sizeof text,
+           "%d bytes of declared and %d of dynamic shared memory: a block has at most %d declared "
+           "and %d in all", declared(), dynamic, MOST_DECLARED, MOST);
   return declared() > MOST_DECLARED || declared() + dynamic > MOST ? text : nullptr;
 }
 
@@ -185,7 +187,8 @@ static long long in_use;  // the sum of theirs
 
 static void forget_shared() {
   first_epoch = epoch;
-  if (in_use) memset(bytes_of_shared, 0, sizeof bytes_of_shared);  // products that nobody waited for
+  // Products that nobody waited for leave their marks.
+  if (in_use) memset(bytes_of_shared, 0, sizeof bytes_of_shared);
   in_use = 0;
 }
 
@@ -226,13 +229,15 @@ static void check_races(int thread, long long offset, int bytes, bool write) {
   for (Byte* b = bytes_of_shared + offset; b < bytes_of_shared + offset + bytes; b++) {
     const char* does = write ? "writes" : "reads";
     if (b->awaited >= first_epoch && how->races)
-      fail_of(thread, "%s shared memory at %lld, where the cp.async of thread %d has not been waited "
-              "for", does, offset, b->awaiter);
+      fail_of(thread,
+              "%s shared memory at %lld, where the cp.async of thread %d has not been waited for",
+              does, offset, b->awaiter);
     if (races(b->write, thread) && how->races)
       fail_of(thread, "%s shared memory at %lld, which %s wrote with no barrier between", does,
               offset, name_of(b->write));
     if (write && b->in_use && how->races)
-      fail_of(thread, "writes shared memory at %lld, which a wgmma that has not been waited for reads",
+      fail_of(thread,
+              "writes shared memory at %lld, which a wgmma that has not been waited for reads",
               offset);
     if (!write) {
       note_read(b->read, thread);
@@ -249,7 +254,8 @@ static void check_races(int thread, long long offset, int bytes, bool write) {
 static void check_bounds(int thread, long long offset, int bytes, bool write) {
   long long end = dynamic_begins() + how->dynamic_shared;
   if (offset + bytes > end || (!how->dynamic_shared && offset + bytes > declared()))
-    fail_of(thread, "%s shared memory at byte %lld, but the launch asked for %u dynamic bytes and the "
+    fail_of(thread,
+            "%s shared memory at byte %lld, but the launch asked for %u dynamic bytes and the "
             "kernel declares %d", write ? "writes" : "reads", offset, how->dynamic_shared,
             declared());
 }
@@ -311,14 +317,16 @@ static void settle(const SharedAccess* const* lanes, int count) {
   for (int first = 0; first < count; first += in_a_phase) {
     u32 words[BANKS][32];
     int asked[BANKS] = {}, most = 1;
-    for (int lane = first; lane < std::min(count, first + in_a_phase); lane++)
-      for (u32 w = lanes[lane]->address / 4; w * 4 < lanes[lane]->address + lanes[lane]->bytes; w++) {
+    for (int lane = first; lane < std::min(count, first + in_a_phase); lane++) {
+      u32 end = lanes[lane]->address + lanes[lane]->bytes;
+      for (u32 w = lanes[lane]->address / 4; w * 4 < end; w++) {
         u32* known = words[w % BANKS];
         int& n = asked[w % BANKS];
         if (std::find(known, known + n, w) != known + n) continue;
         known[n++] = w;
         most = std::max(most, n);
       }
+    }
     tallies.shared_phases++;
     tallies.shared_cost += most;
   }
@@ -351,7 +359,7 @@ void settle_conflicts(Warp& warp) {
   for (auto& log : warp.log) log.clear();
 }
 
-// ------------------------------------------------------------------------------- every load and store
+// ------------------------------------------------------------------------------- every load and st
 
 void check(const void* pointer, int bytes, bool write) {
   char* address = (char*)pointer;

@@ -1,4 +1,5 @@
-// What the parts of the emulator share: the block that runs, its threads and warps, and the tallies.
+// What the parts of the emulator share: the block that runs, its threads and warps, and the
+// tallies.
 #pragma once
 #include <cstdint>
 #include <cstdio>

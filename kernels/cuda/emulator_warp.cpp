@@ -1,17 +1,17 @@
 // What a warp does as one, and what the hardware does beside the threads.
 //
 // cp.async and wgmma run at a time of the hardware's choosing between their issue and the wait for
-// them. Two extremes are played. Late: copies land when they are waited for and products read shared
-// memory at once, which shows data that is used before it has come. Early: copies land at once and
-// products read shared memory when they are waited for, which shows data that is overwritten while it
-// is still being read.
+// them. Two extremes are played. Late: copies land when they are waited for and products read
+// shared memory at once, which shows data that is used before it has come. Early: copies land at
+// once and products read shared memory when they are waited for, which shows data that is
+// overwritten while it is still being read.
 #include <algorithm>
 
 #include "emulator_state.h"
 
 namespace emulator {
 
-// ------------------------------------------------------------------------------------------ cp.async
+// ------------------------------------------------------------------------------------------ cp.asy
 
 static void move(const Copy& copy) {
   if (copy.valid) memcpy(copy.to, copy.from, copy.bytes);
@@ -41,7 +41,7 @@ void copy_async_wait(int newest) {
   copies.erase(copies.begin(), copies.begin() + landed);
 }
 
-// ------------------------------------------------------------------------------------------ ldmatrix
+// ------------------------------------------------------------------------------------------ ldmatr
 
 void load_matrix(u32 (&r)[4], const void* row, bool transposed, int line) {
   access_line = line;
@@ -75,7 +75,7 @@ void load_matrix(u32 (&r)[4], const void* row, bool transposed, int line) {
   }, line);
 }
 
-// ---------------------------------------------------------------------------------------------- mma
+// ---------------------------------------------------------------------------------------------- mm
 
 struct Fragments { u32 a[4], b[2]; };
 
@@ -136,16 +136,18 @@ void multiply_tf32(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1, int line) {
   }, line);
 }
 
-// -------------------------------------------------------------------------------------------- wgmma
+// -------------------------------------------------------------------------------------------- wgmm
 
-// Sixteen bytes of an operand: 8 elements along k, or of 8 lines where its rows lie across k. A line is
-// a row of A or a column of B.
+// Sixteen bytes of an operand: 8 elements along k, or of 8 lines where its rows lie across k. A
+// line is a row of A or a column of B.
 //
-// A tile's rows are 128 bytes; of 8 rows, the chunks of 16 bytes are swizzled. Eight rows begin after
-// `stride` bytes; across k, 64 lines fill a row, and the next 64 begin after `leading` bytes.
+// A tile's rows are 128 bytes; of 8 rows, the chunks of 16 bytes are swizzled. Eight rows begin
+// after `stride` bytes; across k, 64 lines fill a row, and the next 64 begin after `leading` bytes.
 static u32 chunk_address(const Operand& operand, int line, int k) {
   u64 d = operand.descriptor;
-  u32 start = (d & 0x3fff) << 4, leading = (d >> 16 & 0x3fff) << 4, stride = (d >> 32 & 0x3fff) << 4;
+  u32 start = (d & 0x3fff) << 4;
+  u32 leading = (d >> 16 & 0x3fff) << 4;
+  u32 stride = (d >> 32 & 0x3fff) << 4;
   u32 address = operand.across_k
       ? start + line / 64 * leading + line % 64 * 2 + k / 8 * stride + k % 8 * 128
       : start + line / 8 * stride + line % 8 * 128 + k * 2;

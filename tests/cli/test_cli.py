@@ -440,6 +440,34 @@ def test_kernels_why_says_what_is_wrong(arguments: list[str], message: str, cli:
     refused(cli("kernels", "why", *arguments), message)
 
 
+def test_kernels_check_says_what_is_missing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    from minigen.kernels.cuda import check
+
+    refused(cli("kernels", "check", "tanh"), "none of these operations has a kernel in CUDA C++")
+    refused(cli("kernels", "check", "sing"), "there is no operation 'sing'")
+    monkeypatch.setattr(check, "cuda_rungs", lambda operation: [operation.rungs[0]])
+    monkeypatch.setattr(check, "missing", lambda: ["there is no g++"])
+    refused(cli("kernels", "check", "tanh"), "there is no g++")
+
+
+def test_kernels_check_reports_and_ends_with_1_if_something_is_wrong(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from minigen.kernels.cuda import budget, check, emulator
+
+    outcomes = [check.Outcome("mine", "", error, 1e-5, emulator.Run(), "") for error in (1e-7, 1.0)]
+    monkeypatch.setattr(check, "cuda_rungs", lambda operation: [operation.rungs[0]])
+    monkeypatch.setattr(check, "folders", lambda operations: ["fused"])
+    monkeypatch.setattr(budget, "lines", lambda folders: [("  40 registers", True)])
+    for shown, code in ((outcomes[:1], 0), (outcomes, 1)):
+        monkeypatch.setattr(check, "outcomes", lambda operation, shown=shown: shown)
+        ended, out, _ = cli("kernels", "check", "tanh")
+        assert ended == code
+        assert out.count("tanh mine") == len(shown)
+        assert ("WRONG" in out) == (code == 1)
+        assert "40 registers" in out
+
+
 def test_kernels_warmup_and_tune(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from minigen.kernels import measured, registry, tuning
 

@@ -1,7 +1,7 @@
 // A specimen for the tests of the emulator: causal attention with the online softmax, in float32.
 //
-// q, k, v and o (heads, n, SIZE) float32. A block of one warp takes 32 queries of a head, a lane one
-// query; keys and values pass through shared memory in tiles of 16.
+// q, k, v and o (heads, n, SIZE) float32. A block of one warp takes 32 queries of a head, a lane
+// one query; keys and values pass through shared memory in tiles of 16.
 #include "primitives.cuh"
 
 constexpr int SIZE = 16, TILE = 16, THREADS = 32;

@@ -1,14 +1,15 @@
 // A specimen for the tests of the emulator: C = A Bᵀ by a warpgroup's tensor cores (sm_90a).
 //
-// A (m, k) and B (n, k) bfloat16, C (m, n) float32, k a multiple of 8. A block of one warpgroup makes a
-// 64x128 tile of C. The operands lie in shared memory as wgmma wants them: rows of 64 elements along k,
-// which are 128 bytes, with the chunks of 16 bytes swizzled over 8 rows.
+// A (m, k) and B (n, k) bfloat16, C (m, n) float32, k a multiple of 8. A block of one warpgroup
+// makes a 64x128 tile of C. The operands lie in shared memory as wgmma wants them: rows of 64
+// elements along k, which are 128 bytes, with the chunks of 16 bytes swizzled over 8 rows.
 #include "primitives.cuh"
 
 constexpr int TILE_M = 64, TILE_N = 128, TILE_K = 64, THREADS = 128, STAGES = 2;
 constexpr int ROW_BYTES = 128, ROWS = TILE_M + TILE_N;  // of A, then of B
 
-// The descriptor of 16 columns of a tile: address, rows of 8 every 1024 bytes, swizzle of 128 bytes.
+// The descriptor of 16 columns of a tile: address, rows of 8 every 1024 bytes, swizzle of 128
+// bytes.
 DEVICE u64 descriptor(const unsigned char* tile, int step) {
   u64 address = shared_address(tile) + step * 32;
   return (address >> 4 & 0x3fff) | 1ull << 16 | (u64)(8 * ROW_BYTES >> 4) << 32 | 1ull << 62;

@@ -1,8 +1,8 @@
 // A specimen for the tests of the emulator: C = A B by tensor cores, fed by a ring of asynchronous
 // copies. Small tiles, so that rings turn and edges occur at small sizes.
 //
-// A (m, k) and B (k, n) bfloat16, C (m, n) float32; k and n multiples of 8. A block of 4 warps makes
-// a 32x64 tile of C, each warp 16x32 of it.
+// A (m, k) and B (k, n) bfloat16, C (m, n) float32; k and n multiples of 8. A block of 4 warps
+// makes a 32x64 tile of C, each warp 16x32 of it.
 #include "primitives.cuh"
 
 constexpr int TILE_M = 32, TILE_N = 64, TILE_K = 32, THREADS = 128;

@@ -1,7 +1,7 @@
 // A specimen for the tests of the emulator: the softmax of each row, a block a row.
 //
-// x and y (rows, n) float32, n a multiple of 4. Maximum and sum go through shuffles inside a warp and
-// through shared memory between warps.
+// x and y (rows, n) float32, n a multiple of 4. Maximum and sum go through shuffles inside a warp
+// and through shared memory between warps.
 #include "primitives.cuh"
 
 constexpr int THREADS = 128, WARPS = THREADS / WARP;
