@@ -104,15 +104,25 @@ def seconds(call: Callable[[], Any]) -> float:
         once = _between(call)
         repeats, run = 1, call
         if once < SHORT:
-            repeats = REPEATS
-            stream().begin_capture()
-            for _ in range(REPEATS):
-                call()
-            graph = stream().end_capture()
-            run = lambda: graph.launch(stream())  # noqa: E731
+            repeats, run = REPEATS, _repeated(call)
             run()
         count = max(3, min(15, int(BUDGET / max(once * repeats, 1e-5))))
         return statistics.median(_between(run) for _ in range(count)) / repeats
+
+
+def _repeated(call: Callable[[], Any]) -> Callable[[], Any]:
+    """REPEATS calls as one graph; one after the other if they cannot be captured."""
+    stream().begin_capture()
+    try:
+        for _ in range(REPEATS):
+            call()
+        graph = stream().end_capture()
+    except Exception as problem:
+        print(f"no graph: {problem}")
+        if stream().is_capturing():
+            stream().end_capture()
+        return lambda: [call() for _ in range(REPEATS)]
+    return lambda: graph.launch(stream())
 
 
 def _between(run: Callable[[], Any]) -> float:
