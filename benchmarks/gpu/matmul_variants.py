@@ -37,10 +37,10 @@ GENEROUS = 2e-4  # a relative error above this is a bug, not rounding
 FLOAT32 = {
     "register_tile": t.REGISTER_TILE[0],
     "float4": t.FLOAT4[0],
-    "warp_tile": t.WARP_TILE[0],
-    "tf32x3": t.TF32X3[0],
+    "warp_tile": t.WARP_TILE,
+    "tf32x3": t.TF32X3,
 }
-BF16 = {"bf16_mma": t.BF16_MMA[0], "wgmma": t.WGMMA[0]}
+BF16 = {"bf16_mma": t.BF16_MMA, "wgmma": t.WGMMA}
 
 FLOAT32_VARIANTS = {
     "warp_tile 128x128/32x64 s3 b2": t.warp_tile((128, 128), (32, 64), 3, 2),
