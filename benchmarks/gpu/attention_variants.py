@@ -263,8 +263,8 @@ def ladder_fp32(length: int, head: int, causal: bool) -> dict[str, Any]:
     out = unfused()
     back = seconds(lambda: torch.autograd.grad(out, (q, k, v), case.tensors[3], retain_graph=True))
     figures = [case.flops(2) / ours[0] / 1e12, case.flops(5) / ours[1] / 1e12]
-    print(f"{length:6} {head:4} {'causal' if causal else '':7}"
-          f"{figures[0]:7.1f}{figures[1]:7.1f}   unfused {ahead / ours[0]:.2f} {back / ours[1]:.2f}   float32", flush=True)  # fmt: skip
+    line = f"{length:6} {head:4} {'causal' if causal else '':7}{figures[0]:7.1f}{figures[1]:7.1f}"
+    print(f"{line}   unfused {ahead / ours[0]:.2f} {back / ours[1]:.2f}   float32", flush=True)
     return {"length": length, "head": head, "causal": causal, "forward": ours[0],
             "backward": ours[1], "unfused": [ahead, back]}  # fmt: skip
 
