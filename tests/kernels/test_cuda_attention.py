@@ -110,7 +110,7 @@ def test_scores_far_apart(rung: str, rng: np.random.Generator) -> None:
 
 @BOTH
 def test_every_schedule_gives_the_same_bits(rung: str, rng: np.random.Generator) -> None:
-    """Whatever the order of threads, and twice in the same order: no race, no atomic."""
+    """Whatever the order of threads, and whether copies land early or late: no race, no atomic."""
     q, k, v, grad, causal = draw(rng, "grouped queries")
 
     def everything() -> list[bytes]:
@@ -119,8 +119,8 @@ def test_every_schedule_gives_the_same_bits(rung: str, rng: np.random.Generator)
         return [x.tobytes() for x in (out, sums, *parts)]
 
     results = []
-    for schedule in (0, 1, 7):
-        with emulated(schedule):
+    for schedule, early in ((0, False), (1, True), (7, False)):
+        with emulated(schedule, early=early):
             results.append(everything())
     assert results[0] == results[1] == results[2]
 
