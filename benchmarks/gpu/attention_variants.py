@@ -2,9 +2,9 @@
 
     python benchmarks/gpu/attention_variants.py attention.json
 
-Needs CuPy and torch. 16 heads, 16384 tokens in all, sequences of 512 to 16384. Figures are teraflops
-by the formula's count (forward 4 L² E a head, backward 10 L² E; half of that if causal) and the
-ratio to torch's scaled_dot_product_attention in the same run, with its FLASH_ATTENTION and
+Needs CuPy and torch. 16 heads, 16384 tokens in all, sequences of 512 to 16384. Figures are
+teraflops by the formula's count (forward 4 L² E a head, backward 10 L² E; half of that if causal)
+and the ratio to torch's scaled_dot_product_attention in the same run, with its FLASH_ATTENTION and
 CUDNN_ATTENTION backends named. Times are medians of what CUDA events say.
 """
 
@@ -75,7 +75,7 @@ QUERIES = {
 
 
 def seconds(call: Callable[[], Any]) -> float:
-    """Median seconds of a call on the device; calls are queued in rounds, so that Python is ahead."""
+    """Median seconds of a call on the device; queued in rounds, so that Python is ahead."""
     call()
     call()
     start, stop = cupy.cuda.Event(), cupy.cuda.Event()
@@ -189,7 +189,7 @@ def errors(case: Case) -> dict[str, float]:
     out = scores.softmax(-1) @ v
     wanted = (out, *torch.autograd.grad(out, (q, k, v), grad.detach()))
     found = {}
-    for name, right in zip(("out", "dq", "dk", "dv"), wanted):
+    for name, right in zip(("out", "dq", "dk", "dv"), (x.detach() for x in wanted)):
         mine = torch.from_dlpack(getattr(case, name)[few].view("int16" if case.q.itemsize == 2 else
                                                                "float32"))  # fmt: skip
         mine = (mine.view(torch.bfloat16) if case.q.itemsize == 2 else mine).double()
@@ -263,8 +263,8 @@ def ladder_fp32(length: int, head: int, causal: bool) -> dict[str, Any]:
     out = unfused()
     back = seconds(lambda: torch.autograd.grad(out, (q, k, v), case.tensors[3], retain_graph=True))
     figures = [case.flops(2) / ours[0] / 1e12, case.flops(5) / ours[1] / 1e12]
-    print(f"{length:6} {head:4} {'causal' if causal else '':7}{figures[0]:7.1f}{figures[1]:7.1f}"
-          f"   unfused {ahead / ours[0]:.2f} {back / ours[1]:.2f}   float32", flush=True)  # fmt: skip
+    line = f"{length:6} {head:4} {'causal' if causal else '':7}{figures[0]:7.1f}{figures[1]:7.1f}"
+    print(f"{line}   unfused {ahead / ours[0]:.2f} {back / ours[1]:.2f}   float32", flush=True)
     return {"length": length, "head": head, "causal": causal, "forward": ours[0],
             "backward": ours[1], "unfused": [ahead, back]}  # fmt: skip
 

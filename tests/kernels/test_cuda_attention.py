@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from minigen.kernels.attention.cuda import KERNELS, configurations
 from minigen.kernels.checking import KernelError
-from minigen.kernels.cuda import emulated
+from minigen.kernels.cuda import emulated, emulator
 from minigen.kernels.cuda.launch import empty
 
 from minigen import kernels
@@ -33,6 +33,7 @@ CASES = {
     "a width that no kernel has": ((2,), (2,), 20, 30, 50, 41, True),
     "grouped queries": ((2, 2, 2), (2, 2, 1), 66, 66, 32, 32, True),
     "one head of keys for all": ((3,), (), 17, 40, 17, 64, False),
+    "many keys, all seen": ((1,), (1,), 20, 200, 32, 32, False),
     "keys of one batch": ((2, 2), (2,), 9, 9, 64, 64, True),
 }
 
@@ -109,7 +110,7 @@ def test_scores_far_apart(rung: str, rng: np.random.Generator) -> None:
 
 @BOTH
 def test_every_schedule_gives_the_same_bits(rung: str, rng: np.random.Generator) -> None:
-    """Whatever the order of threads, and twice in the same order: no race, no atomic."""
+    """Whatever the order of threads, and whether copies land early or late: no race, no atomic."""
     q, k, v, grad, causal = draw(rng, "grouped queries")
 
     def everything() -> list[bytes]:
@@ -118,8 +119,8 @@ def test_every_schedule_gives_the_same_bits(rung: str, rng: np.random.Generator)
         return [x.tobytes() for x in (out, sums, *parts)]
 
     results = []
-    for schedule in (0, 1, 7):
-        with emulated(schedule):
+    for schedule, early in ((0, False), (1, True), (7, False)):
+        with emulated(schedule, early=early):
             results.append(everything())
     assert results[0] == results[1] == results[2]
 
@@ -207,3 +208,43 @@ def test_blocks_fit_into_an_sm() -> None:
         blocks = kernel.defines.get("BLOCKS", 1)
         assert blocks * (kernel.shared + 1024) <= 228 << 10, kernel
         assert kernel.shared <= 227 << 10
+
+
+FORWARD, BACKWARD = "attention/cuda/flash_bf16.cu", "attention/cuda/flash_bf16_backward.cu"
+FP32, FP32_BACKWARD = "attention/cuda/flash_fp32.cu", "attention/cuda/flash_fp32_backward.cu"
+DONE = "__syncthreads();  // this tile has arrived, and everybody is done with the one before it"
+
+BUGS = {
+    "no barrier": (FORWARD, DONE, ""),
+    "the other stage of the ring": (FORWARD, "ring + tile % 2 * STAGE", "ring + STAGE"),
+    "a query does not see itself": (FORWARD, "j > i)) s[m]", "j >= i)) s[m]"),
+    "no rescaling": (FORWARD, "o[m][c][2 * h] *= rescale;", ""),
+    "the tile on the diagonal is skipped": (BACKWARD, "STEP <= key)", "STEP <= key + 48)"),
+    "shift in the place of delta": (BACKWARD, "shifts + STEP + n * 8", "shifts + n * 8"),
+    "one head of the group": (FP32_BACKWARD, "head * group + t / tiles", "head * group"),
+    "the largest of a few columns": (FP32, "best = row_largest(best);", ""),
+}
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_planted_bugs_are_caught(bug: str, rng: np.random.Generator) -> None:
+    """By the emulator, or in the numbers that `test_forward_and_backward` looks at."""
+    case = "many keys, all seen" if bug == "no rescaling" else "grouped queries"
+    q, k, v, grad, causal = draw(rng, case)
+    file, right, wrong = BUGS[bug]
+    rung = "cuda_flash" if "fp32" in file else "cuda_flash_bf16"
+    truth = kernels.get("attention", "reference")(q, k, v, is_causal=causal)
+    with emulated(), emulator.changed(file, (right, wrong)):
+        try:
+            if "backward" not in file:
+                results = kernels.get("attention", rung)(q, k, v, is_causal=causal)[:1]
+                wanted = truth[:1]
+            else:
+                out = (x.astype(np.float32) for x in truth)
+                backward = kernels.get("attention_backward", rung)
+                results = backward(grad, q, k, v, *out, is_causal=causal)
+                backward = kernels.get("attention_backward", "reference")
+                wanted = backward(grad, q, k, v, *truth, is_causal=causal)
+        except KernelError:
+            return
+    assert not all(error(x, y) < 2 * BOUNDS[rung][0] for x, y in zip(results, wanted))
