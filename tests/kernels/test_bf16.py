@@ -102,8 +102,9 @@ def test_the_level_decides_what_computes(medium: None) -> None:
     assert backward is kernels.get("attention_backward", "bf16")
     with kernels.use(matmul="numpy"):
         assert kernels.select("matmul", a, b) is kernels.get("matmul", "numpy")
-    minigen.set_float32_matmul_precision("high")
-    assert kernels.select("matmul", a, b) is kernels.get("matmul", "numpy")
+    for level in ("high", "highest"):
+        minigen.set_float32_matmul_precision(level)
+        assert kernels.select("matmul", a, b) is kernels.get("matmul", "numpy")
     minigen.set_float32_matmul_precision("medium")
     assert kernels.select("matmul", a, b) is kernels.get("matmul", "bf16")
 
