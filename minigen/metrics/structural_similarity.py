@@ -15,9 +15,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from minigen.data.smoothing import gaussian_window, smooth
 from minigen.metrics.checks import dtype_range, image_pair, positive_range, same_scale
 
 NAME = "structural_similarity"
@@ -73,16 +73,16 @@ def structural_similarity(
         raise ValueError(f"{NAME}: K1, K2 and sigma must not be negative")
     peak = _range(x, y, data_range)
     axes = _spatial_axes(x.ndim, channel_axis)
-    radius = int(TRUNCATE * sigma + 0.5)
+    gaussian = gaussian_window(sigma, TRUNCATE)
     if win_size is None:
-        win_size = 2 * radius + 1 if gaussian_weights else 7
+        win_size = len(gaussian) if gaussian_weights else 7
     if win_size < 1 or win_size % 2 == 0 or any(x.shape[axis] < win_size for axis in axes):
         sides = tuple(x.shape[axis] for axis in axes)
         raise ValueError(
             f"{NAME}: win_size must be odd and at most the image's smaller side; the images are "
             f"{sides}, win_size {win_size}. Colour images need channel_axis"
         )
-    weights = _gaussian(radius, sigma) if gaussian_weights else np.full(win_size, 1 / win_size)
+    weights = gaussian if gaussian_weights else np.full(win_size, 1 / win_size)
     count = win_size ** len(axes)
     factor = count / (count - 1) if use_sample_covariance and count > 1 else 1.0
     local, slope = _local_index(
@@ -128,7 +128,7 @@ def _local_index(
     """SSIM(x, y) around each pixel, and the gradient of its sum with respect to x, over 2."""
 
     def mean(image: NDArray) -> NDArray:
-        return _filtered(image, weights, axes)
+        return smooth(image, weights, axes)
 
     mx, my = mean(x), mean(y)
     vx, vy = factor * (mean(x * x) - mx * mx), factor * (mean(y * y) - my * my)
@@ -141,21 +141,3 @@ def _local_index(
     d = b1 * b2
     slope = mean(a1 / d) * x - mean(index / b2) * y
     return index, slope + mean((mx * (a2 - a1) - my * (b2 - b1) * index) / d)
-
-
-def _gaussian(radius: int, sigma: float) -> NDArray[np.float64]:
-    """Weights of a Gaussian at -radius, ..., radius, with sum 1."""
-    if radius == 0:
-        return np.ones(1)
-    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    return weights / weights.sum()
-
-
-def _filtered(image: NDArray, weights: NDArray, axes: list[int]) -> NDArray:
-    """The weighted mean around each pixel, along one axis after another, borders mirrored."""
-    radius = len(weights) // 2
-    for axis in axes:
-        margin = [(radius, radius) if a == axis else (0, 0) for a in range(image.ndim)]
-        mirrored = np.pad(image, margin, mode="symmetric")
-        image = sliding_window_view(mirrored, len(weights), axis) @ weights
-    return image
