@@ -8,6 +8,11 @@ from minigen.metrics.classifier import (
     digit_features,
     digit_probabilities,
 )
+from minigen.metrics.digits import (
+    digit_distance_by_size,
+    digit_scores,
+    reconstruction_scores,
+)
 from minigen.metrics.frechet import frechet_distance
 from minigen.metrics.inception import inception_score, inception_score_of_splits
 from minigen.metrics.kernel_distance import (
@@ -46,8 +51,10 @@ __all__ = [
     "class_coverage",
     "density_coverage",
     "digit_classifier",
+    "digit_distance_by_size",
     "digit_features",
     "digit_probabilities",
+    "digit_scores",
     "frechet_by_size",
     "frechet_distance",
     "grid_centres",
@@ -59,6 +66,7 @@ __all__ = [
     "peak_signal_noise_ratio",
     "polynomial_mmd2",
     "precision_recall",
+    "reconstruction_scores",
     "ring_centres",
     "structural_similarity",
 ]

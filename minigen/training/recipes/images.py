@@ -34,7 +34,7 @@ def realism(
     count = settings.options["test_images"]
     real = real_features("train")
     made = digit_features(images(count, Generator().manual_seed(EVALUATION_SEED)))
-    metrics = {"frechet": float(frechet_distance(made, real))}
+    metrics = {"frechet": float(frechet_distance(made, real)), "frechet_n": count}
     if with_floor:
         metrics["frechet_floor"] = float(frechet_distance(real_features("test")[:count], real))
     return metrics

@@ -59,10 +59,12 @@ def _job(model: VAE, settings: Settings) -> Job:
     def images(count: int, generator: Generator) -> NDArray[np.float32]:
         return model.sample(count, generator).numpy().reshape(count, 28, 28)
 
+    def reconstruct(originals: NDArray[np.float32]) -> NDArray[np.float32]:
+        return model.reconstruct(minigen.from_numpy(originals)).numpy().reshape(originals.shape)
+
     def reconstructions() -> NDArray[np.float32]:
-        originals = digits("test")[:10]
-        rows = [originals.numpy(), model.reconstruct(originals).numpy()]
-        return np.stack(rows).reshape(2, 10, 28, 28)
+        originals = digits("test")[:10].numpy().reshape(-1, 28, 28)
+        return np.stack([originals, reconstruct(originals)])
 
     return Job(
         settings,
@@ -73,6 +75,7 @@ def _job(model: VAE, settings: Settings) -> Job:
         evaluate=evaluate,
         best="test_loss",
         images=images,
+        reconstruct=reconstruct,
         pictures={"reconstructions": reconstructions},
     )
 
