@@ -24,6 +24,7 @@ from minigen.metrics.structural_similarity import structural_similarity
 from minigen.random import Generator
 
 AT_LEAST = 20  # images: with fewer, no figure of these means anything
+SEEN = 0.2  # of its even share: a digit with fewer may be the classifier's mistakes
 KERNEL_SEED = 0  # of the random subsets of the kernel distance
 
 
@@ -33,7 +34,8 @@ def digit_scores(made: Any, reference: Any, held_out: Any) -> list[Score]:
     made: n generated images; reference: the real images that the model was trained on; held_out:
     other real ones, for the floor, if there are n of them. All as `digit_features` takes them.
     The distances are to all of the reference; precision, recall, density and coverage compare with
-    its first n images, because they depend on both numbers.
+    its first n images, because they depend on both numbers. A digit counts as seen from a fifth of
+    its even share on.
     Raises ValueError for fewer than 20 images, and as `digit_features`.
 
     >>> from minigen.data import load_mnist5k
@@ -88,7 +90,8 @@ def _distances(features: list[NDArray], real: NDArray) -> list[Score]:
 
 def _class_scores(probabilities: list[NDArray]) -> list[Score]:
     n, classes = probabilities[0].shape
-    found = [class_coverage(p.argmax(1), classes) for p in probabilities]
+    seen = SEEN / classes
+    found = [class_coverage(p.argmax(1), classes, at_least=seen) for p in probabilities]
     return [
         _score("inception score", [inception_score(p) for p in probabilities], n, 2),
         _score("digits seen", [float(c.seen) for c in found], n, 0),

@@ -27,7 +27,7 @@ class ModeCoverage(NamedTuple):
 
 
 class ClassCoverage(NamedTuple):
-    """seen: classes that appear; classes: how many there are; counts: samples by class; distance:
+    """seen: classes that appear often enough; classes: how many there are; counts: samples by class; distance:
     the total variation between their shares and equal shares, 0 (even) to 1 - 1 / classes."""
 
     seen: int
@@ -97,10 +97,12 @@ def mode_coverage(
     return ModeCoverage(captured, len(c), float(good.mean()), counts)
 
 
-def class_coverage(labels: ArrayLike, classes: int) -> ClassCoverage:
+def class_coverage(labels: ArrayLike, classes: int, *, at_least: float = 0.0) -> ClassCoverage:
     """How evenly samples fall into classes: the modes of data whose centres are not known.
 
-    labels: integers (n,) from 0 to classes - 1, of a classifier say.
+    labels: integers (n,) from 0 to classes - 1, of a classifier say. at_least: the share of all
+    samples that a class must have to count as seen; 0 asks for one sample. A classifier that errs
+    now and then sees classes that are not there, so with one it should not be 0.
     Raises ValueError for other labels, or none.
 
     >>> class_coverage([0, 0, 1, 1], classes=4)
@@ -116,4 +118,5 @@ def class_coverage(labels: ArrayLike, classes: int) -> ClassCoverage:
         )
     counts = np.bincount(found, minlength=classes)
     distance = float(np.abs(counts / len(found) - 1 / classes).sum() / 2)
-    return ClassCoverage(int((counts > 0).sum()), classes, counts, distance)
+    seen = int((counts >= max(1, at_least * len(found))).sum())
+    return ClassCoverage(seen, classes, counts, distance)

@@ -337,7 +337,7 @@ def test_evaluate(model: str, words: list[str], cli: Cli, trained: Path) -> None
 
 @pytest.mark.parametrize("model", ["vae", "gan"])
 def test_evaluate_says_on_what_each_figure_stands(model: str, cli: Cli, trained: Path) -> None:
-    """n, the network, and the same of held-out real digits, in figures that can be computed anew."""
+    """n, the network, and the same of held-out real digits."""
     _, out, _ = cli("evaluate", trained / model)
     final = [r["metrics"] for r in Run.open(trained / model).records() if "metrics" in r][-1]
     frechet, floor = (f"{final[key]:.1f}" for key in ("frechet", "frechet_floor"))

@@ -58,6 +58,9 @@ def test_one_class_missing() -> None:
     assert (found.seen, found.classes, found.counts.tolist()) == (4, 5, [25, 25, 25, 0, 25])
     assert found.distance == pytest.approx(0.2)
     assert class_coverage(np.arange(50) % 5, 5).distance == pytest.approx(0)
+    misread = np.append(labels, [3])
+    assert class_coverage(misread, 5).seen == 5
+    assert class_coverage(misread, 5, at_least=0.04).seen == 4
 
 
 def test_bits_per_dimension_of_a_coded_image() -> None:
