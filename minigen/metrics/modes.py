@@ -27,8 +27,9 @@ class ModeCoverage(NamedTuple):
 
 
 class ClassCoverage(NamedTuple):
-    """seen: classes that appear often enough; classes: how many there are; counts: samples by class; distance:
-    the total variation between their shares and equal shares, 0 (even) to 1 - 1 / classes."""
+    """seen: classes that appear often enough; classes: how many there are; counts: samples by
+    class; distance: the total variation between their shares and equal shares, 0 (even) to
+    1 - 1 / classes."""
 
     seen: int
     classes: int
