@@ -224,6 +224,13 @@ def test_a_generator_of_one_image() -> None:
     assert density_coverage(collapsed, real).coverage < 0.1
 
 
+def test_equal_points_are_at_distance_0_though_rounding_says_otherwise() -> None:
+    real = 100 * np.random.default_rng(0).standard_normal((100, 64)) + 1000
+    for point in real[:10]:
+        collapsed = np.repeat(point[None], 20, axis=0)
+        assert precision_recall(collapsed, real).recall == 1 / 100
+
+
 def test_expected_density_and_coverage_of_equal_distributions() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((2, 1000, 64))
