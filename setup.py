@@ -66,6 +66,7 @@ setup(
         "numpy>=2.1",
         "numba>=0.61",
         "matplotlib>=3.8",
+        "pillow>=10",
         "safetensors>=0.4.3",
         "rich>=13.7",
         "typer>=0.12",
@@ -77,6 +78,7 @@ setup(
             "pytest>=8",
             "pytest-xdist>=3.5",
             "hypothesis>=6.100",
+            "scikit-image>=0.25",  # the oracle of image metrics; with SciPy, that of the others
             "ruff==0.17.6",
             "mypy==2.4.1",
             "autograd>=1.7",

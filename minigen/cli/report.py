@@ -18,73 +18,88 @@ from minigen.viz.report import Picture, Row, Section, write_report
 
 TITLES = {
     "vae": "Variational autoencoder",
+    "conv_vae": "Convolutional variational autoencoder",
     "gan": "Generative adversarial network",
+    "dcgan": "Deep convolutional generative adversarial network",
+    "wgan_gp": "Wasserstein generative adversarial network",
     "gpt": "Transformer",
+    "lstm": "Recurrent network",
 }
+FAMILIES = {
+    "vae": "vae", "conv_vae": "vae", "gan": "gan", "dcgan": "gan", "wgan_gp": "gan",
+    "gpt": "language", "lstm": "language",
+}  # fmt: skip
 LEADS = {
     "vae": "It squeezes each handwritten digit into 20 numbers and draws it again from them. "
     "Drawing from random numbers instead makes new digits.",
     "gan": "A generator turns noise into digits; a discriminator learns to tell them from real "
     "ones; each gets better against the other.",
-    "gpt": "It reads 64 characters of Shakespeare and predicts the next one. Writing is "
+    "language": "It reads 64 characters of Shakespeare and predicts the next one. Writing is "
     "predicting, over and over.",
 }
 
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is told. reference: a key of the metrics, or a measured number with a name.
+    """How a metric is told. reference: a key of the metrics, or a measured number with a name, or
+    None where there is nothing to compare with.
 
     contest: whether a value of at most the reference and `slack` is a success. also: a second
-    reference, in words.
+    reference, in words. count: the key of how many samples it was measured on.
     """
 
     key: str
     label: str
     unit: str
-    reference: str | float
+    reference: str | float | None
     against: str
     note: str
     contest: bool = True
     slack: float = 0.0
     also: str = ""
+    count: str = ""
 
 
 # PyTorch after the same steps of the same models on the same data, means of three seeds
 # (benchmarks/results); those of the GAN lie between 195 and 251.
 VAE_TORCH = 112.4
+FRECHET = "Fréchet distance of samples"
 FRECHET_TORCH = {"vae": 252.0, "gan": 231.8}
 
 
-def _frechet(recipe: str) -> Metric:
+def _elbo(recipe: str) -> Metric:
+    known = recipe == "vae"
     return Metric(
-        "frechet", "Fréchet distance of samples", "", "frechet_floor", "held-out real digits",
-        "To the training digits, in the features of minigen's digit classifier; other networks "
-        "give other figures. Lower is closer.",
-        contest=False,
-        also=f"{FRECHET_TORCH[recipe]} (PyTorch, same model and steps)",
+        "test_loss", "negative ELBO on test digits", "nats", VAE_TORCH if known else None,
+        "PyTorch, same model and steps",
+        "How many nats it takes at most to describe an unseen image. Lower is better.",
+        contest=known,
+        slack=0.5,
     )  # fmt: skip
 
 
+def _frechet(recipe: str) -> Metric:
+    known = recipe in FRECHET_TORCH
+    return Metric(
+        "frechet", FRECHET, "", "frechet_floor", "held-out real digits",
+        "To the training digits, in the features of minigen's digit classifier; other networks "
+        "give other figures. Lower is closer.",
+        contest=False,
+        also=f"{FRECHET_TORCH[recipe]} (PyTorch, same model and steps)" if known else "",
+        count="frechet_n",
+    )  # fmt: skip
+
+
+_UNSEEN_TEXT = Metric(
+    "validation_loss", "loss on unseen text", "nats/character", "ngram_loss",
+    "best n-gram model, by counting",
+    "How surprising it finds the last tenth of the plays. Lower is better.",
+)  # fmt: skip
 METRICS: dict[str, tuple[Metric, ...]] = {
-    "vae": (
-        Metric(
-            "test_loss", "negative ELBO on test digits", "nats", VAE_TORCH,
-            "PyTorch, same model and steps",
-            "How many nats it takes at most to describe an unseen image. Lower is better.",
-            slack=0.5,
-        ),
-        _frechet("vae"),
-    ),
-    "gan": (_frechet("gan"),),
-    "gpt": (
-        Metric(
-            "validation_loss", "loss on unseen text", "nats/character", "ngram_loss",
-            "best n-gram model, by counting",
-            "How surprising it finds the last tenth of the plays. Lower is better.",
-        ),
-    ),
-}  # fmt: skip
+    **{name: (_elbo(name), _frechet(name)) for name in ("vae", "conv_vae")},
+    **{name: (_frechet(name),) for name in ("gan", "dcgan", "wgan_gp")},
+    **dict.fromkeys(("gpt", "lstm"), (_UNSEEN_TEXT,)),
+}
 
 
 def metric_rows(recipe: str, metrics: Mapping[str, float]) -> list[Row]:
@@ -94,13 +109,15 @@ def metric_rows(recipe: str, metrics: Mapping[str, float]) -> list[Row]:
         value = metrics[m.key]
         reference = metrics[m.reference] if isinstance(m.reference, str) else m.reference
         digits = 3 if m.key == "validation_loss" else 1
+        compared = [] if reference is None else [f"{reference:.{digits}f} ({m.against})"]
+        samples = f"(n = {metrics[m.count]:,})" if m.count in metrics else ""
         rows.append(
             Row(
                 m.label,
-                f"{value:.{digits}f} {m.unit}".strip(),
-                "; ".join([f"{reference:.{digits}f} ({m.against})", m.also]).rstrip("; "),
+                " ".join(filter(None, [f"{value:.{digits}f}", m.unit, samples])),
+                "; ".join([*compared, *filter(None, [m.also])]),
                 m.note,
-                value <= reference + m.slack if m.contest else None,
+                value <= reference + m.slack if m.contest and reference is not None else None,
             )
         )
     return rows
@@ -126,7 +143,7 @@ def run_section(run: Run, parameters: int) -> Section:
         text = written.read_text(encoding="utf-8").rstrip()
     return Section(
         title=TITLES[settings.recipe],
-        lead=LEADS[settings.recipe],
+        lead=LEADS[FAMILIES[settings.recipe]],
         rows=metric_rows(settings.recipe, final),
         pictures=pictures,
         text=text,
@@ -153,16 +170,18 @@ def _curves(recipe: str, records: list[dict[str, Any]], final: Mapping[str, floa
         steps = [r["step"] for r in tests]
         return Curve(label, steps, [r["metrics"][key] for r in tests], marker=True)
 
-    if recipe == "vae":
+    family = FAMILIES[recipe]
+    if family == "vae":
         draw = partial(
             curves,
             [of("loss", "training"), measured("test_loss", "test")],
             ylabel="negative ELBO (nats)",
-            level=(f"PyTorch {VAE_TORCH}", VAE_TORCH),
+            level=(f"PyTorch {VAE_TORCH}", VAE_TORCH) if recipe == "vae" else None,
         )
         caption = "Negative ELBO over the steps"
-    elif recipe == "gan":
-        series = [of("discriminator", "discriminator"), of("generator", "generator")]
+    elif family == "gan":
+        names = [n for n in losses[0] if n not in ("step", "seconds") and not n.startswith("lr")]
+        series = [of(name, name) for name in names]
         draw = partial(curves, series, ylabel="loss (nats)")
         caption = "Losses over the steps: in a contest, neither has to fall"
     else:

@@ -4,6 +4,7 @@
 batches of either, or of any `Dataset`.
 """
 
+from minigen.data.augment import Augment, Augmented
 from minigen.data.collate import default_collate
 from minigen.data.dataset import (
     ChainDataset,
@@ -26,8 +27,10 @@ from minigen.data.embedded import (
     load_shakespeare,
     load_sunspots,
 )
+from minigen.data.folder import ImageFolder
 from minigen.data.loader import DataLoader
 from minigen.data.ngram import NGram
+from minigen.data.normalisation import Normalisation
 from minigen.data.remote import fetch_fashion_mnist, fetch_mnist, fetch_tinyshakespeare, read_idx
 from minigen.data.sampler import (
     BatchSampler,
@@ -37,4 +40,5 @@ from minigen.data.sampler import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
+from minigen.data.series import SeriesWindows, read_series
 from minigen.data.tokenizers import CharTokenizer

@@ -18,7 +18,8 @@ from minigen.nn import functional as F
 from minigen.serialization import load_file
 
 WEIGHTS = Path(__file__).parent / "files" / "digit_classifier.safetensors"
-NAME = "minigen digit classifier, 64 features"
+NAME = "minigen digit classifier, 64 features"  # in the file of weights
+NETWORK = "digit classifier v1"  # beside every figure; other weights need another name
 
 
 class DigitClassifier(nn.Module):

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from minigen.metrics.checks import feature_sets
+
 
 def frechet_distance(features: np.ndarray, reference: np.ndarray) -> float:
     """d² between the Gaussians fitted to two sets of features.
@@ -26,15 +28,7 @@ def frechet_distance(features: np.ndarray, reference: np.ndarray) -> float:
     >>> round(frechet_distance(x, x + [3.0, 0.0, 4.0]), 6)
     25.0
     """
-    sets = [np.asarray(f, np.float64) for f in (features, reference)]
-    for f in sets:
-        if f.ndim != 2 or len(f) < 2 or f.shape[1] != sets[0].shape[1]:
-            raise ValueError(
-                "frechet_distance: needs two sets of features, (n, d) and (m, d) with at least 2 "
-                f"rows each, got {sets[0].shape} and {sets[1].shape}"
-            )
-        if not np.isfinite(f).all():
-            raise ValueError("frechet_distance: the features hold NaN or infinity")
+    sets = feature_sets("frechet_distance", features, reference)
     (m1, c1), (m2, c2) = ((f.mean(0), np.atleast_2d(np.cov(f, rowvar=False))) for f in sets)
     # (C₁ C₂)^½ has the eigenvalues of (S C₂ S)^½ with S = C₁^½, and that is symmetric.
     values, vectors = np.linalg.eigh(c1)

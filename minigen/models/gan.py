@@ -54,14 +54,18 @@ class Generator(nn.Module):
         return z.to(weight.device)
 
     @minigen.no_grad()
-    def sample(self, count: int, generator: minigen.Generator | None = None) -> Tensor:
-        """Images (count, ...) in [0, 1], batch norm with its running statistics."""
+    def draw(self, count: int, generator: minigen.Generator | None = None) -> Tensor:
+        """Images (count, ...) in [-1, 1], batch norm with its running statistics."""
         training = self.training
         self.eval()
         try:
-            return (self(self.noise(count, generator)) + 1) / 2
+            return self(self.noise(count, generator))
         finally:
             self.train(training)
+
+    def sample(self, count: int, generator: minigen.Generator | None = None) -> Tensor:
+        """The same in [0, 1]."""
+        return (self.draw(count, generator) + 1) / 2
 
 
 class Discriminator(nn.Module):

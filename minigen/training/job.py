@@ -78,6 +78,7 @@ class Job:
     best:      the metric whose smallest value marks the best checkpoint.
     images:    (count, generator) -> float array (count, height, width) in [0, 1].
     write:     (prompt, count, temperature, top_k, generator) -> text, prompt included.
+    reconstruct: real images as those of `images` -> what the model keeps of them, alike.
     pictures:  more images for the report, a grid (rows, columns, height, width) by caption.
     """
 
@@ -91,6 +92,7 @@ class Job:
     schedules: dict[str, Any] = field(default_factory=dict)
     images: Callable[..., Any] | None = None
     write: Callable[..., str] | None = None
+    reconstruct: Callable[[Any], Any] | None = None
     pictures: dict[str, Callable[[], Any]] = field(default_factory=dict)
 
     def parameters(self) -> int:

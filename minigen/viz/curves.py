@@ -63,7 +63,7 @@ def curves(
         )  # fmt: skip
     if limits is not None:
         axes.set_ylim(*limits)
-    _style(axes, colors, xlabel, ylabel)
+    style(axes, colors, xlabel, ylabel)
     if len(series) > 1:
         axes.legend(frameon=False, labelcolor=colors["ink"])
     buffer = io.BytesIO()
@@ -71,7 +71,8 @@ def curves(
     return buffer.getvalue()
 
 
-def _style(axes: Any, colors: dict[str, Any], xlabel: str, ylabel: str) -> None:
+def style(axes: Any, colors: dict[str, Any], xlabel: str, ylabel: str) -> None:
+    """Labels, grid and frame in the colours of a theme."""
     axes.set_xlabel(xlabel, color=colors["ink"])
     axes.set_ylabel(ylabel, color=colors["ink"])
     axes.tick_params(colors=colors["ink"])

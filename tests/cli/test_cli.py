@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -329,9 +330,45 @@ def test_evaluate(model: str, words: list[str], cli: Cli, trained: Path) -> None
         assert word in out
     final = [r["metrics"] for r in Run.open(trained / model).records() if "metrics" in r][-1]
     key = {"vae": "test_loss", "gan": "frechet", "gpt": "validation_loss"}[model]
-    measured = re.search(r": (-?[\d.]+)", out.splitlines()[1])
+    told = r"Fréchet distance (\d+\.\d)" if model == "gan" else r": (\d+\.\d+)"
+    measured = re.search(told, out)
     assert measured is not None
     assert float(measured[1]) == pytest.approx(final[key], rel=1e-2)
+
+
+@pytest.mark.parametrize("model", ["vae", "gan"])
+def test_evaluate_says_on_what_each_figure_stands(model: str, cli: Cli, trained: Path) -> None:
+    """n, the network, and the same of held-out real digits."""
+    _, out, _ = cli("evaluate", trained / model)
+    final = [r["metrics"] for r in Run.open(trained / model).records() if "metrics" in r][-1]
+    frechet, floor = (f"{final[key]:.1f}" for key in ("frechet", "frechet_floor"))
+    facts = "n = 200, features: digit classifier v1"
+    assert f"Fréchet distance {frechet} ({facts}, floor {floor})" in out
+    for name in ("kernel distance", "inception score", "digits seen", "precision", "recall"):
+        assert re.search(rf"{name} -?[\d.]+( ± [\d.]+)? \({facts}, (floor|ceiling) ", out), name
+    assert re.search(rf"n = 25: .*n = 200: {frechet} ± 0.0; n = ∞, extrapolated: ", out)
+    for name in ("MSE", "PSNR in dB", "SSIM", "bits a pixel, at most"):
+        assert bool(re.search(rf"{name} -?[\d.]+ \(n = 200\)", out)) == (model == "vae")
+
+
+def test_evaluate_text_in_other_units(cli: Cli, trained: Path) -> None:
+    _, out, _ = cli("evaluate", trained / "gpt")
+    nats, bits, perplexity = (
+        float(re.search(pattern, out)[1])  # type: ignore[index]
+        for pattern in (r": ([\d.]+) nats", r"bits a character ([\d.]+)", r"perplexity ([\d.]+)")
+    )
+    assert bits == pytest.approx(nats / math.log(2), abs=2e-3)
+    assert perplexity == pytest.approx(math.exp(nats), rel=1e-3)
+
+
+@pytest.mark.parametrize("model", ["conv_vae", "dcgan", "wgan_gp", "lstm"])
+def test_the_other_models_are_trained_and_evaluated_to_the_end(model: str, cli: Cli) -> None:
+    code, out, err = cli("train", model, "--fast", "--steps", 2, "--out", "run")
+    assert (code, err) == (0, "")
+    assert "report: run/report.html" in out
+    code, out, err = cli("evaluate", "run")
+    assert (code, err) == (0, "")
+    assert ("bits a character" if model == "lstm" else "digit classifier v1") in out
 
 
 def test_info_names_versions_devices_threads_and_kernels(cli: Cli) -> None:

@@ -26,7 +26,7 @@ from minigen.models.gan_losses import (
     gradient_penalty,
 )
 from minigen.training.job import Job, Settings
-from minigen.training.recipes.images import digits, realism
+from minigen.training.recipes.images import TO_TANH, digits, normalisation, realism
 from minigen.training.recipes.loading import batches
 
 
@@ -119,14 +119,17 @@ def _job(
     step: Any,
     settings: Settings,
 ) -> Job:
+    scaling = normalisation(settings)
+
     def images(count: int, generator: minigen.Generator) -> NDArray[np.float32]:
-        return G.sample(count, generator).cpu().numpy().reshape(count, 28, 28)
+        made = G.draw(count, generator).cpu().numpy()
+        return scaling.inverse(made.reshape(count, 28, 28))
 
     return Job(
         settings,
         modules={"generator": G, "discriminator": D},
         optimizers={"generator": optimizer_g, "discriminator": optimizer_d},
-        loader=batches(settings, TensorDataset(digits("train") * 2 - 1)),  # tanh: -1 to 1
+        loader=batches(settings, TensorDataset(scaling(digits("train")))),
         step=step,
         evaluate=lambda thorough: realism(images, settings, with_floor=thorough),
         best="frechet",
@@ -143,7 +146,11 @@ def gan_settings(fast: bool) -> Settings:
         log_every=10 if fast else 50,
         save_every=20 if fast else 500,
         model=dataclasses.asdict(GANConfig()),
-        options={"betas": [0.5, 0.999], "test_images": 200 if fast else 1000},
+        options={
+            "betas": [0.5, 0.999],
+            "normalisation": TO_TANH.to_dict(),
+            "test_images": 200 if fast else 1000,
+        },
     )
 
 
@@ -170,6 +177,7 @@ def wgan_gp_settings(fast: bool) -> Settings:
             "betas": [0.0, 0.9],
             "critic_steps": 5,
             "penalty": 10.0,  # lambda
+            "normalisation": TO_TANH.to_dict(),
             "test_images": 200 if fast else 1000,
         },
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import minigen
 from minigen import Generator, Tensor
-from minigen.data import load_mnist5k
+from minigen.data import Normalisation, load_mnist5k
 from minigen.training.job import Settings
 from minigen.training.recipes.loading import EVALUATION_SEED
 
@@ -20,6 +20,15 @@ def digits(split: str) -> Tensor:
     """MNIST-5k as float32 (N, 784) in [0, 1]."""
     images, _ = load_mnist5k(split)
     return minigen.from_numpy(images.reshape(len(images), -1).astype(np.float32) / 255)
+
+
+# A generator's last layer is tanh: its images lie between -1 and 1, those of `digits` from 0 to 1.
+TO_TANH = Normalisation.from_range(0.0, 1.0, to=(-1.0, 1.0))
+
+
+def normalisation(settings: Settings) -> Normalisation:
+    """What the run's settings say was done to the data; its inverse gives samples their units."""
+    return Normalisation.from_dict(settings.options.get("normalisation", TO_TANH.to_dict()))
 
 
 def realism(
@@ -34,7 +43,7 @@ def realism(
     count = settings.options["test_images"]
     real = real_features("train")
     made = digit_features(images(count, Generator().manual_seed(EVALUATION_SEED)))
-    metrics = {"frechet": float(frechet_distance(made, real))}
+    metrics = {"frechet": float(frechet_distance(made, real)), "frechet_n": count}
     if with_floor:
         metrics["frechet_floor"] = float(frechet_distance(real_features("test")[:count], real))
     return metrics

@@ -60,10 +60,13 @@ def _job(model: VAE, settings: Settings) -> Job:
     def images(count: int, generator: Generator) -> NDArray[np.float32]:
         return model.sample(count, generator).cpu().numpy().reshape(count, 28, 28)
 
+    def reconstruct(originals: NDArray[np.float32]) -> NDArray[np.float32]:
+        there = minigen.from_numpy(originals).to(settings.device)
+        return model.reconstruct(there).cpu().numpy().reshape(originals.shape)
+
     def reconstructions() -> NDArray[np.float32]:
-        originals = test[:10]
-        rows = [originals.cpu().numpy(), model.reconstruct(originals).cpu().numpy()]
-        return np.stack(rows).reshape(2, 10, 28, 28)
+        originals = digits("test")[:10].numpy().reshape(-1, 28, 28)
+        return np.stack([originals, reconstruct(originals)])
 
     return Job(
         settings,
@@ -74,6 +77,7 @@ def _job(model: VAE, settings: Settings) -> Job:
         evaluate=evaluate,
         best="test_loss",
         images=images,
+        reconstruct=reconstruct,
         pictures={"reconstructions": reconstructions},
     )
 
