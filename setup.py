@@ -66,6 +66,7 @@ setup(
             "pytest>=8",
             "pytest-xdist>=3.5",
             "hypothesis>=6.100",
+            "tokenizers>=0.20",
             "ruff==0.17.6",
             "mypy==2.4.1",
             "autograd>=1.7",

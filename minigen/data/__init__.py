@@ -37,4 +37,4 @@ from minigen.data.sampler import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
-from minigen.data.tokenizers import CharTokenizer
+from minigen.data.tokenizers import BytePairTokenizer, CharTokenizer, WordPieceTokenizer
