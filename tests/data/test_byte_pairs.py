@@ -71,7 +71,6 @@ def naive(text: str, size: int, at_least: int) -> list[str]:
 
 @settings(deadline=None, max_examples=200)
 @given(few, st.integers(256, 280), st.integers(1, 3))
-@example("abcbc abc bc", 262, 1)  # "a" + "bc" makes a token that "ab" + "c" made before
 def test_training_learns_the_merges_of_algorithm_1(text: str, size: int, at_least: int) -> None:
     trained = BytePairTokenizer.train(text, size, at_least=at_least)
     assert trained.to_dict()["merges"] == naive(text, size, at_least)
@@ -341,6 +340,8 @@ def test_tokens_that_contradict_each_other_are_refused() -> None:
         BytePairTokenizer(tokens, [(97, 98)])
     with pytest.raises(ValueError, match="no token of its own for special '<x>'"):
         BytePairTokenizer(tokens, [], {"<x>": 5})
+    with pytest.raises(ValueError, match="special 'Ġa' is also an ordinary token"):
+        BytePairTokenizer.train(" a a", 258, special=["Ġa"])
 
 
 def test_a_representation_says_how_large_it_is(tokenizer: BytePairTokenizer) -> None:

@@ -52,6 +52,8 @@ class BytePairTokenizer:
         for text, id in self.special.items():
             if not text or plain.pop(id, None) != text.encode():
                 raise ValueError(f"BytePairTokenizer: no token of its own for special {text!r}")
+        for text in self.special.keys() & set(map(gpt2_files.spelling, plain.values())):
+            raise ValueError(f"BytePairTokenizer: special {text!r} is also an ordinary token")
         self._ids = {token: id for id, token in plain.items()}
         if len(self._ids) < len(plain):
             twice = next(token for id, token in plain.items() if self._ids[token] != id)
@@ -111,12 +113,10 @@ class BytePairTokenizer:
             best = counts.pop()
             if best is None or best[1] < at_least:
                 break
-            pair, token = best[0], tokens[best[0][0]] + tokens[best[0][1]]
-            if token not in ids:  # else "ab" + "c" made the token that "a" + "bc" made before
-                ids[token] = len(tokens)
-                tokens.append(token)
+            left, right = pair = best[0]
+            counts.merge(pair, len(tokens))
             merges.append(pair)
-            counts.merge(pair, ids[token])
+            tokens.append(tokens[left] + tokens[right])
         return cls(tokens, merges, specials)
 
     # ------------------------------------------------------------------------------ text and ids

@@ -18,12 +18,23 @@ from minigen.data.tokenizers.words import byte_symbols
 _VERSION = "#version: 0.2"
 
 
+_SYMBOLS = byte_symbols()
+
+
+def spelling(token: bytes) -> str:
+    """A token in visible characters.
+
+    >>> spelling(b" the")
+    'Ġthe'
+    """
+    return "".join(map(_SYMBOLS.__getitem__, token))
+
+
 def spell(
     tokens: Sequence[bytes], merges: Iterable[Pair], special: Mapping[str, int]
 ) -> tuple[dict[str, int], list[str]]:
     """Ids by token, and lines of merges, in visible characters; special tokens as they are."""
-    symbols = byte_symbols()
-    spelled = ["".join(symbols[byte] for byte in token) for token in tokens]
+    spelled = list(map(spelling, tokens))
     lines = [f"{spelled[left]} {spelled[right]}" for left, right in merges]
     for text, id in special.items():
         spelled[id] = text
@@ -38,7 +49,7 @@ def understand(
     names: of the two sources, for messages.  Raises ValueError that says what is wrong in which.
     """
     ids = _checked(vocabulary, names[0])
-    byte_of = {symbol: byte for byte, symbol in enumerate(byte_symbols())}
+    byte_of = {symbol: byte for byte, symbol in enumerate(_SYMBOLS)}
     merges: list[Pair] = []
     made = set(byte_of)
     for number, line in enumerate(lines, 1):

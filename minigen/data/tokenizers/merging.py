@@ -19,6 +19,8 @@ from itertools import pairwise
 
 Pair = tuple[int, int]
 
+_GONE = -1  # in the place of a symbol that was merged into the one before it
+
 
 class PairCounts:
     """Words as symbols, and how often each pair of neighbours occurs in them, kept up to date.
@@ -103,7 +105,7 @@ def merge_word(word: Iterable[int], merges: Mapping[Pair, tuple[int, int]]) -> l
     >>> merge_word([1, 2, 1, 2, 3], {(1, 2): (0, 10), (10, 3): (1, 11)})
     [10, 11]
     """
-    symbols: list[int | None] = list(word)
+    symbols = list(word)
     end = len(symbols)
     before, after = list(range(-1, end - 1)), list(range(1, end + 1))
     queue: list[tuple[int, int, Pair]] = []  # rank, place of the left symbol, pair
@@ -121,10 +123,10 @@ def merge_word(word: Iterable[int], merges: Mapping[Pair, tuple[int, int]]) -> l
         right = after[left]
         if right == end or (symbols[left], symbols[right]) != pair:
             continue  # another merge took one of the two
-        symbols[left], symbols[right] = merges[pair][1], None
+        symbols[left], symbols[right] = merges[pair][1], _GONE
         after[left] = after[right]
         if after[left] < end:
             before[after[left]] = left
         consider(before[left], left)
         consider(left, after[left])
-    return [symbol for symbol in symbols if symbol is not None]
+    return [symbol for symbol in symbols if symbol != _GONE]
