@@ -16,7 +16,8 @@ from minigen.models.gan import (
     gradient_penalty,
 )
 from minigen.models.recurrent import RNN, RNNConfig
-from minigen.models.transformer import GPT, GPTConfig, next_token, next_token_loss
+from minigen.models.sampling import Sampling, next_token, write_text
+from minigen.models.transformer import GPT, GPTConfig, next_token_loss
 from minigen.models.vae import (
     VAE,
     ConvVAE,
