@@ -62,12 +62,10 @@ class LlamaConfig:
         return self.head_size if self.head_size is not None else self.width // self.heads
 
 
-def rotary_angles(config: LlamaConfig) -> np.ndarray:
-    """m theta_i for each place m and pair i, float64 (context, d/2): theta_i = base^(-2i/d)
+def rotary_angles(places: np.ndarray, d: int, base: float) -> np.ndarray:
+    """m theta_i for each place m and pair i, float64 (T, d/2): theta_i = base^(-2i/d)
     (RoFormer, section 3.2.2)."""
-    d = config.size_of_head
-    frequencies = config.rotary_base ** (-2 * np.arange(d // 2) / d)
-    return np.outer(np.arange(config.context), frequencies)
+    return np.outer(places, base ** (-2 * np.arange(d // 2) / d))
 
 
 def rotate(x: Tensor, angles: Tensor) -> Tensor:
@@ -161,7 +159,6 @@ class Llama(nn.Module):
         self.norm = nn.RMSNorm(config.width, eps=config.epsilon)
         if not config.tied:
             self.lm_head = nn.Linear(config.width, config.vocabulary, bias=False)
-        self.angles = rotary_angles(config)
         for parameter in self.parameters():
             if parameter.ndim == 2:
                 nn.init.normal_(parameter, mean=0.0, std=0.02)
@@ -176,7 +173,10 @@ class Llama(nn.Module):
         if end > self.config.context:
             raise ValueError(f"{end} tokens do not fit into a context of {self.config.context}")
         x = self.embed_tokens(ids)  # (N, T) -> (N, T, C)
-        angles = minigen.tensor(self.angles[first:end], dtype=x.dtype, device=x.device)
+        turns = rotary_angles(
+            np.arange(first, end), self.config.size_of_head, self.config.rotary_base
+        )
+        angles = minigen.tensor(turns, dtype=x.dtype, device=x.device)  # (T, d/2)
         remembered: Sequence[KeyValueCache | None] = caches or [None] * len(self.layers)
         for layer, cache in zip(self.layers, remembered):
             x = layer(x, angles, cache)

@@ -37,6 +37,9 @@ class GPTConfig:
     width: int = 128  # C
     dropout: float = 0.0
     bias: bool = False  # in Linear and LayerNorm; GPT-2 has them, they help little
+    gelu: str = "none"  # how it is approximated: not, or by "tanh" as in GPT-2
+    hidden: int | None = None  # of the feed-forward; 4 C if None
+    epsilon: float = 1e-5  # of layer norm
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -80,11 +83,13 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
-        self.c_fc = nn.Linear(config.width, 4 * config.width, bias=config.bias)
-        self.c_proj = nn.Linear(4 * config.width, config.width, bias=config.bias)
+        hidden = config.hidden or 4 * config.width
+        self.gelu = config.gelu
+        self.c_fc = nn.Linear(config.width, hidden, bias=config.bias)
+        self.c_proj = nn.Linear(hidden, config.width, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.c_proj(F.gelu(self.c_fc(x)))  # (N, T, C) -> (N, T, 4C) -> (N, T, C)
+        return self.c_proj(F.gelu(self.c_fc(x), self.gelu))  # (N, T, C) -> (N, T, 4C) -> (N, T, C)
 
 
 class Block(nn.Module):
@@ -92,9 +97,9 @@ class Block(nn.Module):
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
-        self.ln_1 = nn.LayerNorm(config.width, bias=config.bias)
+        self.ln_1 = nn.LayerNorm(config.width, config.epsilon, bias=config.bias)
         self.attn = CausalSelfAttention(config)
-        self.ln_2 = nn.LayerNorm(config.width, bias=config.bias)
+        self.ln_2 = nn.LayerNorm(config.width, config.epsilon, bias=config.bias)
         self.mlp = FeedForward(config)
         self.dropout = nn.Dropout(config.dropout)
 
@@ -121,7 +126,7 @@ class GPT(nn.Module):
         self.wpe = nn.Embedding(config.context, config.width)  # where it stands
         self.dropout = nn.Dropout(config.dropout)
         self.h = nn.ModuleList([Block(config) for _ in range(config.layers)])
-        self.ln_f = nn.LayerNorm(config.width, bias=config.bias)
+        self.ln_f = nn.LayerNorm(config.width, config.epsilon, bias=config.bias)
         self.initialize()
 
     def initialize(self) -> None:
