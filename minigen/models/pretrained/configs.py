@@ -43,6 +43,12 @@ class Settings:
             raise ValueError(f"{self.source}: {name} must be a number from 0 on, got {value!r}")
         return float(value)
 
+    def positive(self, name: str, default: float) -> float:
+        """A number above 0."""
+        if self.number(name, default) == 0:
+            raise ValueError(f"{self.source}: {name} must be above 0")
+        return self.number(name, default)
+
     def flag(self, name: str, default: bool) -> bool:
         value = self.content.get(name, default)
         if type(value) is not bool:
@@ -128,7 +134,7 @@ def read_llama(settings: Settings) -> LlamaConfig:
         width=settings.size("hidden_size"),
         hidden=settings.size("intermediate_size"),
         head_size=None if size is None else settings.size("head_dim"),
-        rotary_base=rotary.number("rope_theta", 10000.0),
+        rotary_base=rotary.positive("rope_theta", 10000.0),
         epsilon=settings.number("rms_norm_eps", 1e-6),
         tied=settings.flag("tie_word_embeddings", False),
     )
