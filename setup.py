@@ -79,6 +79,7 @@ setup(
             "pytest-xdist>=3.5",
             "hypothesis>=6.100",
             "scikit-image>=0.25",  # the oracle of image metrics; with SciPy, that of the others
+            "tokenizers>=0.20",
             "ruff==0.17.6",
             "mypy==2.4.1",
             "autograd>=1.7",

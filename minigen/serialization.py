@@ -81,6 +81,7 @@ def _storable(name: Any, value: Any) -> np.ndarray:
 def load_file(path: PathLike) -> dict[str, Tensor]:
     """The tensors of a safetensors file by name, on the CPU.
 
+    bfloat16, which NumPy lacks, becomes float32: it is the upper half of its bits.
     Raises FileNotFoundError if there is none, and one ValueError for a file that is truncated,
     corrupt, or holds an element type that minigen does not offer.
     """
@@ -102,10 +103,13 @@ _TYPES = {
 
 def _array(path: PathLike, name: str, entry: dict[str, Any]) -> np.ndarray:
     """The array of one entry, in memory of its own."""
+    if entry["dtype"] == "BF16":
+        upper = np.frombuffer(entry["data"], "<u2").astype(np.uint32)
+        return (upper << 16).view(np.float32).reshape(entry["shape"])
     if entry["dtype"] not in _TYPES:
         raise ValueError(
             f"{os.fspath(path)}: {name!r} has element type {entry['dtype']}, which is not offered; "
-            f"there are {', '.join(_TYPES)}"
+            f"there are {', '.join(_TYPES)} and BF16"
         )
     stored = np.dtype(_TYPES[entry["dtype"]])
     flat = np.frombuffer(entry["data"], stored.newbyteorder("<"))

@@ -185,9 +185,19 @@ def test_other_errors_keep_their_own_names(tmp_path: Path) -> None:
     for read in (load_file, load_metadata):
         with pytest.raises(FileNotFoundError):
             read(tmp_path / "nothing")
-    safetensors.torch.save_file({"w": torch.ones(2, dtype=torch.bfloat16)}, tmp_path / "bf16")
-    with pytest.raises(ValueError, match="'w' has element type BF16, which is not offered"):
-        load_file(tmp_path / "bf16")
+    eight_bits = {"w": torch.ones(2, dtype=torch.float8_e4m3fn)}
+    safetensors.torch.save_file(eight_bits, tmp_path / "f8")
+    with pytest.raises(ValueError, match="'w' has element type F8_E4M3, which is not offered"):
+        load_file(tmp_path / "f8")
+
+
+def test_every_bfloat16_is_read_as_the_float32_it_is(tmp_path: Path) -> None:
+    """All 65,536 of them, infinities and NaN included."""
+    bits = torch.arange(-(2**15), 2**15).to(torch.int16).reshape(2, 128, 256)
+    safetensors.torch.save_file({"w": bits.view(torch.bfloat16)}, tmp_path / "bf16")
+    ours = load_file(tmp_path / "bf16")["w"]
+    assert ours.dtype == minigen.float32
+    np.testing.assert_array_equal(ours.numpy(), bits.view(torch.bfloat16).float().numpy())
 
 
 # ------------------------------------------------------------------------- nested states

@@ -226,8 +226,21 @@ def sample(
         int | None,
         typer.Option(min=1, help="Text: choose among so many characters.", show_default="all"),
     ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Text: choose among the likeliest that have p.", show_default="1"
+        ),
+    ] = None,
+    repetition_penalty: Annotated[
+        float | None,
+        typer.Option(help="Text: above 1 avoids what was there already.", show_default="1"),
+    ] = None,
     prompt: Annotated[
         str | None, typer.Option(help="Text: how it begins.", show_default="a new line")
+    ] = None,
+    stop: Annotated[
+        list[str] | None, typer.Option(help="Text: end before this; once for each.")
     ] = None,
     seed: Seed = 0,
     checkpoint: Which = Checkpoint.last,
@@ -242,7 +255,14 @@ def sample(
     """Let a trained model make images, or write text. The same seed makes the same."""
     from minigen.cli.sample import sample_run
 
-    text = {"temperature": temperature, "top_k": top_k, "prompt": prompt}
+    text = {
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "repetition_penalty": repetition_penalty,
+        "prompt": prompt,
+        "stop": stop or None,
+    }
     sample_run(run, n, text, seed, str(checkpoint), out, device and str(device))
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from minigen import Generator
 from minigen.cli.placing import usable
+from minigen.models import Sampling
 from minigen.training import Job, Run, RunError, make_job, restore_weights
 from minigen.training.recipes import RECIPES
 from minigen.training.run import write_file
@@ -67,16 +69,20 @@ def sample_run(
 def _write(
     job: Job, count: int, options: Mapping[str, Any], generator: Generator, out: Path | None
 ) -> None:
-    prompt = options["prompt"] or "\n"
-    temperature = 0.8 if options["temperature"] is None else options["temperature"]
+    """Text to the screen as it is written, or to a file."""
+    given = {name: value for name, value in options.items() if value is not None}
+    prompt, stop = given.pop("prompt", None), given.pop("stop", ())
     assert job.write is not None
     try:
-        text = job.write(prompt, count, temperature, options["top_k"], generator)
+        how = Sampling(**{"temperature": 0.8, **given})
+        pieces = job.write(prompt or "\n", count, how, generator, stop)
     except ValueError as error:  # a character that the model has never seen, say
         raise RunError(str(error)) from error
-    text = text.removeprefix("\n") if options["prompt"] is None else text
+    pieces = itertools.chain([prompt or ""], pieces)
     if out is None:
-        print(text)
+        for piece in pieces:
+            print(piece, end="", flush=True)
+        print()
     else:
-        write_file(out, text + "\n")
+        write_file(out, "".join(pieces) + "\n")
         print(out)

@@ -41,4 +41,4 @@ from minigen.data.sampler import (
     WeightedRandomSampler,
 )
 from minigen.data.series import SeriesWindows, read_series
-from minigen.data.tokenizers import CharTokenizer
+from minigen.data.tokenizers import BytePairTokenizer, CharTokenizer, WordPieceTokenizer

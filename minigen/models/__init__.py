@@ -3,6 +3,7 @@
 How each is trained stands in `minigen.training.recipes`.
 """
 
+from minigen.models.bert import Bert, BertConfig
 from minigen.models.conditional_vae import ConditionalVAE, ConditionalVAEConfig
 from minigen.models.dcgan import ConvDiscriminator, ConvGenerator, DCGANConfig
 from minigen.models.gan import (
@@ -19,8 +20,11 @@ from minigen.models.gan_losses import (
     gradient_penalty,
 )
 from minigen.models.linear_autoregressive import LinearAR
+from minigen.models.llama import Llama, LlamaConfig
+from minigen.models.pretrained import load_pretrained, save_pretrained
 from minigen.models.recurrent import RNN, RNNConfig
-from minigen.models.transformer import GPT, GPTConfig, next_token, next_token_loss
+from minigen.models.sampling import Sampling, next_token, write_text
+from minigen.models.transformer import GPT, GPTConfig, next_token_loss
 from minigen.models.vae import (
     VAE,
     ConvVAE,

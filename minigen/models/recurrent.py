@@ -16,7 +16,7 @@ from typing import Any
 
 import minigen
 from minigen import Tensor, nn
-from minigen.models.transformer import next_token
+from minigen.models import sampling
 
 
 @dataclass(frozen=True)
@@ -59,28 +59,29 @@ class RNN(nn.Module):
         h, state = self.rnn(x, state)  # -> (N, T, H)
         return self.head(h), state  # -> (N, T, V)
 
-    @minigen.no_grad()
+    def reader(self) -> sampling.Reader:
+        """A function that reads a text token by token, or more at a time; it keeps the state."""
+        state: Any = None
+
+        def read(ids: Tensor) -> Tensor:
+            nonlocal state
+            with sampling.evaluating(self):
+                logits, state = self(ids, state)
+            return logits[:, -1]  # (N, T, V) -> (N, V)
+
+        return read
+
     def generate(
         self,
         ids: Tensor,
         count: int,
         *,
-        temperature: float = 1.0,
-        top_k: int | None = None,
         generator: minigen.Generator | None = None,
+        **options: Any,
     ) -> Tensor:
         """Go on writing: tokens (N, T) -> (N, T + count), one at a time, each from the state alone.
 
-        `next_token` explains the options.
+        options: temperature, top_k, top_p, repetition_penalty; `Sampling` explains them.
         """
-        training = self.training
-        self.eval()
-        try:
-            logits, state = self(ids)
-            for _ in range(count):
-                token = next_token(logits[:, -1], temperature, top_k, generator)  # (N, V) -> (N, 1)
-                ids = minigen.cat([ids, token], dim=1)  # (N, T) -> (N, T + 1)
-                logits, state = self(token, state)
-            return ids
-        finally:
-            self.train(training)
+        how = sampling.Sampling(**options)
+        return sampling.generate(self.reader(), ids, count, how, generator)

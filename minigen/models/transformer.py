@@ -14,12 +14,15 @@ Shapes: N sequences of T tokens, C channels, h heads, a vocabulary of V.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import minigen
 from minigen import Generator, Tensor, nn
 from minigen.dispatch import take_over_threads
+from minigen.models import sampling
+from minigen.models.cache import KeyValueCache, causal_mask
 from minigen.nn import functional as F
 
 
@@ -34,6 +37,9 @@ class GPTConfig:
     width: int = 128  # C
     dropout: float = 0.0
     bias: bool = False  # in Linear and LayerNorm; GPT-2 has them, they help little
+    gelu: str = "none"  # how it is approximated: not, or by "tanh" as in GPT-2
+    hidden: int | None = None  # of the feed-forward; 4 C if None
+    epsilon: float = 1e-5  # of layer norm
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -51,16 +57,23 @@ class CausalSelfAttention(nn.Module):
         self.c_attn = nn.Linear(config.width, 3 * config.width, bias=config.bias)  # Q, K, V in one
         self.c_proj = nn.Linear(config.width, config.width, bias=config.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        """cache: of the tokens before these, which are added to it; None if there are none."""
         n, t, c = x.shape
         qkv = self.c_attn(x)  # (N, T, C) -> (N, T, 3C)
         q, k, v = (
             part.reshape(n, t, self.heads, c // self.heads).transpose(1, 2)
             for part in qkv.split(c, dim=2)  # 3 x (N, T, C) -> (N, T, h, C/h) -> (N, h, T, C/h)
         )
-        y = F.scaled_dot_product_attention(
-            q, k, v, dropout_p=self.dropout if self.training else 0.0, is_causal=True
-        )
+        dropout = self.dropout if self.training else 0.0
+        if cache is None or len(cache) == 0:
+            y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+            if cache is not None:
+                cache.extend(k, v)
+        else:
+            k, v = cache.extend(k, v)  # 2 x (N, h, S + T, C/h) after S tokens
+            mask = causal_mask(t, len(cache), x.device)
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
         y = y.transpose(1, 2).reshape(n, t, c)  # (N, h, T, C/h) -> (N, T, h, C/h) -> (N, T, C)
         return self.c_proj(y)
 
@@ -70,11 +83,13 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
-        self.c_fc = nn.Linear(config.width, 4 * config.width, bias=config.bias)
-        self.c_proj = nn.Linear(4 * config.width, config.width, bias=config.bias)
+        hidden = config.hidden or 4 * config.width
+        self.gelu = config.gelu
+        self.c_fc = nn.Linear(config.width, hidden, bias=config.bias)
+        self.c_proj = nn.Linear(hidden, config.width, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.c_proj(F.gelu(self.c_fc(x)))  # (N, T, C) -> (N, T, 4C) -> (N, T, C)
+        return self.c_proj(F.gelu(self.c_fc(x), self.gelu))  # (N, T, C) -> (N, T, 4C) -> (N, T, C)
 
 
 class Block(nn.Module):
@@ -82,14 +97,14 @@ class Block(nn.Module):
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
-        self.ln_1 = nn.LayerNorm(config.width, bias=config.bias)
+        self.ln_1 = nn.LayerNorm(config.width, config.epsilon, bias=config.bias)
         self.attn = CausalSelfAttention(config)
-        self.ln_2 = nn.LayerNorm(config.width, bias=config.bias)
+        self.ln_2 = nn.LayerNorm(config.width, config.epsilon, bias=config.bias)
         self.mlp = FeedForward(config)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.dropout(self.attn(self.ln_1(x)))
+    def forward(self, x: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        x = x + self.dropout(self.attn(self.ln_1(x), cache))
         return x + self.dropout(self.mlp(self.ln_2(x)))
 
 
@@ -111,7 +126,7 @@ class GPT(nn.Module):
         self.wpe = nn.Embedding(config.context, config.width)  # where it stands
         self.dropout = nn.Dropout(config.dropout)
         self.h = nn.ModuleList([Block(config) for _ in range(config.layers)])
-        self.ln_f = nn.LayerNorm(config.width, bias=config.bias)
+        self.ln_f = nn.LayerNorm(config.width, config.epsilon, bias=config.bias)
         self.initialize()
 
     def initialize(self) -> None:
@@ -125,15 +140,20 @@ class GPT(nn.Module):
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """Raises ValueError for more tokens than the context."""
-        t = ids.shape[1]
-        if t > self.config.context:
-            raise ValueError(f"{t} tokens do not fit into a context of {self.config.context}")
-        x = self.wte(ids) + self.wpe.weight[:t]  # (N, T) -> (N, T, C)
+    def forward(self, ids: Tensor, caches: Sequence[KeyValueCache] | None = None) -> Tensor:
+        """caches: one a block, if these tokens follow others; those of the new ones are added.
+
+        Raises ValueError for more tokens than the context.
+        """
+        first = len(caches[0]) if caches else 0
+        end = first + ids.shape[1]
+        if end > self.config.context:
+            raise ValueError(f"{end} tokens do not fit into a context of {self.config.context}")
+        x = self.wte(ids) + self.wpe.weight[first:end]  # (N, T) -> (N, T, C)
         x = self.dropout(x)
-        for block in self.h:
-            x = block(x)
+        remembered: Sequence[KeyValueCache | None] = caches or [None] * len(self.h)
+        for block, cache in zip(self.h, remembered):
+            x = block(x, cache)
         return F.linear(self.ln_f(x), self.wte.weight)  # (N, T, C) -> (N, T, V)
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
@@ -144,31 +164,38 @@ class GPT(nn.Module):
             {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
         ]
 
-    @minigen.no_grad()
+    def reader(self) -> sampling.Reader:
+        """A function that reads a text token by token, or more at a time, and remembers it.
+
+        Beyond the context it looks at the last `context` tokens: all of them move by a place, and
+        nothing that was remembered holds any more.
+        """
+        caches = [KeyValueCache() for _ in self.h]
+        seen: list[Tensor] = []
+
+        def read(ids: Tensor) -> Tensor:
+            seen[:] = [minigen.cat([*seen, ids], dim=1)]  # (N, all tokens so far)
+            with sampling.evaluating(self):
+                if seen[0].shape[1] <= self.config.context:
+                    return self(ids, caches)[:, -1]  # (N, T, V) -> (N, V)
+                return self(seen[0][:, -self.config.context :])[:, -1]
+
+        return read
+
     def generate(
         self,
         ids: Tensor,
         count: int,
         *,
-        temperature: float = 1.0,
-        top_k: int | None = None,
         generator: Generator | None = None,
+        **options: Any,
     ) -> Tensor:
         """Go on writing: tokens (N, T) -> (N, T + count), one at a time.
 
-        The model looks at the last `context` tokens. `next_token` explains the options.
+        options: temperature, top_k, top_p, repetition_penalty; `Sampling` explains them.
         """
-        training = self.training
-        self.eval()
-        try:
-            for _ in range(count):
-                window = ids[:, -self.config.context :]  # (N, <= context)
-                logits = self(window)[:, -1]  # (N, T, V) -> (N, V)
-                token = next_token(logits, temperature, top_k, generator)
-                ids = minigen.cat([ids, token], dim=1)  # (N, T) -> (N, T + 1)
-            return ids
-        finally:
-            self.train(training)
+        how = sampling.Sampling(**options)
+        return sampling.generate(self.reader(), ids, count, how, generator)
 
 
 def next_token_loss(logits: Tensor, targets: Tensor) -> Tensor:
@@ -182,30 +209,3 @@ def next_token_loss(logits: Tensor, targets: Tensor) -> Tensor:
         logits.reshape(-1, vocabulary),  # (N, T, V) -> (N T, V)
         targets.reshape(-1),  # (N, T) -> (N T,)
     )
-
-
-def next_token(
-    logits: Tensor,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    generator: Generator | None = None,
-) -> Tensor:
-    """Draw one token from softmax(logits / temperature): (N, V) -> int64 (N, 1).
-
-    A temperature below 1 prefers likely tokens; 0 always takes the likeliest. `top_k` leaves only
-    the k likeliest to choose from. Raises ValueError for a temperature below 0 or a k below 1.
-
-    >>> next_token(minigen.tensor([[0.0, 5.0, 1.0]]), temperature=0)
-    tensor([[1]])
-    """
-    if not temperature >= 0 or math.isinf(temperature):
-        raise ValueError(f"temperature must be 0 or a positive number, got {temperature}")
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k must be 1 or more, got {top_k}")
-    if temperature == 0:
-        return logits.argmax(dim=-1, keepdim=True)
-    logits = logits / temperature
-    if top_k is not None and top_k < logits.shape[-1]:
-        smallest = logits.topk(top_k, dim=-1).values[:, -1:]  # (N, 1): the k-th largest
-        logits = logits.masked_fill(logits < smallest, -math.inf)
-    return minigen.multinomial(F.softmax(logits, dim=-1), 1, generator=generator)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,8 +77,8 @@ class Job:
                data, else for what can be afforded every few hundred steps.
     best:      the metric whose smallest value marks the best checkpoint.
     images:    (count, generator) -> float array (count, height, width) in [0, 1].
-    write:     (prompt, count, temperature, top_k, generator) -> text, prompt included.
     reconstruct: real images as those of `images` -> what the model keeps of them, alike.
+    write:     (prompt, count, sampling, generator, stop) -> pieces of the text after the prompt.
     pictures:  more images for the report, a grid (rows, columns, height, width) by caption.
     """
 
@@ -91,8 +91,8 @@ class Job:
     best: str
     schedules: dict[str, Any] = field(default_factory=dict)
     images: Callable[..., Any] | None = None
-    write: Callable[..., str] | None = None
     reconstruct: Callable[[Any], Any] | None = None
+    write: Callable[..., Iterator[str]] | None = None
     pictures: dict[str, Callable[[], Any]] = field(default_factory=dict)
 
     def parameters(self) -> int:

@@ -21,6 +21,7 @@ import numpy as np
 from minigen import Generator, Tensor, backend, default_generator, device, manual_seed, stack
 from minigen.data import DataLoader
 from minigen.dispatch import take_over_threads
+from minigen.models.sampling import Sampling
 from minigen.nested import join, split
 from minigen.precision import at_precision
 from minigen.training.job import Job, Settings
@@ -240,7 +241,7 @@ def write_samples(job: Job, folder: Path, step: int, final: bool) -> None:
                 write_file(folder / f"{name}.png", png(strip))
     if job.write is not None:
         length = 600 if final else 200
-        text = job.write("\n", length, temperature=0.8, top_k=None, generator=generator)
+        text = "".join(job.write("\n", length, Sampling(temperature=0.8), generator))
         write_file(folder / f"step-{step:06d}.txt", text.lstrip("\n") + "\n")
 
 

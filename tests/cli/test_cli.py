@@ -290,6 +290,8 @@ def test_sample_images(cli: Cli, trained: Path, run: Path) -> None:
     refused(cli("sample", run, "--out", "no/where.png"), "no folder")
     refused(cli("sample", run, "--prompt", "x"), "--prompt is for text")
     refused(cli("sample", run, "--top-k", 3), "--top-k is for text")
+    refused(cli("sample", run, "--top-p", 0.5), "--top-p is for text")
+    refused(cli("sample", run, "--stop", "x"), "--stop is for text")
 
 
 def test_sample_text(cli: Cli, trained: Path) -> None:
@@ -305,6 +307,22 @@ def test_sample_text(cli: Cli, trained: Path) -> None:
     assert cli("sample", gpt, "--n", 5, "--out", "text.txt")[0] == 0
     assert Path("text.txt").read_text() != ""
     refused(cli("sample", gpt, "--prompt", "語"), "語")
+
+
+def test_sample_text_with_all_options(cli: Cli, trained: Path) -> None:
+    gpt = trained / "gpt"
+    whole = cli("sample", gpt, "--n", 60, "--prompt", "HAMLET", "--seed", 5)[1].rstrip("\n")
+    stop = whole[20:22]
+    out = cli("sample", gpt, "--n", 60, "--prompt", "HAMLET", "--seed", 5, "--stop", stop)[1]
+    written = whole.removeprefix("HAMLET")
+    assert out == "HAMLET" + written[: written.index(stop)] + "\n"
+    greedy = cli("sample", gpt, "--temperature", 0)[1]
+    assert cli("sample", gpt, "--top-p", 0)[1] == greedy
+    varied = cli("sample", gpt, "--temperature", 0, "--repetition-penalty", 1.5)[1]
+    assert varied != greedy
+    refused(cli("sample", gpt, "--repetition-penalty", 0), "repetition_penalty")
+    refused(cli("sample", gpt, "--stop", ""), "empty stop")
+    refused(cli("sample", gpt, "--top-p", 1.5), "--top-p")
 
 
 def test_the_best_checkpoint_can_be_asked_for(cli: Cli, run: Path) -> None:

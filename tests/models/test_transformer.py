@@ -13,7 +13,8 @@ from twins import TorchGPT, copy_weights, same_weights
 
 import minigen
 from minigen import Generator
-from minigen.models.transformer import GPT, GPTConfig, next_token, next_token_loss
+from minigen.models.sampling import next_token
+from minigen.models.transformer import GPT, GPTConfig, next_token_loss
 from minigen.training.recipes import default_settings
 from minigen.training.recipes.language import gpt
 

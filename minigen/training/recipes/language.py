@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import minigen
 from minigen import Generator, Tensor, nn, optim
 from minigen.data import CharTokenizer
 from minigen.models.recurrent import RNN, RNNConfig
+from minigen.models.sampling import Sampling, write_text
 from minigen.models.transformer import GPT, GPTConfig, next_token_loss
 from minigen.training.job import Job, Settings
 from minigen.training.recipes.loading import batches
@@ -75,13 +76,10 @@ def _job(model: Any, predict: Predict, parameters: list, settings: Settings) -> 
         return metrics
 
     def write(
-        prompt: str, count: int, temperature: float, top_k: int | None, generator: Generator
-    ) -> str:
-        ids = minigen.from_numpy(tokenizer.encode(prompt)[None]).to(settings.device)  # (1, T)
-        written = model.generate(
-            ids, count, temperature=temperature, top_k=top_k, generator=generator
-        )
-        return tokenizer.decode(written[0].cpu().numpy())
+        prompt: str, count: int, how: Sampling, generator: Generator, stop: Sequence[str] = ()
+    ) -> Iterator[str]:
+        place = settings.device
+        return write_text(model.reader(), tokenizer, prompt, count, how, generator, stop, place)
 
     return Job(
         settings,

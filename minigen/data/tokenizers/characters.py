@@ -1,12 +1,14 @@
-"""Tokenizers: text to integers and back. Here every character is a token."""
+"""The simplest tokenizer: every character is a token."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from minigen.data.tokenizers.ids import as_ids
 
 
 class CharTokenizer:
@@ -67,23 +69,13 @@ class CharTokenizer:
         Raises TypeError for ids that are no integers, ValueError for another number of dimensions,
         and IndexError that names the first id outside 0 to len(self) - 1 and its position.
         """
-        array = np.asarray(ids)
-        if array.ndim != 1:
-            raise ValueError(
-                f"CharTokenizer.decode: expects one sequence of ids, got shape {array.shape}"
-            )
-        if array.size == 0:
-            return ""
-        if array.dtype.kind not in "iu":
-            raise TypeError(f"CharTokenizer.decode: ids are integers, got {array.dtype}")
-        outside = (array < 0) | (array >= len(self))
-        if outside.any():
-            position = int(np.argmax(outside))
-            raise IndexError(
-                f"CharTokenizer.decode: id {array[position]} at position {position} is outside 0 to"
-                f" {len(self) - 1}"
-            )
+        array = as_ids("CharTokenizer.decode", ids, len(self))
         return self._code_points[array].tobytes().decode("utf-32-le", "surrogatepass")
+
+    def decode_stream(self, ids: Iterable[int]) -> Iterator[str]:
+        """The characters of ids, as they come."""
+        for id in ids:
+            yield self.symbols[id]
 
     def to_dict(self) -> dict[str, Any]:
         """What `from_dict` needs, as strings only: for the config of a run.
