@@ -13,12 +13,12 @@ Array = Any
 def _mapped(name: str, *inputs: Array, options: tuple = ()) -> Array:
     """kernel(*inputs, result, *options, size), a thread for four elements."""
     arrays = [ready(a) for a in inputs]
-    result = empty(arrays[0], arrays[0].shape)
+    result = empty(arrays[0], (arrays[0].size,))
     if result.size:
-        flattened = [a.reshape(-1) for a in (*arrays, result)]
+        flattened = [a.reshape(-1) for a in arrays]
         blocks = ceil_div(result.size, PACK * THREADS)
-        flat("elementwise", name)((blocks,), *flattened, *options, result.size)
-    return result
+        flat("elementwise", name)((blocks,), *flattened, result, *options, result.size)
+    return result.reshape(arrays[0].shape)
 
 
 def gelu_cuda(x: Array, approximate: str = "none") -> Array:
