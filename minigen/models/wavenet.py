@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import minigen
 from minigen import Generator, Tensor, nn
-from minigen.models.transformer import next_token
+from minigen.models.sampling import next_token
 from minigen.nn import functional as F
 
 
