@@ -82,7 +82,7 @@ ATTENTION = Operation(
         ),
         Rung(
             "cuda_flash",
-            Lazy(".attention.cuda.flash_fp32", "attention_flash_cuda"),
+            Lazy(".attention.cuda.flash_fp32", "attention_flash_cuda", numba=False),
             "CUDA C++: tiles in registers and shared memory, softmax while walking over the keys",
             ERROR,
             device="cuda",
@@ -90,7 +90,7 @@ ATTENTION = Operation(
         ),
         Rung(
             "cuda_flash_bf16",
-            Lazy(".attention.cuda.flash_bf16", "attention_flash_bf16"),
+            Lazy(".attention.cuda.flash_bf16", "attention_flash_bf16", numba=False),
             "CUDA C++: FlashAttention-2 on tensor cores, float32 rounded to bfloat16",
             ERROR_BF16,
             device="cuda",
@@ -143,7 +143,7 @@ ATTENTION_BACKWARD = Operation(
         ),
         Rung(
             "cuda_flash",
-            Lazy(".attention.cuda.flash_fp32", "attention_backward_flash_cuda"),
+            Lazy(".attention.cuda.flash_fp32", "attention_backward_flash_cuda", numba=False),
             "CUDA C++: probabilities recomputed tile by tile, every sum in one order, no atomics",
             ERROR_BACKWARD,
             device="cuda",
@@ -151,7 +151,7 @@ ATTENTION_BACKWARD = Operation(
         ),
         Rung(
             "cuda_flash_bf16",
-            Lazy(".attention.cuda.flash_bf16", "attention_backward_flash_bf16"),
+            Lazy(".attention.cuda.flash_bf16", "attention_backward_flash_bf16", numba=False),
             "CUDA C++: the same on tensor cores, float32 rounded to bfloat16",
             ERROR_BF16,
             device="cuda",

@@ -118,7 +118,7 @@ MATMUL = Operation(
         ),
         Rung(
             "cuda_register_tile",
-            Lazy(".matmul.cuda.multiply", "matmul_register_tile"),
+            Lazy(".matmul.cuda.multiply", "matmul_register_tile", numba=False),
             "8x8 sums in registers, 128x128 a block",
             ERROR,
             device="cuda",
@@ -126,7 +126,7 @@ MATMUL = Operation(
         ),
         Rung(
             "cuda_float4",
-            Lazy(".matmul.cuda.multiply", "matmul_float4"),
+            Lazy(".matmul.cuda.multiply", "matmul_float4", numba=False),
             "the same, four numbers a load",
             ERROR,
             device="cuda",
@@ -134,7 +134,7 @@ MATMUL = Operation(
         ),
         Rung(
             "cuda_warp_tile",
-            Lazy(".matmul.cuda.multiply", "matmul_warp_tile"),
+            Lazy(".matmul.cuda.multiply", "matmul_warp_tile", numba=False),
             "a compact tile a warp, tiles on their way while others are multiplied",
             ERROR,
             device="cuda",
@@ -142,7 +142,7 @@ MATMUL = Operation(
         ),
         Rung(
             "cuda_tf32x3",
-            Lazy(".matmul.cuda.multiply", "matmul_tf32x3"),
+            Lazy(".matmul.cuda.multiply", "matmul_tf32x3", numba=False),
             "tensor cores at the accuracy of float32: three products of TF32",
             "|c - ab| <= (k + 7) u |a||b| in every element",
             device="cuda",
@@ -150,7 +150,7 @@ MATMUL = Operation(
         ),
         Rung(
             "cuda_bf16",
-            Lazy(".matmul.cuda.multiply", "matmul_bf16"),
+            Lazy(".matmul.cuda.multiply", "matmul_bf16", numba=False),
             "operands rounded to bfloat16; mma.sync out of swizzled tiles",
             ERROR_BF16,
             device="cuda",
@@ -159,7 +159,7 @@ MATMUL = Operation(
         ),
         Rung(
             "cuda_wgmma",
-            Lazy(".matmul.cuda.multiply", "matmul_wgmma"),
+            Lazy(".matmul.cuda.multiply", "matmul_wgmma", numba=False),
             "operands rounded to bfloat16; warpgroups of a Hopper GPU",
             ERROR_BF16,
             device="cuda",
