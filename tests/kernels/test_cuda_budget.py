@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from collections import defaultdict
 from pathlib import Path
 
@@ -82,6 +83,11 @@ def test_serialised_wgmma_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "hopper.cu").write_text(changed)
     kernel = CudaKernel(str(tmp_path / "hopper.cu"), "hopper", 128, {}, HOPPER.shared, hopper=True)
     assert any("wgmma" in p for p in budget.problems(kernel, "sm_90a", {}))
+
+
+def test_the_command_finds_the_kernels() -> None:
+    names = runpy.run_module("minigen.kernels.cuda.budget", run_name="__command__")
+    assert names["shipped"]() == budget.shipped()
 
 
 def test_the_budget_is_written_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
