@@ -37,7 +37,7 @@ def shipped(operation: str | None = None) -> tuple[CudaKernel, ...]:
     names = operations() if operation is None else (operation,)
     found: list[CudaKernel] = []
     for name in names:
-        found += importlib.import_module(f"...{name}.cuda", __name__).KERNELS
+        found += importlib.import_module(f"..{name}.cuda", __package__).KERNELS
     return tuple(found)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -82,6 +84,16 @@ def test_serialised_wgmma_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "hopper.cu").write_text(changed)
     kernel = CudaKernel(str(tmp_path / "hopper.cu"), "hopper", 128, {}, HOPPER.shared, hopper=True)
     assert any("wgmma" in p for p in budget.problems(kernel, "sm_90a", {}))
+
+
+def test_the_command_finds_the_kernels() -> None:
+    program = (
+        "import runpy\n"
+        "names = runpy.run_module('minigen.kernels.cuda.budget', run_name='as_a_command')\n"
+        "print(len(names['shipped']()))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.split() == [str(len(budget.shipped()))], done.stderr
 
 
 def test_the_budget_is_written_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
