@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import cupy
 
 from ..checking import KernelError
-from . import compiler
 
 if TYPE_CHECKING:
     from .launch import CudaKernel
@@ -23,29 +22,30 @@ def capability(device: int) -> str:
     return cupy.cuda.Device(device).compute_capability
 
 
-@functools.cache
-def _function(file: str, name: str, defines: tuple, shared: int, hopper: bool, device: int) -> Any:
+def load(kernel: CudaKernel, device: int) -> Any:
+    """The kernel's machine code on that GPU, ready to be launched.
+
+    Raises:
+        KernelError: it needs another chip.
+    """
     number = capability(device)
-    if hopper and number != "90":
-        raise KernelError(f"kernel {name} needs a Hopper GPU (sm_90), this one is sm_{number}")
-    arch = f"sm_{number}{'a' if hopper else ''}"
-    compiled = compiler.compile_cubin(file, arch, dict(defines))
-    function = cupy.RawModule(path=str(compiled.cubin)).get_function(name)
-    if shared > STATIC_SHARED:
-        function.max_dynamic_shared_size_bytes = shared
+    if kernel.hopper and number != "90":
+        raise KernelError(
+            f"kernel {kernel.name} needs a Hopper GPU (sm_90), this one is sm_{number}"
+        )
+    compiled = kernel.compile(f"sm_{number}")
+    function = cupy.RawModule(path=str(compiled.cubin)).get_function(kernel.name)
+    if kernel.shared > STATIC_SHARED:
+        function.max_dynamic_shared_size_bytes = kernel.shared
     return function
 
 
 def launch(kernel: CudaKernel, grid: Sequence[int], arguments: list[Any]) -> None:
     """Put the kernel on CuPy's current stream; returns before it has run."""
-    function = _function(
-        kernel.file,
-        kernel.name,
-        tuple(sorted(kernel.defines.items())),
-        kernel.shared,
-        kernel.hopper,
-        cupy.cuda.runtime.getDevice(),
-    )
+    device = cupy.cuda.runtime.getDevice()
+    function = kernel.loaded.get(device)
+    if function is None:
+        function = kernel.loaded[device] = load(kernel, device)
     block = kernel.block if isinstance(kernel.block, tuple) else (kernel.block,)
     passed = tuple(0 if a is None else a for a in arguments)
-    function(tuple(grid), block, passed, shared_mem=kernel.shared)
+    function(grid, block, passed, shared_mem=kernel.shared)

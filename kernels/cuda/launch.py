@@ -95,19 +95,46 @@ class CudaKernel:
         """Its machine code; needs no GPU."""
         return compiler.compile_cubin(self.file, "sm_90a" if self.hopper else arch, self.defines)
 
+    @functools.cached_property
+    def loaded(self) -> dict[int, Any]:
+        """Its machine code on every GPU that it has run on; `gpu.py` keeps it here."""
+        return {}
+
+    @functools.cached_property
+    def _takes(self) -> tuple[tuple[source.Parameter, Any, range | None], ...]:
+        """Of each parameter the dtypes of its array, or None; and the range of a whole number."""
+        return tuple(
+            (p, frozenset(map(np.dtype, p.dtypes)) if p.pointer else None, _range(p))
+            for p in self.parameters
+        )
+
     def __call__(self, grid: tuple[int, ...], *arguments: Any) -> None:
         """Run `grid` (x, y, z) blocks.
+
+        A small model launches hundreds of kernels a step, so what is as it should be is seen
+        quickly; what is not is looked at again, to be explained.
 
         Raises:
             KernelError: an argument is not what the source declares: number, dtype, device, layout
                 or alignment; or NumPy arrays outside of `emulated`.
         """
-        device = self._device(arguments)
-        passed = self._checked(arguments, device)
+        kind = self._kind(arguments)
+        if len(arguments) != len(self._takes):
+            raise KernelError(
+                f"kernel {self.name} takes {len(self.parameters)} arguments, "
+                f"({', '.join(p.name for p in self.parameters)}), but got {len(arguments)}"
+            )
+        passed = [
+            (_number(p, a, limits) if dtypes is None else _array(p, a, dtypes, kind))
+            for (p, dtypes, limits), a in zip(self._takes, arguments)
+        ]
+        for parameter, given, checked in zip(self.parameters, arguments, passed):
+            if checked is REFUSED:
+                raise KernelError(self._explain(parameter, given, kind))
         size = self._grid(grid)
         if 0 in size:
             return
-        if device == "cuda":
+        if kind is not np.ndarray:
             from . import gpu
 
             gpu.launch(self, size, passed)
@@ -120,10 +147,11 @@ class CudaKernel:
             )
         emulator.launch(self, size, passed, run)
 
-    def _device(self, arguments: tuple[Any, ...]) -> str:
+    def _kind(self, arguments: tuple[Any, ...]) -> Any:
+        """CuPy's arrays or NumPy's: those of the first array."""
         for argument in arguments:
             if getattr(argument, "ndim", 0):
-                return device_of(argument)
+                return type(argument)
         raise KernelError(f"kernel {self.name} was given no array")
 
     def _grid(self, grid: tuple[int, ...]) -> tuple[int, int, int]:
@@ -135,52 +163,62 @@ class CudaKernel:
             )
         return x, y, z
 
-    def _checked(self, arguments: tuple[Any, ...], device: str) -> list[Any]:
-        if len(arguments) != len(self.parameters):
-            raise KernelError(
-                f"kernel {self.name} takes {len(self.parameters)} arguments, "
-                f"({', '.join(p.name for p in self.parameters)}), but got {len(arguments)}"
-            )
-        return [
-            self._array(p, a, device) if p.pointer else self._number(p, a)
-            for p, a in zip(self.parameters, arguments)
-        ]
-
-    def _number(self, parameter: source.Parameter, value: Any) -> Any:
-        whole = np.issubdtype(parameter.scalar, np.integer)
-        try:
-            number = parameter.scalar(value)
-            fits = np.ndim(number) == 0 and (not whole or int(number) == value)
-        except (OverflowError, TypeError, ValueError):
-            fits = False
-        if not fits:
-            raise KernelError(
-                f"kernel {self.name}: argument {parameter.name} must be a number that "
-                f"{parameter.type} can hold; got {describe(value)}"
-            )
-        return number
-
-    def _array(self, parameter: source.Parameter, value: Any, device: str) -> Any:
-        if value is None:
-            return None  # a null pointer: the source says which may be
-        problem = ""
-        if not hasattr(value, "flags") or isinstance(value, np.generic):
+    def _explain(self, parameter: source.Parameter, value: Any, kind: Any) -> str:
+        if not parameter.pointer:
+            problem = f"must be a number that {parameter.type} can hold"
+        elif not hasattr(value, "flags") or isinstance(value, np.generic):
             problem = "is no array"
-        elif device_of(value) != device:
-            problem = f"is on another device than the first array, {device}"
+        elif type(value) is not kind:
+            where = "cpu" if kind is np.ndarray else "cuda"
+            problem = f"is on another device than the first array, {where}"
         elif str(value.dtype) not in parameter.dtypes:
             problem = f"must be {' or '.join(parameter.dtypes)}"
         elif not value.flags.c_contiguous:
             problem = "must be C-contiguous: a kernel sees memory, not strides"
-        elif value.size and _address(value) % ALIGNMENT:
+        elif _address(value) % ALIGNMENT:
             problem = f"must start at a multiple of {ALIGNMENT} bytes"
-        elif not parameter.const and not getattr(value.flags, "writeable", True):
+        else:
             problem = "is written to, but is read-only"
-        if problem:
-            raise KernelError(
-                f"kernel {self.name}: argument {parameter.name} {problem}; got {describe(value)}"
-            )
-        return value
+        return f"kernel {self.name}: argument {parameter.name} {problem}; got {describe(value)}"
+
+
+REFUSED: Any = object()  # in the place of an argument that is not what the source declares
+
+
+def _range(parameter: source.Parameter) -> range | None:
+    if parameter.pointer or not np.issubdtype(parameter.scalar, np.integer):
+        return None
+    limits = np.iinfo(parameter.scalar)
+    return range(int(limits.min), int(limits.max) + 1)
+
+
+def _number(parameter: source.Parameter, value: Any, limits: range | None) -> Any:
+    """The number as the kernel takes it, or REFUSED."""
+    if limits is None:
+        if type(value) is float:
+            return parameter.scalar(value)
+    elif type(value) is int:
+        return parameter.scalar(value) if value in limits else REFUSED
+    try:
+        number = parameter.scalar(value)
+        if np.ndim(number) or (limits is not None and int(number) != value):
+            return REFUSED
+    except (OverflowError, TypeError, ValueError):
+        return REFUSED
+    return number
+
+
+def _array(parameter: source.Parameter, value: Any, dtypes: frozenset, kind: Any) -> Any:
+    """The array, None for a null pointer (the source says which may be), or REFUSED."""
+    if type(value) is not kind:
+        return None if value is None else REFUSED
+    if value.dtype not in dtypes or not value.flags.c_contiguous:
+        return REFUSED
+    if kind is np.ndarray:
+        if value.ctypes.data % ALIGNMENT and value.size:
+            return REFUSED
+        return value if parameter.const or value.flags.writeable else REFUSED
+    return value if value.data.ptr % ALIGNMENT == 0 or not value.size else REFUSED
 
 
 def _address(array: Array) -> int:

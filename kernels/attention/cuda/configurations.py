@@ -71,8 +71,10 @@ def _backward_tiling(head: int) -> Tiling:
 
 @functools.cache
 def keys_backward_bf16(head: int, tiling: Tiling | None = None) -> CudaKernel:
-    """`flash_keys_backward`; a block owns 64 keys."""
-    tiling = tiling or _backward_tiling(head)
+    """`flash_keys_backward`; a block owns 64 keys, of narrow heads 128."""
+    if tiling is None:
+        narrow = Tiling(row_tiles=2, step=32, rows_kept=False)
+        tiling = narrow if head <= 64 else _backward_tiling(head)
     name = "flash_keys_backward"
     return _on_tensor_cores("flash_bf16_backward.cu", name, 2, 4, head, tiling)
 
@@ -80,7 +82,9 @@ def keys_backward_bf16(head: int, tiling: Tiling | None = None) -> CudaKernel:
 @functools.cache
 def queries_backward_bf16(head: int, tiling: Tiling | None = None) -> CudaKernel:
     """`flash_queries_backward`; a block owns 64 queries."""
-    tiling = tiling or _backward_tiling(head)
+    if tiling is None:
+        wide = _backward_tiling(head) if head == 96 else Tiling(step=32)
+        tiling = Tiling(step=128) if head <= 64 else wide
     name = "flash_queries_backward"
     return _on_tensor_cores("flash_bf16_backward.cu", name, 2, 0, head, tiling)
 
