@@ -21,7 +21,7 @@ MARKS = (
 )
 RECORDED = (
     "overhead", "operations", "steps", "peers", "ladders", "roofline", "quality_vae", "quality_gan",
-    "quality_gpt", "statement",
+    "quality_gpt", "tokenization", "statement",
 )  # fmt: skip
 NAMES = {
     "vae": "VAE",
@@ -63,6 +63,7 @@ def page(results: Results) -> str:
         vae(results["quality_vae"]),
         gan(results["quality_gan"]),
         gpt(results["quality_gpt"]),
+        tokenization(results["tokenization"]),
         statement(results["statement"]),
         machines(results),
     ]
@@ -305,6 +306,38 @@ is better.
 Counting alone reaches, on the same split:
 
 {text}
+"""
+
+
+def tokenization(result: dict[str, Any]) -> str:
+    trained, encoded, sizes = result["training"], result["encoding"], result["vocabularies"]
+    training = [
+        ("algorithm 1 of the paper, in Python", f"{trained['naive']['ratio']:.2f}"),
+        ("**minigen**", f"{trained['minigen']['ratio']:.2f}"),
+        ("`tokenizers`, in Rust", f"{trained['tokenizers']['ratio']:.2f}"),
+    ]
+    names = {
+        "first": "**minigen**, new to all words",
+        "again": "**minigen**, again",
+        "tokenizers": "`tokenizers`, in Rust",
+    }
+    encoding = [
+        (name, f"{encoded[key]['megabytes_per_second']:.1f}") for key, name in names.items()
+    ]
+    return f"""
+## Byte-pair encoding
+
+`python benchmarks/tokenization.py`
+
+The eight plays, {result["characters"]:,} characters, in processor time. Learning a vocabulary of
+{sizes["training"]}, over the time of the algorithm as the paper has it; all three learn the same
+merges.
+
+{table(("", "of the paper's algorithm"), training)}
+
+Encoding with a vocabulary of {sizes["encoding"]:,}; the ids are the same.
+
+{table(("", "MB a second"), encoding)}
 """
 
 
