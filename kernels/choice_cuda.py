@@ -80,10 +80,7 @@ def problem(rung: Rung) -> str:
 def _loads_no_kernels() -> str:
     """A module may stand in CuPy's place that computes on the CPU, and can do no such thing."""
     cupy = sys.modules.get("cupy")
-    try:
-        if cupy is not None:
-            _ = cupy.RawModule
-    except (AttributeError, NotImplementedError):
+    if cupy is not None and not hasattr(cupy.cuda.Device, "compute_capability"):
         return "what stands in CuPy's place here loads no kernels"
     return ""
 
