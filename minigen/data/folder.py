@@ -109,8 +109,8 @@ class ImageFolder(Dataset[tuple[Tensor, int]]):
         try:
             with warnings.catch_warnings(), Image.open(path) as opened:
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
-                picture: Any = ImageOps.exif_transpose(opened)  # upright, as viewers show it
-                picture.load()
+                # A decoded copy, upright as viewers show it.
+                picture: Any = ImageOps.exif_transpose(opened)
         except Exception as error:  # whatever a corrupt file may cause in a decoder
             reason = str(error).replace(str(path), "the file").replace(repr(str(path)), "the file")
             raise _Unusable(f"cannot be decoded: {reason or type(error).__name__}") from error

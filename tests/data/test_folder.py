@@ -95,6 +95,8 @@ def test_sizes(tmp_path: Path) -> None:
     middle = ImageFolder(tmp_path, 10, channels=1).images[0, 0]
     assert middle.shape == (10, 10)
     assert np.unique(middle[:, 1:-1]).tolist() == [100], "cut around the middle"
+    low = ImageFolder(tmp_path, (5, 20), channels=1).images[0, 0]
+    assert (low.shape, low[2, [1, 10, 18]].tolist()) == ((5, 20), [0, 100, 200])
     squeezed = ImageFolder(tmp_path, (10, 20), channels=1, fit="stretch").images[0, 0]
     assert squeezed.shape == (10, 20)
     assert squeezed[5, [1, 10, 18]].tolist() == [0, 100, 200]
