@@ -72,7 +72,7 @@ def _pinv(A: Any, limit: Any, hermitian: bool) -> Any:
         u, values, vh = np.linalg.svd(A, full_matrices=False)
         left, right = np.swapaxes(vh, -1, -2), np.swapaxes(u, -1, -2)
     counts = np.abs(values) > limit[..., None]
-    factors = np.divide(1, values, out=np.zeros_like(values), where=counts)
+    factors = np.where(counts, 1 / np.where(counts, values, 1), 0).astype(values.dtype)
     return matmul(left * factors[..., None, :], right)
 
 

@@ -17,6 +17,7 @@ from minigen.errors import describe
 from minigen.ops.linalg import matmul
 from minigen.ops.masking import fill_where
 from minigen.ops.resizing import cubic_weights
+from minigen.ops.rounding import no_slope
 from minigen.ops.scatter import gather
 from minigen.ops.shape import adjoint, expand, reshape
 from minigen.ops.windows import require
@@ -101,7 +102,7 @@ def _constant_in(values: Any, grid: Any) -> Any:
     return values
 
 
-_constant_in.gradients(values=lambda g: g, grid=lambda g, grid: fill_where(grid, True, 0))
+_constant_in.gradients(values=lambda g: g, grid=lambda g, grid: no_slope(grid))
 
 
 def _nearest(image: Any, x: Any, y: Any) -> Any:

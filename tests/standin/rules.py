@@ -29,7 +29,7 @@ METHOD_KEYWORDS = {
     "at": set(),
     "outer": {"out", "dtype", "casting"},
 }
-CALL_KEYWORDS = {"out", "where", "dtype", "casting"}
+CALL_KEYWORDS = {"out", "dtype", "casting"}
 
 # Functions that have to know values, or their number, before they can go on: they wait for the GPU.
 # `x[mask]` is such a one, too. (cupy/_statistics/histogram.py, _manipulation/add_remove.py, ...)
