@@ -57,7 +57,7 @@ def refused(expression: str, scope: dict[str, Any]) -> bool:
 
 
 SAME = """
-np.exp(x) | np.exp(x, out=y) | np.add(x, y, y) | np.add(x, y, out=y, where=b) | np.exp(x, order="C")
+np.exp(x) | np.exp(x, out=y) | np.add(x, y, y) | np.exp(x, order="C")
 np.exp(x, subok=False) | np.add(x, 1.0, dtype=np.float32) | np.add.reduce(x) | np.add.reduce(x, 1)
 np.add.reduce(x, where=b) | np.add.reduce(x, initial=1) | np.maximum.reduce(x)
 np.minimum.reduce(x)
