@@ -80,7 +80,8 @@ def problem(rung: Rung) -> str:
 def _loads_no_kernels() -> str:
     """A module may stand in CuPy's place that computes on the CPU, and can do no such thing."""
     cupy = sys.modules.get("cupy")
-    if cupy is not None and not hasattr(cupy.cuda.Device, "compute_capability"):
+    device = getattr(getattr(cupy, "cuda", None), "Device", None)
+    if cupy is not None and not hasattr(device, "compute_capability"):
         return "what stands in CuPy's place here loads no kernels"
     return ""
 

@@ -13,16 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minigen.devices import (
-    CPU,
-    array_module,
-    beside,
-    device,
-    device_of,
-    on_gpu,
-    owner,
-    to_device,
-)
+from minigen.devices import CPU, array_module, beside, device, device_of, on_gpu, owner, to_device
 from minigen.dispatch import (
     Windows,
     kernel,
@@ -48,11 +39,8 @@ Array = Any  # numpy.ndarray or cupy.ndarray
 
 def as_array(value: Any) -> Array:
     """An array, also where NumPy gave back one of its scalars."""
-    return (
-        value
-        if hasattr(value, "flags") and not isinstance(value, np.generic)
-        else np.asarray(value)
-    )
+    known = hasattr(value, "flags") and not isinstance(value, np.generic)
+    return value if known else np.asarray(value)
 
 
 def ones_like(array: Array) -> Array:

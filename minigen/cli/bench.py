@@ -15,8 +15,8 @@ import minigen
 from minigen.cli.explained import UsageError, explained, new_app
 
 BENCHMARKS = (
-    "overhead", "operations", "steps", "peers", "ladders", "roofline", "quality",
-    "kernel_crossovers", "gate", "tables",
+    "overhead", "operations", "steps", "peers", "regimes", "start", "ladders", "roofline",
+    "simulator", "tokenization", "quality", "kernel_crossovers", "gate", "tables",
 )  # fmt: skip
 
 app = new_app()

@@ -1,0 +1,170 @@
+"""What was measured on a GPU, as tables for benchmarks/README.md; `tables.py` puts them there.
+
+Everything comes from results/gpu/*.json, which benchmarks/gpu/run.sh writes. Where there is no such
+file, the page says that nothing was measured yet.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import harness
+
+FOLDER = harness.RESULTS / "gpu"
+NAMES = ("matmul", "attention", "steps")
+SQUARES = (1024, 2048, 4096, 8192)
+FLOAT32 = ("register_tile", "float4", "warp_tile", "tf32x3")
+BF16 = ("bf16_mma", "wgmma")
+LAYOUTS = {"NN": "A B", "NT": "A Bᵀ", "TN": "Aᵀ B"}
+
+Results = dict[str, dict[str, Any]]
+
+
+def load(folder: Path = FOLDER) -> Results:
+    """The results that there are, by name."""
+    files = {name: folder / f"{name}.json" for name in NAMES}
+    return {
+        name: json.loads(file.read_text(encoding="utf-8"))
+        for name, file in files.items()
+        if file.exists()
+    }
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [tuple(header), *map(tuple, rows)]
+    lines.insert(1, ("---",) * len(lines[0]))
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def section(results: Results) -> str:
+    parts = [
+        f"""
+## On a GPU
+
+`benchmarks/gpu/run.sh`
+
+Speed over the reference of the same dtype in the same run, on random data, by the GPU's own clock:
+more is better. {_machine(results)}
+""",
+        matmul(results.get("matmul")),
+        attention(results.get("attention")),
+        steps(results.get("steps")),
+    ]
+    return "\n\n".join(part.strip() for part in parts)
+
+
+def _machine(results: Results) -> str:
+    if not results:
+        return "Not yet measured."
+    result = next(iter(results.values()))
+    name = result.get("gpu") or result["machine"]["gpu"]
+    date = result.get("date") or result["machine"]["date"]
+    return f"Measured on one {name}, {date}."
+
+
+def matmul(result: dict[str, Any] | None) -> str:
+    title = "### Products\n\n"
+    if result is None:
+        return title + "Not yet measured."
+    figures = {
+        (line["dtype"], line["layout"], tuple(line["size"]), line["name"]): line["of_cublas"]
+        for line in result["lines"]
+    }
+
+    def row(dtype: str, layout: str, rung: str, sizes: Iterable[tuple[int, ...]]) -> list[str]:
+        found = [figures.get((dtype, layout, size, rung)) for size in sizes]
+        return ["" if ratio is None else f"{ratio:.2f}" for ratio in found]
+
+    squares = [(n, n, n) for n in SQUARES]
+    header = ["", *(f"{n}³" for n in SQUARES)]
+    rows = [
+        (f"`{rung}`, {label}", *row(dtype, "NN", rung, squares))
+        for dtype, rungs, label in (("f32", FLOAT32, "float32"), ("bf16", BF16, "bfloat16"))
+        for rung in rungs
+    ]
+    layouts = [
+        (
+            f"`{rung}`",
+            *(row(dtype, layout, rung, [(4096,) * 3])[0] for layout in LAYOUTS),
+        )
+        for dtype, rungs in (("f32", FLOAT32), ("bf16", BF16))
+        for rung in rungs
+    ]
+    shapes = sorted({size for _, layout, size, _ in figures if len(set(size)) > 1})
+    training = [
+        ("x".join(map(str, size)), *(
+            row(dtype, "NT", rung, [size])[0]
+            for dtype, rung in (("f32", "warp_tile"), ("f32", "tf32x3"), ("bf16", "bf16_mma"),
+                                ("bf16", "wgmma"))
+        ))
+        for size in shapes
+    ]  # fmt: skip
+    return f"""{title}Over cuBLAS, square matrices:
+
+{table(header, rows)}
+
+Layouts that gradients need, 4096³:
+
+{table(("", *LAYOUTS.values()), layouts)}
+
+Shapes of training, x Wᵀ, rows x columns x depth:
+
+{table(("", "warp_tile", "tf32x3", "bf16_mma", "wgmma"), training)}
+"""
+
+
+def attention(result: dict[str, Any] | None) -> str:
+    title = "### Attention\n\n"
+    if result is None:
+        return title + "Not yet measured."
+    rows = []
+    for line in result["bf16"]:
+        kind = "causal" if line["causal"] else "full"
+        ahead, back = line["times_flash"]
+        cudnn = [
+            f"{line['cudnn'][way] / line[way]:.2f}" if line.get("cudnn") else ""
+            for way in ("forward", "backward")
+        ]
+        rows.append(
+            (f"{line['length']}", f"{line['head']}", kind, f"{ahead:.2f}", f"{back:.2f}", *cudnn)
+        )
+    same = all(check["same"] for check in result["checks"])
+    header = (
+        "length", "head", "", "forward, flash", "backward, flash", "forward, cuDNN",
+        "backward, cuDNN",
+    )  # fmt: skip
+    bits = "the same bits in every run" if same else "NOT the same bits in every run"
+    return f"""{title}bfloat16, over torch's `scaled_dot_product_attention` with its
+FLASH_ATTENTION and its CUDNN_ATTENTION backend; gradients without atomics, {bits}.
+
+{table(header, rows)}
+"""
+
+
+def steps(result: dict[str, Any] | None) -> str:
+    title = "### Training steps\n\n"
+    if result is None:
+        return title + "Not yet measured."
+    rows = []
+    for model, by_precision in result["steps"].items():
+        for precision, timed in by_precision.items():
+            if "failed" in timed:
+                continue
+            compiled = timed.get("torch compiled")
+            rows.append(
+                (
+                    model,
+                    precision,
+                    f"{timed['minigen']['rate']:,.0f} {timed['unit']}/s",
+                    f"{1 / timed['minigen']['ratio']:.2f}",
+                    f"{1 / compiled['ratio']:.2f}" if compiled else "",
+                )
+            )
+    return f"""{title}Speed over torch's eager mode with its fused optimizer, and that of
+`torch.compile`; bf16 is `--precision bf16` here, autocast there.
+
+{table(("", "", "minigen", "over torch", "torch.compile over torch"), rows)}
+"""
