@@ -6,12 +6,13 @@ No number is typed: change a JSON file, run this, and the page follows.  A test 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import harness
+import tables_gpu
 import tables_kernels
+from tables_gpu import table
 
 README = Path(__file__).parent / "README.md"
 FRONT = README.parents[1] / "README.md"
@@ -40,15 +41,10 @@ Results = dict[str, dict[str, Any]]
 
 def load(folder: Path = harness.RESULTS) -> Results:
     """Every recorded result by name. Raises FileNotFoundError, with the name, if one is missing."""
-    return {
+    found = {
         name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in RECORDED
     }
-
-
-def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [tuple(header), *map(tuple, rows)]
-    lines.insert(1, ("---",) * len(lines[0]))
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return {**found, "gpu": tables_gpu.load(folder / "gpu")}
 
 
 def page(results: Results) -> str:
@@ -64,6 +60,7 @@ def page(results: Results) -> str:
         gan(results["quality_gan"]),
         gpt(results["quality_gpt"]),
         tokenization(results["tokenization"]),
+        tables_gpu.section(results["gpu"]),
         statement(results["statement"]),
         machines(results),
     ]
@@ -396,8 +393,8 @@ def front_page(text: str, results: Results) -> str:
 
 def machines(results: Results) -> str:
     rows = []
-    for name, result in results.items():
-        facts = result["machine"]
+    for name in RECORDED:
+        facts = results[name]["machine"]
         versions = ", ".join(f"{k} {v}" for k, v in facts["versions"].items())
         rows.append((name, facts["date"], facts["processor"], str(facts["cores"]), versions))
     header = ("result", "date", "processor", "cores", "versions")

@@ -48,12 +48,13 @@ def _of_precision(record: Operation, kind: str, precision: str) -> Rows:
     measured = table.get(f"{precision} {kind}".strip()) or table.get(precision) or ()
     if measured and all(name == PLAIN or name in ladder for _, name, _ in measured):
         return [(largest, ladder.get(name), speed) for largest, name, speed in measured]
-    named = crossovers_cuda.UNMEASURED[precision].get(record.name)
-    if named is None and precision == "float32":
-        named = "cuda"
-    if named in ladder:
-        return ((sys.maxsize, ladder[named], None),)
-    return ()
+    otherwise = ("cuda",) if precision == "float32" else ()
+    named = crossovers_cuda.UNMEASURED[precision].get(record.name, otherwise)
+    found = [ladder[name] for name in named if name in ladder]
+    if not found:
+        return ()
+    rung = next((rung for rung in found if not problem(rung)), found[-1])
+    return ((sys.maxsize, rung, None),)
 
 
 _broken: dict[bool, str] = {}  # whether rungs need Numba -> why those cannot be loaded
@@ -74,7 +75,20 @@ def problem(rung: Rung) -> str:
         return rung.problem()
     from .cuda import compiler
 
-    return compiler.problem() or _loads_no_kernels()
+    return compiler.problem() or _loads_no_kernels() or _other_chip(rung)
+
+
+def _other_chip(rung: Rung) -> str:
+    """Where there is no GPU to ask, as `why` may be, nothing is held against a rung."""
+    if not rung.chip or "cupy" not in sys.modules:
+        return ""
+    import cupy
+
+    try:
+        number = cupy.cuda.Device().compute_capability
+    except RuntimeError:
+        return ""
+    return "" if number == rung.chip else f"it needs a GPU of sm_{rung.chip}, this is sm_{number}"
 
 
 def _loads_no_kernels() -> str:

@@ -15,19 +15,19 @@ PLAIN = "plain"
 
 MEASURED: dict[str, dict[str, tuple[tuple[int, str, float], ...]]] = {}
 
-# precision -> operation -> rung
-UNMEASURED: dict[str, dict[str, str]] = {
+# precision -> operation -> rungs, of which the first that runs here is taken
+UNMEASURED: dict[str, dict[str, tuple[str, ...]]] = {
     "float32": {
-        "matmul": PLAIN,
-        "attention": "cuda_flash",
-        "attention_backward": "cuda_flash",
+        "matmul": (PLAIN,),
+        "attention": ("cuda_flash",),
+        "attention_backward": ("cuda_flash",),
     },
     "tf32x3": {
-        "matmul": "cuda_tf32x3",
+        "matmul": ("cuda_tf32x3",),
     },
     "bfloat16": {
-        "matmul": "cuda_bf16",
-        "attention": "cuda_flash_bf16",
-        "attention_backward": "cuda_flash_bf16",
+        "matmul": ("cuda_wgmma", "cuda_bf16"),
+        "attention": ("cuda_flash_bf16",),
+        "attention_backward": ("cuda_flash_bf16",),
     },
 }

@@ -36,6 +36,7 @@ class Rung:
     portable: bool = False
     refuses: Callable[..., str] | None = None
     precision: str = "float32"  # what it computes in
+    chip: str = ""  # the compute capability of the only GPUs that run it, as in "90"
 
     @property
     def needs_numba(self) -> bool:

@@ -1,7 +1,8 @@
 """A training step on a GPU, beside torch: `python benchmarks/gpu/steps.py --out FOLDER`.
 
 The recipes of `minigen train`, with the same weights and the same batches on the device, in float32
-(torch with TF32 off, its default) and in mixed precision: minigen with
+(torch with TF32 off, its default), with minigen's products on tensor cores by 3xTF32, which is as
+exact, beside torch's float32, and in mixed precision: minigen with
 `set_float32_matmul_precision("medium")`, torch under `autocast(dtype=bfloat16)`. torch's eager mode
 with its fused Adam is what minigen is compared with; torch.compile is measured for one GPT.
 """
@@ -34,7 +35,9 @@ MODELS: dict[str, tuple[str, dict[str, Any], int, str]] = {
 COMPILED = "gpt, 6 x 384"
 PLACE = os.environ.get("MINIGEN_BENCHMARK_DEVICE", "cuda")  # "cpu" tries the script out
 BATCHES = 8
-AGREE = {"fp32": 2e-3, "bf16": 3e-2}  # relative distance of the losses of the first steps
+# precision -> relative distance that the losses of the first steps may have
+AGREE = {"fp32": 2e-3, "3xTF32": 2e-3, "bf16": 3e-2}
+LEVELS = {"fp32": "highest", "3xTF32": "high", "bf16": "medium"}
 
 
 def settings_of(name: str) -> Any:
@@ -96,7 +99,7 @@ def precision(library: str, bits: str) -> Iterator[None]:
     import minigen
 
     before = minigen.get_float32_matmul_precision()
-    minigen.set_float32_matmul_precision("medium" if bits == "bf16" else "highest")
+    minigen.set_float32_matmul_precision(LEVELS[bits])
     try:
         yield
     finally:
@@ -143,6 +146,7 @@ def measure(name: str, bits: str) -> dict[str, Any]:
     timed = device.compare(contenders, block=0.15)
     for figures in timed.values():
         figures["rate"] = work(name, settings) / figures["seconds"]
+        figures["speed"] = 1 / figures["ratio"]
     return {"unit": MODELS[name][3], "losses": losses, **timed}
 
 

@@ -165,6 +165,7 @@ MATMUL = Operation(
             device="cuda",
             dtypes=("float32",),
             precision="bfloat16",
+            chip="90",
         ),
         Rung(
             "bf16",

@@ -37,6 +37,13 @@ def _norm(array: Any, norm_type: float) -> Any:
     return (size**norm_type).sum() ** (1 / norm_type)
 
 
+def _total_norm(arrays: list[Any], norm_type: float) -> Any:
+    if norm_type == 2 and all(array.dtype.itemsize > 2 for array in arrays):
+        squares = [backend.as_array(np.dot(a.reshape(-1), a.reshape(-1))) for a in arrays]
+        return np.sqrt(np.stack(squares).sum())  # one root of all instead of one an array
+    return _norm(np.stack([backend.as_array(_norm(a, norm_type)) for a in arrays]), norm_type)
+
+
 def get_total_norm(
     tensors: Tensor | Iterable[Tensor], norm_type: float = 2.0, error_if_nonfinite: bool = False
 ) -> Tensor:
@@ -52,8 +59,7 @@ def get_total_norm(
     if not arrays:
         return wrap(np.zeros((), np.float32))
     with backend.quiet():
-        norms = np.stack([backend.as_array(_norm(array, float(norm_type))) for array in arrays])
-        total = wrap(backend.as_array(_norm(norms, float(norm_type))))
+        total = wrap(backend.as_array(_total_norm(arrays, float(norm_type))))
     if error_if_nonfinite and not backend.all_finite(total.array):
         raise RuntimeError(
             f"the total norm of order {float(norm_type)} of the gradients is {total.item()}; "
@@ -87,8 +93,10 @@ def clip_grad_norm_(
         scale = np.minimum(float(max_norm) / (total.array + 1e-6), 1.0)
         if backend.on_gpu(scale) or scale != 1:  # NaN spreads, as in PyTorch
             where = errors.caller()
+            dtypes = {gradient.array.dtype for gradient in gradients}
+            scales = {dtype: scale.astype(dtype) for dtype in dtypes}
             for gradient in gradients:
-                gradient.array *= scale.astype(gradient.array.dtype)
+                gradient.array *= scales[gradient.array.dtype]
                 gradient.changed_in_place(where)
     return total
 
