@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib
+import linecache
 import pkgutil
 import re
 from pathlib import Path
@@ -173,8 +174,11 @@ def test_the_examples_of_the_readme_run(capsys: pytest.CaptureFixture) -> None:
     """All in one namespace, in order; what a comment says is printed must be printed."""
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     names: dict = {}
-    for example in re.findall(r"```python\n(.*?)```", page, re.S):
-        exec(example, names)
+    for number, example in enumerate(re.findall(r"```python\n(.*?)```", page, re.S)):
+        file = f"<README, example {number}>"  # some read their own source
+        lines = example.splitlines(keepends=True)
+        linecache.cache[file] = (len(example), None, lines, file)
+        exec(compile(example, file, "exec"), names)
         promised = re.findall(r"print\(.*\)\s+# (.+)", example)
         assert capsys.readouterr().out.splitlines() == promised
     assert names["loss"].item() < 0.3
