@@ -8,6 +8,7 @@ torch both use the default stream, so one's events see the other's work.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -21,6 +22,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT)]
 
+PLACE = os.environ.get("MINIGEN_BENCHMARK_DEVICE", "cuda")  # "cpu" tries a script out
 RESULTS = ROOT / "benchmarks" / "results" / "gpu"
 
 

@@ -33,7 +33,6 @@ MODELS: dict[str, tuple[str, dict[str, Any], int, str]] = {
     "dcgan": ("dcgan", {"width": 64}, 128, "images"),
 }
 COMPILED = "gpt, 6 x 384"
-PLACE = os.environ.get("MINIGEN_BENCHMARK_DEVICE", "cuda")  # "cpu" tries the script out
 BATCHES = 8
 # precision -> relative distance that the losses of the first steps may have
 AGREE = {"fp32": 2e-3, "3xTF32": 2e-3, "bf16": 3e-2}
@@ -48,7 +47,7 @@ def settings_of(name: str) -> Any:
     model = {**settings.model, **changes}
     if "dropout" in model:
         model["dropout"] = 0.0  # the two libraries would not drop the same
-    return dataclasses.replace(settings, device=PLACE, batch_size=batch, model=model)
+    return dataclasses.replace(settings, device=device.PLACE, batch_size=batch, model=model)
 
 
 def work(name: str, settings: Any) -> int:
@@ -66,7 +65,7 @@ def ours(settings: Any) -> tuple[Any, list]:
     minigen.manual_seed(settings.seed)
     job = RECIPES[settings.recipe](settings)
     batches = itertools.islice(job.loader, BATCHES)
-    return job, [moved(batch, minigen.device(PLACE)) for batch in batches]
+    return job, [moved(batch, minigen.device(device.PLACE)) for batch in batches]
 
 
 def theirs(settings: Any, job: Any, batches: list) -> tuple[Any, list]:
@@ -78,14 +77,14 @@ def theirs(settings: Any, job: Any, batches: list) -> tuple[Any, list]:
     other = torch_recipes.RECIPES[settings.recipe](settings, fused=True)
     for name, module in job.modules.items():
         twins.copy_weights(module, other.modules[name])
-        other.modules[name].to(PLACE)
-    other.noise = lambda *shape: torch.randn(*shape, device=PLACE)
-    other.uniform = lambda *shape: torch.rand(*shape, device=PLACE)
+        other.modules[name].to(device.PLACE)
+    other.noise = lambda *shape: torch.randn(*shape, device=device.PLACE)
+    other.uniform = lambda *shape: torch.rand(*shape, device=device.PLACE)
     return other, [to_cuda(twins.to_torch(batch)) for batch in batches]
 
 
 def to_cuda(batch: Any) -> Any:
-    return [to_cuda(part) for part in batch] if isinstance(batch, list) else batch.to(PLACE)
+    return [to_cuda(part) for part in batch] if isinstance(batch, list) else batch.to(device.PLACE)
 
 
 @contextlib.contextmanager
@@ -93,7 +92,7 @@ def precision(library: str, bits: str) -> Iterator[None]:
     if library == "torch":
         import torch
 
-        with torch.autocast(PLACE, dtype=torch.bfloat16, enabled=bits == "bf16"):
+        with torch.autocast(device.PLACE, dtype=torch.bfloat16, enabled=bits == "bf16"):
             yield
         return
     import minigen

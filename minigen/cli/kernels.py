@@ -120,6 +120,18 @@ def warmup(
 
 
 @explained(app.command)
+def bench() -> None:
+    """Race the ladders, rung by rung: on a GPU if there is one, else on this processor.
+
+    Needs a source checkout; minutes, in which nothing else should run.
+    """
+    from minigen import cuda
+    from minigen.cli.bench import run
+
+    raise typer.Exit(run("gpu" if cuda.is_available() else "ladders"))
+
+
+@explained(app.command)
 def tune(
     operations: Operations = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds.")] = False,
