@@ -110,13 +110,15 @@ def tf32x3(
 
 def bf16_mma(
     block: tuple[int, int], warp: tuple[int, int], depth: int, stages: int, blocks_per_sm: int,
-    effort: float = 1,
+    effort: float = 1, **macros: int,
 ) -> Tiling:  # fmt: skip
     """`bf16_mma.cu` for blocks and warp tiles of these sizes."""
     a, b = (stages * lines * depth * 2 for lines in block)
     return Tiling(
         "bf16_mma.cu", block, depth, _threads(block, warp), along=8, across=8,
-        defines=_defines(block, warp, DEPTH=depth, STAGES=stages, BLOCKS_PER_SM=blocks_per_sm),
+        defines=_defines(
+            block, warp, DEPTH=depth, STAGES=stages, BLOCKS_PER_SM=blocks_per_sm, **macros
+        ),
         shared=((a, a), (b, b)), blocks_per_sm=blocks_per_sm, effort=effort,
     )  # fmt: skip
 
