@@ -81,14 +81,18 @@ struct Tile {
     if (ALONG_K && part == COPY_PARTS - 1) from += DEPTH - (long long)ROWS * pitch;
   }
 
-  // 16 lines by 16 of k, as four 8 x 8 matrices: (lines 0-7, k 0-7), (8-15, 0-7), (0-7, 8-15) and
-  // (8-15, 8-15). That is A's order; the two B fragments are matrices 0, 2 and 1, 3.
-  static DEVICE void read(u32 (&matrices)[4], const bf16* tile, int line, int k) {
-    const int lane = threadIdx.x % WARP;
+  // 16 lines by 16 of k, as four 8 x 8 matrices. A's order is (lines 0-7, k 0-7), (8-15, 0-7),
+  // (0-7, 8-15), (8-15, 8-15). In B_ORDER k comes first, which makes matrices 0, 1 and 2, 3 two
+  // fragments of B. Both have the registers of an operand side by side, as mma must find them: else
+  // the compiler moves them there.
+  template <bool B_ORDER> static DEVICE void read(u32 (&matrices)[4], const bf16* tile, int line,
+                                                  int k) {
+    const int lane = threadIdx.x % WARP, first = lane / 8 % 2, second = lane / 16;
+    const int line_half = B_ORDER ? second : first, k_half = B_ORDER ? first : second;
     if (ALONG_K) {
-      load_matrix_x4(matrices, &tile[at(line + lane % 16, k / CHUNK + lane / 16)]);
+      load_matrix_x4(matrices, &tile[at(line + line_half * 8 + lane % 8, k / CHUNK + k_half)]);
     } else {
-      int row = k + lane / 16 * 8 + lane % 8, chunk = line / CHUNK + lane / 8 % 2;
+      int row = k + k_half * 8 + lane % 8, chunk = line / CHUNK + line_half;
       load_matrix_x4_transposed(matrices, &tile[at(row, chunk)]);
     }
   }
@@ -104,10 +108,11 @@ struct Fragments {
 
   DEVICE void read(const bf16* a_tile, const bf16* b_tile, int warp_row, int warp_column, int k) {
 #pragma unroll
-    for (int i = 0; i < TILES_M; i++) ATile::read(a[i], a_tile, warp_row + i * MMA_M, k);
+    for (int i = 0; i < TILES_M; i++)
+      ATile::template read<false>(a[i], a_tile, warp_row + i * MMA_M, k);
 #pragma unroll
     for (int j = 0; j < TILES_N / 2; j++)
-      BTile::read(b[j], b_tile, warp_column + j * 2 * MMA_N, k);
+      BTile::template read<true>(b[j], b_tile, warp_column + j * 2 * MMA_N, k);
   }
 
   DEVICE void multiply_add(float (&sums)[TILES_M][TILES_N][4]) const {
@@ -115,7 +120,7 @@ struct Fragments {
     for (int i = 0; i < TILES_M; i++)
 #pragma unroll
       for (int j = 0; j < TILES_N; j++)
-        mma_bf16(sums[i][j], a[i], b[j / 2][j % 2], b[j / 2][j % 2 + 2]);
+        mma_bf16(sums[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
   }
 };
 
