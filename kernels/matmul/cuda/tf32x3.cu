@@ -77,9 +77,9 @@ struct Tile {
     const int rows_left =
         chunk * CHUNK < (ALONG_K ? k_left : lines_left) ? (ALONG_K ? lines_left : k_left) - row : 0;
 #pragma unroll
-    for (int i = 0; i < ROWS; i += ROUND, from += (long long)ROUND * pitch)
+    for (int i = 0; i < ROWS; i += ROUND, from += ROUND * pitch)
       copy_async_16(&tile[at(row + i, chunk)], from, i < rows_left);
-    if (ALONG_K) from += DEPTH - (long long)ROWS * pitch;
+    if (ALONG_K) from += DEPTH - ROWS / ROUND * (long long)(ROUND * pitch);
   }
 
   // Fragments of 16 lines by 8 of k: numbers (line, k) = (g, t), (g + 8, t), (g, t + 4) and
