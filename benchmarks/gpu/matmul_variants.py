@@ -88,12 +88,13 @@ BF16_VARIANTS = {
     "wgmma 64x128 s4 b2": t.WGMMA[1],
     "wgmma 64x128 s3 b3": t.wgmma(1, 128, 3, 3),
 }
-# The shipped tilings one by one, with as many parts of k as the plan takes: is its choice the best?
+# The shipped tilings one by one, with so many parts of k: is the plan's choice the best?
 BY_TILE = {
     dtype: {
-        f"{tiling.file[:-3]} {tiling.block[0]}x{tiling.block[1]} parts": (tiling,)
+        f"{tiling.file[:-3]} {tiling.block[0]}x{tiling.block[1]} in {parts}": (tiling, parts)
         for tilings in of_dtype
         for tiling in tilings
+        for parts in (1, 2, 4)
     }
     for dtype, of_dtype in {
         "f32": (t.WARP_TILE, t.TF32X3),
@@ -189,6 +190,15 @@ def operands(m: int, n: int, k: int, layout: str, bf16: bool) -> tuple[Any, Any]
     return tuple(x if layout[i] == "N" else x.T for i, x in enumerate(made))  # type: ignore[return-value]
 
 
+def _choice(contender: Any) -> tuple[Sequence[t.Tiling], int | None]:
+    """What `multiply` is given: several tilings leave the choice to the plan."""
+    if isinstance(contender, t.Tiling):
+        return (contender,), 1
+    if isinstance(contender[-1], int):
+        return contender[:1], contender[-1]
+    return contender, None
+
+
 class Table:
     """Prints and keeps a line a measurement."""
 
@@ -198,7 +208,7 @@ class Table:
     def case(
         self, size: tuple[int, int, int], layout: str, dtype: str, contenders: dict[str, Any]
     ) -> None:
-        """cuBLAS, then each contender on the same operands; a tuple of tilings chooses by shape."""
+        """cuBLAS, then each contender on the same operands (see `_choice`)."""
         m, n, k = size
         a, b = operands(m, n, k, layout, dtype == "bf16")
         exact = on_torch(a).double() @ on_torch(b).double()
@@ -210,8 +220,7 @@ class Table:
         error = float((found - exact).norm() / norm)
         self.add(size, layout, dtype, "cuBLAS", base, base, error)
         for name, tiling in contenders.items():
-            chosen: Sequence[t.Tiling] = tiling if isinstance(tiling, tuple) else (tiling,)
-            parts = None if isinstance(tiling, tuple) else 1
+            chosen, parts = _choice(tiling)
             try:
                 c = multiply(chosen, a, b, parts=parts)
                 error = float((on_torch(c).double() - exact).norm() / norm)

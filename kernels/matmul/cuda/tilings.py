@@ -201,7 +201,7 @@ def plan(
     """The tiling that should be fastest for so many products, and the number of parts of k.
 
     The time is that of the multiprocessor with the most blocks. Of a C with few tiles the parts
-    give every multiprocessor a block, or two where it runs two.
+    give every multiprocessor a block, or two where it runs two, if that pays for adding them up.
 
     >>> plan(WARP_TILE, 1, 4096, 4096, 4096)[1]
     1
@@ -213,14 +213,14 @@ def plan(
     for tiling in tilings:
         blocks = products * tiling.tiles(m, n)
         most = min(PARTS, k // PART, MULTIPROCESSORS * tiling.blocks_per_sm // blocks)
-        count = max(1, most) if parts is None else parts
-        depth = _depth(tiling, k, count)
-        count = -(-k // depth)
-        rounds = -(-blocks * count // MULTIPROCESSORS)  # blocks of the busiest multiprocessor
-        size = tiling.block[0] * tiling.block[1]
-        time = rounds * size * (depth + STARTING) * tiling.effort
-        time += (count > 1) * SUMMING * tiling.rate
-        found.append((time, tiling, count))
+        for wanted in {1, max(1, most)} if parts is None else {parts}:
+            depth = _depth(tiling, k, wanted)
+            count = -(-k // depth)
+            rounds = -(-blocks * count // MULTIPROCESSORS)  # blocks of the busiest multiprocessor
+            size = tiling.block[0] * tiling.block[1]
+            time = rounds * size * (depth + STARTING) * tiling.effort
+            time += (count > 1) * SUMMING * tiling.rate
+            found.append((time, tiling, count))
     return min(found, key=lambda f: f[0])[1:]
 
 
