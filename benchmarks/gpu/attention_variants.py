@@ -26,10 +26,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+import kernels as library
 from kernels.attention.cuda import configurations as c
 from kernels.attention.cuda.configurations import Tiling
 from kernels.attention.cuda.heads import blocks
 from kernels.cuda import CudaKernel
+
+library.on_compile = lambda _: None  # a hundred lines otherwise
 
 HEADS, TOKENS = 16, 16384
 LENGTHS = (512, 2048, 4096, 8192, 16384)

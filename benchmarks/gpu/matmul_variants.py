@@ -4,8 +4,8 @@
 
 Needs CuPy and torch (for cuBLAS, with TF32 off). Prints a line a measurement: teraflops, times
 cuBLAS of the same dtype in the same run, relative error against float64. Times are medians of what
-CUDA events say of calls on the device; of short products a graph of twenty calls is timed, for both
-sides, so that no time on the CPU counts.
+CUDA events say of graphs of calls on the device, for both sides, so that no time on the CPU counts:
+a call through Python takes a tenth of a millisecond, and that is a third of some products.
 """
 
 from __future__ import annotations
@@ -26,11 +26,14 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+import kernels
 from kernels.matmul.cuda import tilings as t
 from kernels.matmul.cuda.multiply import multiply, round_bf16
 
-SHORT = 3e-4  # seconds; shorter products are timed in graphs of REPEATS
-REPEATS = 20
+kernels.on_compile = lambda _: None  # a hundred lines otherwise
+
+GRAPH = 4e-3  # seconds that a graph of calls should take
+REPEATS = 20  # calls in it, at most
 BUDGET = 0.025  # seconds of measuring a figure
 GENEROUS = 2e-4  # a relative error above this is a bug, not rounding
 
@@ -43,35 +46,60 @@ FLOAT32 = {
 BF16 = {"bf16_mma": t.BF16_MMA, "wgmma": t.WGMMA}
 
 FLOAT32_VARIANTS = {
-    "warp_tile 128x128/32x64 s3 b2": t.warp_tile((128, 128), (32, 64), 3, 2),
+    "warp_tile 256x128/64x64 s3 b1": t.WARP_TILE[0],
+    "warp_tile 128x128/32x64 s2 b2": t.WARP_TILE[1],
+    "warp_tile 64x64/32x32 s3 b4": t.WARP_TILE[2],
     "warp_tile 128x128/64x32 s2 b2": t.warp_tile((128, 128), (64, 32), 2, 2),
+    "warp_tile 128x128/64x32 s3 b2": t.warp_tile((128, 128), (64, 32), 3, 2),
+    "warp_tile 128x128/64x64 s3 b2": t.warp_tile((128, 128), (64, 64), 3, 2),
     "warp_tile 128x256/64x64 s3 b1": t.warp_tile((128, 256), (64, 64), 3, 1),
-    "warp_tile 128x256/32x128 s3 b1": t.warp_tile((128, 256), (32, 128), 3, 1),
-    "warp_tile 256x128/64x64 s3 b1": t.warp_tile((256, 128), (64, 64), 3, 1),
-    "warp_tile 64x64/32x32 s3 b4": t.WARP_TILE[1],
-    "tf32x3 128x128/64x32 s4 b1": t.tf32x3((128, 128), (64, 32), 4, 1),
-    "tf32x3 128x128/64x32 s3 unroll": t.tf32x3((128, 128), (64, 32), 3, 1, UNROLL=2),
-    "tf32x3 128x128/64x32 s3 no rn": t.tf32x3((128, 128), (64, 32), 3, 1, ROUND_TO_NEAREST=0),
-    "tf32x3 128x128/32x64 s3 b1": t.tf32x3((128, 128), (32, 64), 3, 1),
-    "tf32x3 128x128/32x32 s3 b1": t.tf32x3((128, 128), (32, 32), 3, 1),
+    "warp_tile 256x128/64x64 s4 b1": t.warp_tile((256, 128), (64, 64), 4, 1),
+    "tf32x3 128x128/64x64 s2 b2": t.TF32X3[0],
     "tf32x3 128x128/64x64 s3 b2": t.tf32x3((128, 128), (64, 64), 3, 2),
-    "tf32x3 128x64/64x32 s3 b2": t.tf32x3((128, 64), (64, 32), 3, 2),
-    "tf32x3 64x64/32x32 s3 b2": t.TF32X3[1],
+    "tf32x3 128x128/64x64 s2 b2 no rn": t.tf32x3((128, 128), (64, 64), 2, 2, ROUND_TO_NEAREST=0),
+    "tf32x3 128x256/64x64 s2 b1": t.tf32x3((128, 256), (64, 64), 2, 1),
+    "tf32x3 256x128/64x64 s3 b1": t.tf32x3((256, 128), (64, 64), 3, 1),
+    "tf32x3 128x128/64x32 s3 b1": t.tf32x3((128, 128), (64, 32), 3, 1),
+    "tf32x3 128x128/64x32 s3 b1 u2": t.tf32x3((128, 128), (64, 32), 3, 1, UNROLL=2),
+    "tf32x3 128x128/64x32 s3 b2": t.tf32x3((128, 128), (64, 32), 3, 2),
+    "tf32x3 128x64/64x32 s3 b3": t.tf32x3((128, 64), (64, 32), 3, 3),
+    "tf32x3 128x64/64x32 s3 b2 u2": t.tf32x3((128, 64), (64, 32), 3, 2, UNROLL=2),
+    "tf32x3 64x64/32x32 s3 b4": t.TF32X3[1],
+    "tf32x3 64x64/32x32 s2 b3 u2": t.tf32x3((64, 64), (32, 32), 2, 3, UNROLL=2),
 }
 BF16_VARIANTS = {
+    "bf16 128x256/64x64 d64 s3 p2": t.BF16_MMA[0],
+    "bf16 128x256/64x64 d64 s4": t.bf16_mma((128, 256), (64, 64), 64, 4, 1),
+    "bf16 128x256/64x64 d64 s4 p2": t.bf16_mma((128, 256), (64, 64), 64, 4, 1, COPY_PARTS=2),
+    "bf16 256x128/64x64 d64 s4 p2": t.bf16_mma((256, 128), (64, 64), 64, 4, 1, COPY_PARTS=2),
+    "bf16 128x256/64x64 d32 s4": t.bf16_mma((128, 256), (64, 64), 32, 4, 1),
+    "bf16 128x128/64x64 d64 s3 b2": t.BF16_MMA[1],
+    "bf16 128x128/64x64 d64 s3 b2 p2": t.bf16_mma((128, 128), (64, 64), 64, 3, 2, COPY_PARTS=2),
+    "bf16 128x128/64x64 d32 s4 b2": t.bf16_mma((128, 128), (64, 64), 32, 4, 2),
     "bf16 128x128/64x64 d32 s3 b2": t.bf16_mma((128, 128), (64, 64), 32, 3, 2),
-    "bf16 128x128/64x64 d64 s3 b2": t.bf16_mma((128, 128), (64, 64), 64, 3, 2),
-    "bf16 128x128/64x32 d32 s4 b2": t.bf16_mma((128, 128), (64, 32), 32, 4, 2),
-    "bf16 128x256/64x64 d32 s4 b1": t.bf16_mma((128, 256), (64, 64), 32, 4, 1),
-    "bf16 128x256/64x64 d64 s4 b1": t.bf16_mma((128, 256), (64, 64), 64, 4, 1),
-    "bf16 256x128/64x64 d64 s3 b1": t.bf16_mma((256, 128), (64, 64), 64, 3, 1),
-    "bf16 64x64/32x32 d64 s3 b4": t.BF16_MMA[1],
+    "bf16 128x64/64x32 d64 s3 b3": t.bf16_mma((128, 64), (64, 32), 64, 3, 3),
+    "bf16 128x64/64x32 d32 s4 b3": t.bf16_mma((128, 64), (64, 32), 32, 4, 3),
+    "bf16 64x64/32x32 d64 s3 b4": t.BF16_MMA[2],
+    "wgmma 128x256 s4": t.WGMMA[0],
     "wgmma 128x256 s4 no overlap": t.wgmma(2, 256, 4, 1, overlap=0),
-    "wgmma 128x256 s3 no overlap": t.wgmma(2, 256, 3, 1, overlap=0),
     "wgmma 128x128 s3 b2": t.wgmma(2, 128, 3, 2),
-    "wgmma 128x128 s4 b1": t.wgmma(2, 128, 4, 1),
+    "wgmma 256x128 s4": t.wgmma(4, 128, 4, 1),
     "wgmma 64x256 s2 b2": t.wgmma(1, 256, 2, 2, overlap=0),
     "wgmma 64x128 s4 b2": t.WGMMA[1],
+    "wgmma 64x128 s3 b3": t.wgmma(1, 128, 3, 3),
+}
+# The shipped tilings one by one, with so many parts of k: is the plan's choice the best?
+BY_TILE = {
+    dtype: {
+        f"{tiling.file[:-3]} {tiling.block[0]}x{tiling.block[1]} in {parts}": (tiling, parts)
+        for tilings in of_dtype
+        for tiling in tilings
+        for parts in (1, 2, 4)
+    }
+    for dtype, of_dtype in {
+        "f32": (t.WARP_TILE, t.TF32X3),
+        "bf16": (t.BF16_MMA, t.WGMMA),
+    }.items()
 }
 # m, n, k of layers of small models, and of GPT-2's
 TRAINING = [(64, 400, 784), (4096, 512, 128), (4096, 128, 512), (8192, 768, 768), (8192, 3072, 768)]
@@ -101,27 +129,25 @@ def seconds(call: Callable[[], Any]) -> float:
         for _ in range(2):
             call()
         stream().synchronize()
-        once = _between(call)
-        repeats, run = 1, call
-        if once < SHORT:
-            repeats, run = REPEATS, _repeated(call)
-            run()
-        count = max(3, min(15, int(BUDGET / max(once * repeats, 1e-5))))
+        repeats = max(2, min(REPEATS, int(GRAPH / _between(call))))
+        run = _repeated(call, repeats)
+        once = _between(run)
+        count = max(3, min(15, int(BUDGET / once)))
         return statistics.median(_between(run) for _ in range(count)) / repeats
 
 
-def _repeated(call: Callable[[], Any]) -> Callable[[], Any]:
-    """REPEATS calls as one graph; one after the other if they cannot be captured."""
+def _repeated(call: Callable[[], Any], repeats: int) -> Callable[[], Any]:
+    """So many calls as one graph; one after the other if they cannot be captured."""
     stream().begin_capture()
     try:
-        for _ in range(REPEATS):
+        for _ in range(repeats):
             call()
         graph = stream().end_capture()
     except Exception as problem:
         print(f"no graph: {problem}")
         if stream().is_capturing():
             stream().end_capture()
-        return lambda: [call() for _ in range(REPEATS)]
+        return lambda: [call() for _ in range(repeats)]
     return lambda: graph.launch(stream())
 
 
@@ -164,6 +190,15 @@ def operands(m: int, n: int, k: int, layout: str, bf16: bool) -> tuple[Any, Any]
     return tuple(x if layout[i] == "N" else x.T for i, x in enumerate(made))  # type: ignore[return-value]
 
 
+def _choice(contender: Any) -> tuple[Sequence[t.Tiling], int | None]:
+    """What `multiply` is given: several tilings leave the choice to the plan."""
+    if isinstance(contender, t.Tiling):
+        return (contender,), 1
+    if isinstance(contender[-1], int):
+        return contender[:1], contender[-1]
+    return contender, None
+
+
 class Table:
     """Prints and keeps a line a measurement."""
 
@@ -173,7 +208,7 @@ class Table:
     def case(
         self, size: tuple[int, int, int], layout: str, dtype: str, contenders: dict[str, Any]
     ) -> None:
-        """cuBLAS, then each contender on the same operands; a tuple of tilings chooses by shape."""
+        """cuBLAS, then each contender on the same operands (see `_choice`)."""
         m, n, k = size
         a, b = operands(m, n, k, layout, dtype == "bf16")
         exact = on_torch(a).double() @ on_torch(b).double()
@@ -185,8 +220,7 @@ class Table:
         error = float((found - exact).norm() / norm)
         self.add(size, layout, dtype, "cuBLAS", base, base, error)
         for name, tiling in contenders.items():
-            chosen: Sequence[t.Tiling] = tiling if isinstance(tiling, tuple) else (tiling,)
-            parts = None if isinstance(tiling, tuple) else 1
+            chosen, parts = _choice(tiling)
             try:
                 c = multiply(chosen, a, b, parts=parts)
                 error = float((on_torch(c).double() - exact).norm() / norm)
@@ -228,16 +262,23 @@ def main() -> None:
     print(f"compiled in {time.time() - began:.0f} s", flush=True)
     table = Table()
     for size in (1024, 2048, 4096):
-        table.case((size,) * 3, "NN", "f32", FLOAT32 | (FLOAT32_VARIANTS if size == 4096 else {}))
+        table.case(
+            (size,) * 3,
+            "NN",
+            "f32",
+            FLOAT32 | (FLOAT32_VARIANTS if size >= 2048 else BY_TILE["f32"]),
+        )
     for size in (1024, 2048, 4096, 8192):
-        table.case((size,) * 3, "NN", "bf16", BF16 | (BF16_VARIANTS if size >= 4096 else {}))
+        table.case(
+            (size,) * 3, "NN", "bf16", BF16 | (BF16_VARIANTS if size >= 2048 else BY_TILE["bf16"])
+        )
     for layout in ("NT", "TN"):
         table.case((4096,) * 3, layout, "f32", FLOAT32)
         table.case((4096,) * 3, layout, "bf16", BF16)
     by_shape = {"warp_tile": t.WARP_TILE, "tf32x3": t.TF32X3}
     for shape in TRAINING:
-        table.case(shape, "NT", "f32", by_shape)
-        table.case(shape, "NT", "bf16", {"bf16_mma": t.BF16_MMA, "wgmma": t.WGMMA})
+        table.case(shape, "NT", "f32", by_shape | BY_TILE["f32"])
+        table.case(shape, "NT", "bf16", BF16 | BY_TILE["bf16"])
     name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
     facts = {
         "gpu": name,

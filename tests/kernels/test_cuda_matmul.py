@@ -12,7 +12,14 @@ from minigen.kernels.cuda.emulator import changed
 from minigen.kernels.matmul import cuda
 from minigen.kernels.matmul.cuda.multiply import multiply
 from minigen.kernels.matmul.cuda.stored import padded, stored
-from minigen.kernels.matmul.cuda.tilings import LADDER, WARP_TILE, plan
+from minigen.kernels.matmul.cuda.tilings import (
+    BF16_MMA,
+    LADDER,
+    TF32X3,
+    WARP_TILE,
+    WGMMA,
+    plan,
+)
 
 from minigen import kernels
 
@@ -54,20 +61,29 @@ def test_every_kernel_in_three_schedules(tiling, layout) -> None:
 
 # What a learner may get wrong: (tiling, layout, the piece, what stands there instead).
 BARRIER = "    __syncthreads();\n"
+# the smallest tiling of each
+WARP, TF32 = LADDER.index(WARP_TILE[-1]), LADDER.index(TF32X3[-1])
+MMA, GROUPS = LADDER.index(BF16_MMA[-1]), LADDER.index(WGMMA[-1])
 PLANTED = {
     "no barrier": (2, "NN", BARRIER, ""),
-    "a wait too early": (3, "NN", "copy_async_wait<STAGES - 2>", "copy_async_wait<STAGES - 1>"),
-    "the wrong place in the ring": (3, "NT", "ring + tile % STAGES * STAGE;\n    multiply_add",
+    "a wait too early": (WARP, "NN", "copy_async_wait<STAGES - 2>", "copy_async_wait<STAGES - 1>"),
+    "the wrong place in the ring": (WARP, "NT",
+                                    "ring + tile % STAGES * STAGE;\n    multiply_add",
                                     "ring + (tile + 1) % STAGES * STAGE;\n    multiply_add"),
-    "an edge forgotten": (3, "NN", "first_line + line < lines && first_k + step + i < k_end",
+    "an edge forgotten": (WARP, "NN", "first_line + line < lines && first_k + step + i < k_end",
                           "first_k + step + i < k_end"),
-    "no swizzle": (5, "NN", "chunk ^ row % 8 : chunk", "chunk : chunk"),
-    "no small products": (5, "NN", "as_bits(as_float(numbers[i]) - as_float(high[i]))", "0"),
-    "a fragment's wrong half": (7, "NT", "b[j / 2][j % 2], b[j / 2][j % 2 + 2]",
-                                "b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]"),
-    "a matrix not transposed": (7, "TN", "load_matrix_x4_transposed(", "load_matrix_x4("),
-    "products not waited for": (9, "NN", "wgmma_wait<OVERLAP>();", ""),
-    "the next piece of 64 lines": (9, "NN", "(u64)(PIECE * 128 >> 4)", "(u64)(PIECE * 64 >> 4)"),
+    "no swizzle": (TF32, "NN", "chunk ^ row % 8 : chunk", "chunk : chunk"),
+    "no small products": (TF32, "NN", "as_bits(as_float(numbers[i]) - as_float(high[i]))", "0"),
+    "a fragment's wrong half": (MMA, "NT", "b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]",
+                                "b[j / 2][j % 2], b[j / 2][j % 2 + 2]"),
+    "a matrix not transposed": (MMA, "TN", "load_matrix_x4_transposed(", "load_matrix_x4("),
+    "the next tile read too early": (MMA, "NN",
+                                     "copy_async_wait<STAGES - 2>();\n        __syncthreads();",
+                                     ""),
+    "the ring's next place not left": (MMA, "NN", "        __syncthreads();\n", ""),
+    "products not waited for": (GROUPS, "NN", "wgmma_wait<OVERLAP>();", ""),
+    "the next piece of 64 lines": (GROUPS, "NN", "(u64)(PIECE * 128 >> 4)",
+                                   "(u64)(PIECE * 64 >> 4)"),
 }  # fmt: skip
 
 
@@ -107,7 +123,7 @@ def test_tf32x3_is_as_accurate_as_float32(rng) -> None:
     with emulated():
         errors = [
             np.linalg.norm(multiply(cuda_tilings, a, b, parts=1) - exact)
-            for cuda_tilings in (WARP_TILE[1:], [t for t in LADDER if t.file == "tf32x3.cu"][1:])
+            for cuda_tilings in (WARP_TILE[-1:], TF32X3[-1:])
         ]
     assert errors[1] <= 2 * errors[0]
     assert errors[0] <= 1e-6 * np.linalg.norm(exact)
@@ -148,7 +164,7 @@ def test_operands_are_used_where_they_lie(rng) -> None:
 
 def test_the_plan_fills_the_gpu() -> None:
     assert plan(WARP_TILE, 1, 4096, 4096, 512) == (WARP_TILE[0], 1)
-    assert plan(WARP_TILE, 64, 64, 64, 64) == (WARP_TILE[1], 1)
+    assert plan(WARP_TILE, 64, 64, 64, 64) == (WARP_TILE[-1], 1)
     tiling, parts = plan(WARP_TILE, 1, 64, 400, 784)
     assert tiling.tiles(64, 400) * parts > 32
     assert plan(WARP_TILE, 1, 64, 400, 10**6)[1] <= 32

@@ -8,7 +8,9 @@
 //   3. The 8 rows of such a matrix would lie in the same banks. So chunk c of row r is stored at
 //      c ^ (r % 8), the swizzle, and any 8 rows of one chunk lie in 8 different groups of banks.
 //   4. Large warp tiles: with 64 x 64 a warp reads 128 numbers for 4096 multiply-adds a step of k,
-//      and the fragments of the next 16 of k are read while those of this one are multiplied.
+//      and the fragments of the next 16 of k are read while those of this one are multiplied. That
+//      goes on from tile to tile: the barrier stands before the last products of a tile, which are
+//      already in registers, so that the tensor cores have work while the next tile is begun.
 //
 // What moves: a number of A that a block brings in serves BLOCK_N columns, one of B BLOCK_M rows. The
 // sums, a float32 each, stay in registers: 128 a thread.
@@ -26,15 +28,20 @@
 #define BLOCK_N 128
 #define WARP_M 64
 #define WARP_N 64
-#define STAGES 4
-#define DEPTH 32
+#define STAGES 3
+#define DEPTH 64
 #define BLOCKS_PER_SM 2
+#endif
+#ifndef COPY_PARTS  // of a tile, copied in as many steps of 16 of k
+#define COPY_PARTS 1
 #endif
 constexpr int WARPS_N = BLOCK_N / WARP_N;
 constexpr int THREADS = BLOCK_M / WARP_M * WARPS_N * WARP;
 constexpr int CHUNK = 8;                          // numbers in 16 bytes
 constexpr int MMA_M = 16, MMA_N = 8, MMA_K = 16;  // one instruction's tile
 constexpr int TILES_M = WARP_M / MMA_M, TILES_N = WARP_N / MMA_N;
+constexpr int STEPS = DEPTH / MMA_K;
+static_assert(STEPS % 2 == 0 && COPY_PARTS < STEPS, "the last step of a tile begins the next");
 
 // An operand's tile in shared memory, stored as in global memory: lines of k, or k rows of lines.
 template <bool ALONG_K, int LINES>
@@ -49,30 +56,43 @@ struct Tile {
     return (row * CHUNKS + (chunk ^ swizzle)) * CHUNK;
   }
 
-  // The tile on its way from global memory; zeros where the operand ends (nothing is read there).
-  // A thread copies one chunk of every ROUND-th row.
-  static DEVICE void copy(bf16* tile, const bf16* matrix, int pitch, int first_line, int lines,
-                          int first_k, int k_end) {
-    constexpr int ROUND = THREADS / CHUNKS;
-    static_assert(THREADS % CHUNKS == 0 && ROWS % ROUND == 0, "every thread copies as much");
-    const int row0 = ALONG_K ? first_line : first_k, row_end = ALONG_K ? lines : k_end;
-    const int column0 = ALONG_K ? first_k : first_line, column_end = ALONG_K ? k_end : lines;
-    const int row = threadIdx.x / CHUNKS, chunk = threadIdx.x % CHUNKS;
-    const bool column_inside = column0 + chunk * CHUNK < column_end;
-    const bf16* from = matrix + (long long)(row0 + row) * pitch + column0 + chunk * CHUNK;
-#pragma unroll
-    for (int i = 0; i < ROWS; i += ROUND, from += (long long)ROUND * pitch)
-      copy_async_16(&tile[at(row + i, chunk)], from, column_inside && row0 + row + i < row_end);
+  // Copies are ordered 16 bytes a thread, ROUND rows at a time.
+  static constexpr int ROUND = THREADS / CHUNKS, PART = ROWS / COPY_PARTS;
+  static_assert(THREADS % CHUNKS == 0 && PART % ROUND == 0, "every thread copies as much");
+
+  // The first chunk that a thread copies.
+  static DEVICE const bf16* first(const bf16* matrix, int pitch, int first_line, int first_k) {
+    const int row = threadIdx.x / CHUNKS + (ALONG_K ? first_line : first_k);
+    return matrix + (long long)row * pitch + (ALONG_K ? first_k : first_line) +
+           threadIdx.x % CHUNKS * CHUNK;
   }
 
-  // 16 lines by 16 of k, as four 8 x 8 matrices: (lines 0-7, k 0-7), (8-15, 0-7), (0-7, 8-15) and
-  // (8-15, 8-15). That is A's order; the two B fragments are matrices 0, 2 and 1, 3.
-  static DEVICE void read(u32 (&matrices)[4], const bf16* tile, int line, int k) {
-    const int lane = threadIdx.x % WARP;
+  // One of COPY_PARTS parts of a tile on its way from global memory; zeros where the operand ends
+  // (nothing is read there). `from` is where the thread reads, and goes on to the next part.
+  static DEVICE void copy(bf16* tile, const bf16*& from, int pitch, int first_line, int lines,
+                          int first_k, int k_end, int part) {
+    const int lines_left = lines - first_line, k_left = k_end - first_k;
+    const int row = part * PART + threadIdx.x / CHUNKS, chunk = threadIdx.x % CHUNKS;
+    const int rows_left =
+        chunk * CHUNK < (ALONG_K ? k_left : lines_left) ? (ALONG_K ? lines_left : k_left) - row : 0;
+#pragma unroll
+    for (int i = 0; i < PART; i += ROUND, from += (long long)ROUND * pitch)
+      copy_async_16(&tile[at(row + i, chunk)], from, i < rows_left);
+    if (ALONG_K && part == COPY_PARTS - 1) from += DEPTH - (long long)ROWS * pitch;
+  }
+
+  // 16 lines by 16 of k, as four 8 x 8 matrices. A's order is (lines 0-7, k 0-7), (8-15, 0-7),
+  // (0-7, 8-15), (8-15, 8-15). In B_ORDER k comes first, which makes matrices 0, 1 and 2, 3 two
+  // fragments of B. Both have the registers of an operand side by side, as mma must find them: else
+  // the compiler moves them there.
+  template <bool B_ORDER> static DEVICE void read(u32 (&matrices)[4], const bf16* tile, int line,
+                                                  int k) {
+    const int lane = threadIdx.x % WARP, first = lane / 8 % 2, second = lane / 16;
+    const int line_half = B_ORDER ? second : first, k_half = B_ORDER ? first : second;
     if (ALONG_K) {
-      load_matrix_x4(matrices, &tile[at(line + lane % 16, k / CHUNK + lane / 16)]);
+      load_matrix_x4(matrices, &tile[at(line + line_half * 8 + lane % 8, k / CHUNK + k_half)]);
     } else {
-      int row = k + lane / 16 * 8 + lane % 8, chunk = line / CHUNK + lane / 8 % 2;
+      int row = k + k_half * 8 + lane % 8, chunk = line / CHUNK + line_half;
       load_matrix_x4_transposed(matrices, &tile[at(row, chunk)]);
     }
   }
@@ -88,10 +108,11 @@ struct Fragments {
 
   DEVICE void read(const bf16* a_tile, const bf16* b_tile, int warp_row, int warp_column, int k) {
 #pragma unroll
-    for (int i = 0; i < TILES_M; i++) ATile::read(a[i], a_tile, warp_row + i * MMA_M, k);
+    for (int i = 0; i < TILES_M; i++)
+      ATile::template read<false>(a[i], a_tile, warp_row + i * MMA_M, k);
 #pragma unroll
     for (int j = 0; j < TILES_N / 2; j++)
-      BTile::read(b[j], b_tile, warp_column + j * 2 * MMA_N, k);
+      BTile::template read<true>(b[j], b_tile, warp_column + j * 2 * MMA_N, k);
   }
 
   DEVICE void multiply_add(float (&sums)[TILES_M][TILES_N][4]) const {
@@ -99,7 +120,7 @@ struct Fragments {
     for (int i = 0; i < TILES_M; i++)
 #pragma unroll
       for (int j = 0; j < TILES_N; j++)
-        mma_bf16(sums[i][j], a[i], b[j / 2][j % 2], b[j / 2][j % 2 + 2]);
+        mma_bf16(sums[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
   }
 };
 
@@ -114,35 +135,47 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_SM) multiply(
   b += place.product * b_size;
   c += place.result * m * n;
 
-  auto copy_tiles = [&](int tile) {
+  const bf16* a_from = ATile::first(a, a_pitch, place.row, place.k_begin);
+  const bf16* b_from = BTile::first(b, b_pitch, place.column, place.k_begin);
+  auto copy_tiles = [&](int tile, int part) {
     int k0 = place.k_begin + tile * DEPTH, slot = tile % STAGES;
-    ATile::copy(a_ring + slot * ATile::SIZE, a, a_pitch, place.row, m, k0, place.k_end);
-    BTile::copy(b_ring + slot * BTile::SIZE, b, b_pitch, place.column, n, k0, place.k_end);
+    bf16* a_tile = a_ring + slot * ATile::SIZE;
+    bf16* b_tile = b_ring + slot * BTile::SIZE;
+    ATile::copy(a_tile, a_from, a_pitch, place.row, m, k0, place.k_end, part);
+    BTile::copy(b_tile, b_from, b_pitch, place.column, n, k0, place.k_end, part);
   };
   const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
   const int warp_row = warp / WARPS_N * WARP_M, warp_column = warp % WARPS_N * WARP_N;
+  Fragments fragments[2];
+  auto read = [&](Fragments& to, int tile, int k0) {
+    int slot = tile % STAGES;
+    to.read(a_ring + slot * ATile::SIZE, b_ring + slot * BTile::SIZE, warp_row, warp_column, k0);
+  };
 
   float sums[TILES_M][TILES_N][4] = {};
   const int tiles = (place.k_end - place.k_begin + DEPTH - 1) / DEPTH;
+  // Beyond the last tile copies bring zeros, so that no step needs to ask which tiles there are.
   for (int tile = 0; tile < STAGES - 1; tile++) {
-    if (tile < tiles) copy_tiles(tile);
+    for (int part = 0; part < COPY_PARTS; part++) copy_tiles(tile, part);
     copy_async_commit();
   }
+  copy_async_wait<STAGES - 2>();
+  __syncthreads();
+  read(fragments[0], 0, 0);
   for (int tile = 0; tile < tiles; tile++) {
-    copy_async_wait<STAGES - 2>();
-    __syncthreads();
-    if (tile + STAGES - 1 < tiles) copy_tiles(tile + STAGES - 1);
-    copy_async_commit();
-    const bf16* a_tile = a_ring + tile % STAGES * ATile::SIZE;
-    const bf16* b_tile = b_ring + tile % STAGES * BTile::SIZE;
-    Fragments fragments[2];
-    fragments[0].read(a_tile, b_tile, warp_row, warp_column, 0);
 #pragma unroll
-    for (int k0 = 0; k0 < DEPTH; k0 += MMA_K) {
-      const int now = k0 / MMA_K % 2;
-      if (k0 + MMA_K < DEPTH)
-        fragments[1 - now].read(a_tile, b_tile, warp_row, warp_column, k0 + MMA_K);
-      fragments[now].multiply_add(sums);
+    for (int step = 0; step < STEPS; step++) {
+      // Into the place of the tile before this one, which everybody has left.
+      if (step < COPY_PARTS) copy_tiles(tile + STAGES - 1, step);
+      if (step == COPY_PARTS - 1) copy_async_commit();
+      if (step < STEPS - 1) {
+        read(fragments[(step + 1) % 2], tile, (step + 1) * MMA_K);
+      } else {  // the next tile has landed, and everybody has read the last of this one
+        copy_async_wait<STAGES - 2>();
+        __syncthreads();
+        read(fragments[0], tile + 1, 0);
+      }
+      fragments[step % 2].multiply_add(sums);
     }
   }
 

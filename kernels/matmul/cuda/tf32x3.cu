@@ -57,20 +57,29 @@ struct Tile {
     return row * PITCH + (ALONG_K ? chunk ^ row % 8 : chunk) * CHUNK;
   }
 
+  // Copies are ordered 16 bytes a thread, ROUND rows at a time.
+  static constexpr int ROUND = THREADS / CHUNKS;
+  static_assert(THREADS % CHUNKS == 0 && ROWS % ROUND == 0, "every thread copies as much");
+
+  // The first chunk that a thread copies.
+  static DEVICE const float* first(const float* matrix, int pitch, int first_line, int first_k) {
+    const int row = threadIdx.x / CHUNKS + (ALONG_K ? first_line : first_k);
+    return matrix + (long long)row * pitch + (ALONG_K ? first_k : first_line) +
+           threadIdx.x % CHUNKS * CHUNK;
+  }
+
   // The tile on its way from global memory; zeros where the operand ends (nothing is read there).
-  // A thread copies one chunk of every ROUND-th row.
-  static DEVICE void copy(float* tile, const float* matrix, int pitch, int first_line, int lines,
+  // `from` is where the thread reads, and goes on to the next tile.
+  static DEVICE void copy(float* tile, const float*& from, int pitch, int first_line, int lines,
                           int first_k, int k_end) {
-    constexpr int ROUND = THREADS / CHUNKS;
-    static_assert(THREADS % CHUNKS == 0 && ROWS % ROUND == 0, "every thread copies as much");
-    const int row0 = ALONG_K ? first_line : first_k, row_end = ALONG_K ? lines : k_end;
-    const int column0 = ALONG_K ? first_k : first_line, column_end = ALONG_K ? k_end : lines;
+    const int lines_left = lines - first_line, k_left = k_end - first_k;
     const int row = threadIdx.x / CHUNKS, chunk = threadIdx.x % CHUNKS;
-    const bool column_inside = column0 + chunk * CHUNK < column_end;
-    const float* from = matrix + (long long)(row0 + row) * pitch + column0 + chunk * CHUNK;
+    const int rows_left =
+        chunk * CHUNK < (ALONG_K ? k_left : lines_left) ? (ALONG_K ? lines_left : k_left) - row : 0;
 #pragma unroll
-    for (int i = 0; i < ROWS; i += ROUND, from += (long long)ROUND * pitch)
-      copy_async_16(&tile[at(row + i, chunk)], from, column_inside && row0 + row + i < row_end);
+    for (int i = 0; i < ROWS; i += ROUND, from += ROUND * pitch)
+      copy_async_16(&tile[at(row + i, chunk)], from, i < rows_left);
+    if (ALONG_K) from += DEPTH - ROWS / ROUND * (long long)(ROUND * pitch);
   }
 
   // Fragments of 16 lines by 8 of k: numbers (line, k) = (g, t), (g + 8, t), (g, t + 4) and
@@ -150,26 +159,27 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_SM) multiply(
   const Place place = my_place<BLOCK_M, BLOCK_N>(m, n, k, parts, depth);
   a += place.product * a_size;
   b += place.product * b_size;
-  c += place.result * m * n;
-
+  const float* a_from = ATile::first(a, a_pitch, place.row, place.k_begin);
+  const float* b_from = BTile::first(b, b_pitch, place.column, place.k_begin);
   auto copy_tiles = [&](int tile) {
     int k0 = place.k_begin + tile * DEPTH, slot = tile % STAGES;
-    ATile::copy(a_ring + slot * ATile::SIZE, a, a_pitch, place.row, m, k0, place.k_end);
-    BTile::copy(b_ring + slot * BTile::SIZE, b, b_pitch, place.column, n, k0, place.k_end);
+    ATile::copy(a_ring + slot * ATile::SIZE, a_from, a_pitch, place.row, m, k0, place.k_end);
+    BTile::copy(b_ring + slot * BTile::SIZE, b_from, b_pitch, place.column, n, k0, place.k_end);
   };
   const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
   const int warp_row = warp / WARPS_N * WARP_M, warp_column = warp % WARPS_N * WARP_N;
 
   float sums[TILES_M][TILES_N][4] = {};
   const int tiles = (place.k_end - place.k_begin + DEPTH - 1) / DEPTH;
+  // Beyond the last tile copies bring zeros, so that no step needs to ask which tiles there are.
   for (int tile = 0; tile < STAGES - 1; tile++) {
-    if (tile < tiles) copy_tiles(tile);
+    copy_tiles(tile);
     copy_async_commit();
   }
   for (int tile = 0; tile < tiles; tile++) {
     copy_async_wait<STAGES - 2>();
     __syncthreads();
-    if (tile + STAGES - 1 < tiles) copy_tiles(tile + STAGES - 1);
+    copy_tiles(tile + STAGES - 1);
     copy_async_commit();
     const float* a_tile = a_ring + tile % STAGES * ATile::SIZE;
     const float* b_tile = b_ring + tile % STAGES * BTile::SIZE;
@@ -178,6 +188,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_PER_SM) multiply(
       multiply_add(sums, a_tile, b_tile, warp_row, warp_column, k0);
   }
 
+  c += place.result * m * n;
   const int row = place.row + warp_row + lane / 4, column = place.column + warp_column + lane % 4 * 2;
 #pragma unroll
   for (int i = 0; i < TILES_M; i++)

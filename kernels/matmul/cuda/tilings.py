@@ -16,7 +16,8 @@ from ...cuda import CudaKernel
 MULTIPROCESSORS = 132  # of an H100 or H200; on another GPU the choice is a little off
 PART = 128  # of k, the least that is worth a part
 PARTS = 32  # the most
-SUMMING = 2**20  # multiply-adds a multiprocessor could do while the parts are added up
+SUMMING = 2**20  # float32 multiply-adds a multiprocessor could do while the parts are added up
+STARTING = 64  # of k that could be multiplied while a block's first tiles come and its C goes
 
 # (A_ALONG_K, B_ALONG_K): A as it is or transposed by B as it is or transposed. With both transposed
 # A is copied: no gradient asks for that.
@@ -38,6 +39,9 @@ class Tiling:
         shared: bytes of shared memory for each of A and B, along k and across.
         blocks_per_sm: how many a multiprocessor runs at a time.
         effort: time for a multiply-add, the largest tiling's being 1.
+        rate: multiply-adds in the time of one by the float32 units, roughly.
+        transposed_a: takes this one's place where A is transposed, if that needs more registers
+            than there are. Its block and depth are the same.
     """
 
     file: str
@@ -50,6 +54,8 @@ class Tiling:
     shared: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
     blocks_per_sm: int = 1
     effort: float = 1.0
+    rate: float = 1.0
+    transposed_a: Tiling | None = None
     hopper: bool = False
     _kernels: dict[tuple[bool, bool], CudaKernel] = field(
         default_factory=dict, compare=False, repr=False
@@ -57,6 +63,8 @@ class Tiling:
 
     def kernel(self, a_along_k: bool, b_along_k: bool) -> CudaKernel:
         """The kernel for operands that lie so."""
+        if self.transposed_a and not a_along_k:
+            return self.transposed_a.kernel(a_along_k, b_along_k)
         layout = (a_along_k, b_along_k)
         if layout not in self._kernels:
             (a_along, a_across), (b_along, b_across) = self.shared
@@ -94,7 +102,7 @@ def warp_tile(
 
 def tf32x3(
     block: tuple[int, int], warp: tuple[int, int], stages: int, blocks_per_sm: int,
-    effort: float = 1, **macros: int,
+    effort: float = 1, transposed_a: Tiling | None = None, **macros: int,
 ) -> Tiling:  # fmt: skip
     """`tf32x3.cu` for blocks and warp tiles of these sizes."""
     depth = 32
@@ -104,20 +112,23 @@ def tf32x3(
     return Tiling(
         "tf32x3.cu", block, depth, _threads(block, warp), along=4, across=4,
         defines=_defines(block, warp, STAGES=stages, BLOCKS_PER_SM=blocks_per_sm, **macros),
-        shared=(a, b), blocks_per_sm=blocks_per_sm, effort=effort,
+        shared=(a, b), blocks_per_sm=blocks_per_sm, effort=effort, rate=1.5,
+        transposed_a=transposed_a,
     )  # fmt: skip
 
 
 def bf16_mma(
     block: tuple[int, int], warp: tuple[int, int], depth: int, stages: int, blocks_per_sm: int,
-    effort: float = 1,
+    effort: float = 1, **macros: int,
 ) -> Tiling:  # fmt: skip
     """`bf16_mma.cu` for blocks and warp tiles of these sizes."""
     a, b = (stages * lines * depth * 2 for lines in block)
     return Tiling(
         "bf16_mma.cu", block, depth, _threads(block, warp), along=8, across=8,
-        defines=_defines(block, warp, DEPTH=depth, STAGES=stages, BLOCKS_PER_SM=blocks_per_sm),
-        shared=((a, a), (b, b)), blocks_per_sm=blocks_per_sm, effort=effort,
+        defines=_defines(
+            block, warp, DEPTH=depth, STAGES=stages, BLOCKS_PER_SM=blocks_per_sm, **macros
+        ),
+        shared=((a, a), (b, b)), blocks_per_sm=blocks_per_sm, effort=effort, rate=7,
     )  # fmt: skip
 
 
@@ -132,7 +143,7 @@ def wgmma(
         defines=(
             ("GROUPS", groups), ("BLOCK_N", columns), ("STAGES", stages), ("OVERLAP", overlap)
         ),
-        shared=((a, a), (b, b)), blocks_per_sm=blocks_per_sm, effort=effort, hopper=True,
+        shared=((a, a), (b, b)), blocks_per_sm=blocks_per_sm, effort=effort, rate=12, hopper=True,
     )  # fmt: skip
 
 
@@ -150,16 +161,21 @@ def _defines(
 REGISTER_TILE = (Tiling("register_tile.cu", (128, 128), 8, 256, along=1, across=1),)
 FLOAT4 = (Tiling("float4.cu", (128, 128), 8, 256, along=4, across=4, blocks_per_sm=2),)
 WARP_TILE = (
-    warp_tile((128, 128), (32, 64), stages=2, blocks_per_sm=2),
-    warp_tile((64, 64), (32, 32), stages=3, blocks_per_sm=4, effort=1.3),
+    warp_tile((256, 128), (64, 64), stages=3, blocks_per_sm=1),
+    warp_tile((128, 128), (32, 64), stages=2, blocks_per_sm=2, effort=1.04),
+    warp_tile((64, 64), (32, 32), stages=3, blocks_per_sm=4, effort=1.1),
 )
 TF32X3 = (
-    tf32x3((128, 128), (64, 32), stages=3, blocks_per_sm=1),
-    tf32x3((64, 64), (32, 32), stages=3, blocks_per_sm=2, effort=1.3),
-)
+    tf32x3(
+        (128, 128), (64, 64), stages=2, blocks_per_sm=2,
+        transposed_a=tf32x3((128, 128), (64, 32), stages=3, blocks_per_sm=1),
+    ),
+    tf32x3((64, 64), (32, 32), stages=3, blocks_per_sm=4, effort=1.2),
+)  # fmt: skip
 BF16_MMA = (
-    bf16_mma((128, 128), (64, 64), depth=32, stages=4, blocks_per_sm=2),
-    bf16_mma((64, 64), (32, 32), depth=64, stages=3, blocks_per_sm=4, effort=1.5),
+    bf16_mma((128, 256), (64, 64), depth=64, stages=3, blocks_per_sm=1, COPY_PARTS=2),
+    bf16_mma((128, 128), (64, 64), depth=64, stages=3, blocks_per_sm=2, effort=1.02),
+    bf16_mma((64, 64), (32, 32), depth=64, stages=3, blocks_per_sm=4, effort=1.15),
 )
 WGMMA = (
     wgmma(groups=2, columns=256, stages=4, blocks_per_sm=1),
@@ -185,7 +201,7 @@ def plan(
     """The tiling that should be fastest for so many products, and the number of parts of k.
 
     The time is that of the multiprocessor with the most blocks. Of a C with few tiles the parts
-    give every multiprocessor a block, or two where it runs two.
+    give every multiprocessor a block, or two where it runs two, if that pays for adding them up.
 
     >>> plan(WARP_TILE, 1, 4096, 4096, 4096)[1]
     1
@@ -197,13 +213,14 @@ def plan(
     for tiling in tilings:
         blocks = products * tiling.tiles(m, n)
         most = min(PARTS, k // PART, MULTIPROCESSORS * tiling.blocks_per_sm // blocks)
-        count = max(1, most) if parts is None else parts
-        depth = _depth(tiling, k, count)
-        count = -(-k // depth)
-        rounds = -(-blocks * count // MULTIPROCESSORS)  # blocks of the busiest multiprocessor
-        size = tiling.block[0] * tiling.block[1]
-        time = rounds * size * depth * tiling.effort + (count > 1) * SUMMING
-        found.append((time, tiling, count))
+        for wanted in {1, max(1, most)} if parts is None else {parts}:
+            depth = _depth(tiling, k, wanted)
+            count = -(-k // depth)
+            rounds = -(-blocks * count // MULTIPROCESSORS)  # blocks of the busiest multiprocessor
+            size = tiling.block[0] * tiling.block[1]
+            time = rounds * size * (depth + STARTING) * tiling.effort
+            time += (count > 1) * SUMMING * tiling.rate
+            found.append((time, tiling, count))
     return min(found, key=lambda f: f[0])[1:]
 
 
