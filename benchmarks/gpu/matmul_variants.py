@@ -16,7 +16,7 @@ import multiprocessing
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,11 @@ FLOAT32 = {
     "tf32x3": t.TF32X3,
 }
 BF16 = {"bf16_mma": t.BF16_MMA, "wgmma": t.WGMMA}
+
+NUMBA = {  # the rungs to read first
+    name: kernels.get("matmul", name)
+    for name in ("cuda_naive", "cuda_coalesced", "cuda_shared", "cuda_registers")
+}
 
 FLOAT32_VARIANTS = {
     "warp_tile 256x128/64x64 s3 b1": t.WARP_TILE[0],
@@ -190,13 +195,17 @@ def operands(m: int, n: int, k: int, layout: str, bf16: bool) -> tuple[Any, Any]
     return tuple(x if layout[i] == "N" else x.T for i, x in enumerate(made))  # type: ignore[return-value]
 
 
-def _choice(contender: Any) -> tuple[Sequence[t.Tiling], int | None]:
-    """What `multiply` is given: several tilings leave the choice to the plan."""
+def _product(contender: Any) -> Callable[[Any, Any], Any]:
+    """A function of two arrays: itself, or `multiply` with that tiling, in so many parts of k; of
+    several tilings the plan chooses."""
+    if isinstance(contender, Callable):
+        return contender
+    tilings, parts = contender, None
     if isinstance(contender, t.Tiling):
-        return (contender,), 1
-    if isinstance(contender[-1], int):
-        return contender[:1], contender[-1]
-    return contender, None
+        tilings, parts = (contender,), 1
+    elif isinstance(contender[-1], int):
+        tilings, parts = contender[:1], contender[-1]
+    return lambda a, b: multiply(tilings, a, b, parts=parts)
 
 
 class Table:
@@ -208,7 +217,7 @@ class Table:
     def case(
         self, size: tuple[int, int, int], layout: str, dtype: str, contenders: dict[str, Any]
     ) -> None:
-        """cuBLAS, then each contender on the same operands (see `_choice`)."""
+        """cuBLAS, then each contender on the same operands (see `_product`)."""
         m, n, k = size
         a, b = operands(m, n, k, layout, dtype == "bf16")
         exact = on_torch(a).double() @ on_torch(b).double()
@@ -219,17 +228,15 @@ class Table:
         stream().synchronize()
         error = float((found - exact).norm() / norm)
         self.add(size, layout, dtype, "cuBLAS", base, base, error)
-        for name, tiling in contenders.items():
-            chosen, parts = _choice(tiling)
+        for name, contender in contenders.items():
+            product = _product(contender)
             try:
-                c = multiply(chosen, a, b, parts=parts)
+                c = product(a, b)
                 error = float((on_torch(c).double() - exact).norm() / norm)
                 del c
                 if not error < GENEROUS:
                     raise ArithmeticError(f"WRONG: relative error {error:.1e}")
-                spent = seconds(
-                    lambda chosen=chosen, parts=parts: multiply(chosen, a, b, parts=parts)
-                )
+                spent = seconds(lambda product=product: product(a, b))
                 self.add(size, layout, dtype, name, spent, base, error)
             except Exception as problem:  # one that fails must not hide the others
                 print(f"{size} {layout} {dtype} {name}: {problem}", flush=True)
@@ -266,7 +273,7 @@ def main() -> None:
             (size,) * 3,
             "NN",
             "f32",
-            FLOAT32 | (FLOAT32_VARIANTS if size >= 2048 else BY_TILE["f32"]),
+            FLOAT32 | (FLOAT32_VARIANTS if size >= 2048 else BY_TILE["f32"]) | NUMBA,
         )
     for size in (1024, 2048, 4096, 8192):
         table.case(
