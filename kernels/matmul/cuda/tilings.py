@@ -173,9 +173,8 @@ TF32X3 = (
     tf32x3((64, 64), (32, 32), stages=3, blocks_per_sm=4, effort=1.2),
 )  # fmt: skip
 BF16_MMA = (
-    bf16_mma((128, 256), (64, 64), depth=64, stages=3, blocks_per_sm=1, COPY_PARTS=2),
-    bf16_mma((128, 128), (64, 64), depth=64, stages=3, blocks_per_sm=2, effort=1.02),
-    bf16_mma((64, 64), (32, 32), depth=64, stages=3, blocks_per_sm=4, effort=1.15),
+    bf16_mma((128, 128), (64, 64), depth=64, stages=3, blocks_per_sm=2),
+    bf16_mma((64, 64), (32, 32), depth=64, stages=3, blocks_per_sm=4, effort=1.35),
 )
 WGMMA = (
     wgmma(groups=2, columns=256, stages=4, blocks_per_sm=1),
