@@ -1,0 +1,136 @@
+"""From which size on which kernel is fastest on a GPU: `python benchmarks/gpu/crossovers.py`.
+
+The typical calls of `kernels/examples.py`, with arrays on the GPU: the plain rung, which is cuBLAS
+and CuPy's ufuncs, beside the kernels in CUDA C++, at rising sizes and in every precision. A call is
+timed as a program makes it, one after the other, so what Python takes for a launch counts where it
+is the longer part. Results go to FOLDER/crossovers.json; --write makes them the defaults, in
+kernels/crossovers_cuda.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import device
+
+TARGET = device.ROOT / "kernels" / "crossovers_cuda.py"
+SIZES = tuple(4**n for n in range(5, 12))  # 1,024 to 4.2 million elements
+PRECISIONS = ("float32", "tf32x3", "bfloat16")
+Row = tuple[int, str, float]
+
+
+def contenders() -> Iterator[tuple[str, str, Any, Any]]:
+    """(operation, precision, plain rung, rung) of every default that there could be."""
+    from minigen.kernels import choice_cuda, crossovers_cuda, registry
+
+    from minigen import kernels
+
+    for name in kernels.operations():
+        record = registry.operation(name)
+        plain = registry._plain(record, "cuda", "float32")
+        ladder = {rung.name: rung for rung in record.rungs if rung.device == "cuda"}
+        for precision in PRECISIONS:
+            named = crossovers_cuda.UNMEASURED[precision].get(name, ("cuda",))
+            if name == "matmul" and precision == "float32":
+                named = ("cuda_warp_tile",)
+            runs = [ladder[n] for n in named if n in ladder and not choice_cuda.problem(ladder[n])]
+            if runs and (precision == "float32" or runs[0].name != "cuda"):
+                yield name, precision, plain, runs[0]
+
+
+def on_gpu(value: Any) -> Any:
+    import cupy
+    import numpy as np
+
+    return cupy.asarray(value) if isinstance(value, np.ndarray) else value
+
+
+def measure(name: str, plain: Any, rung: Any) -> dict[str, list[Any]]:
+    """Points of every class of shapes, as `tuning.classes` takes them."""
+    import numpy as np
+    from minigen.kernels.examples import EXAMPLES
+    from minigen.kernels.measured import FASTER
+    from minigen.kernels.tuning import Point
+
+    found: dict[str, list[Any]] = {}
+    for kind, example in EXAMPLES[name].items():
+        rng = np.random.default_rng(0)
+        draw = lambda *shape, r=rng: r.standard_normal(shape, np.float32)  # noqa: E731
+        for size in SIZES:
+            arguments = tuple(map(on_gpu, example(size, draw)))
+            calls = {r.name: partial(r.function, *arguments) for r in (plain, rung)}
+            timed = device.compare(calls, rounds=5, block=0.004)
+            seconds, speed = timed[plain.name]["seconds"], 1 / timed[rung.name]["ratio"]
+            found.setdefault(kind, []).append(
+                Point(name, kind, size, seconds, speed, speed > FASTER)
+            )
+    return found
+
+
+def table() -> dict[str, dict[str, list[Row]]]:
+    from minigen.kernels.tuning import classes
+
+    found: dict[str, dict[str, list[Row]]] = {}
+    for name, precision, plain, rung in contenders():
+        began = time.perf_counter()
+        try:
+            by_kind = measure(name, plain, rung)
+        except Exception as error:  # the others are to be measured all the same
+            print(f"{name} {precision} {rung.name}: {type(error).__name__}: {error}"[:300])
+            continue
+        for kind, points in by_kind.items():
+            key = f"{precision} {kind}".strip()
+            found.setdefault(name, {})[key] = list(classes(points, "plain", rung.name))
+            speeds = " ".join(f"{point.speed:.2f}" for point in points)
+            took = time.perf_counter() - began
+            print(f"{name:24} {key:18} {rung.name:16} {speeds}  [{took:.1f} s]", flush=True)
+    return found
+
+
+def written(measured: dict[str, dict[str, list[Row]]]) -> str:
+    """crossovers_cuda.py with this table in the place of the one that it has."""
+    text = TARGET.read_text(encoding="utf-8")
+    if "import sys\n" not in text:
+        text = text.replace("\nPLAIN = ", "\nimport sys\n\nPLAIN = ", 1)
+    start = text.index("MEASURED: ")
+    end = text.index("\n\n", start)
+    lines = ["MEASURED: dict[str, dict[str, tuple[tuple[int, str, float], ...]]] = {"]
+    for name, by_key in measured.items():
+        lines.append(f'    "{name}": {{')
+        for key, rows in by_key.items():
+            cells = ", ".join(
+                f'({"sys.maxsize" if largest == sys.maxsize else largest}, "{rung}", {speed})'
+                for largest, rung, speed in rows
+            )
+            lines.append(f'        "{key}": ({cells},),')
+        lines.append("    },")
+    return text[:start] + "\n".join([*lines, "}"]) + text[end:]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=device.RESULTS)
+    parser.add_argument("--write", action="store_true", help="of FOLDER/crossovers.json")
+    options = parser.parse_args()
+    if options.write:
+        saved = json.loads((options.out / "crossovers.json").read_text(encoding="utf-8"))
+        TARGET.write_text(written(saved["measured"]), encoding="utf-8")
+        return
+    measured = table()
+    assert all(math.isfinite(row[2]) for keys in measured.values() for rows in keys.values()
+               for row in rows)  # fmt: skip
+    print(f"written to {device.record('crossovers', {'measured': measured}, options.out)}")
+
+
+if __name__ == "__main__":
+    main()
