@@ -181,7 +181,7 @@ def test_bfloat16_results(rng: np.random.Generator) -> None:
     """The kernel's other way out: out as bfloat16 is that of float32, rounded."""
     q = rng.standard_normal((1, 20, 32)).astype(np.float32)
     kernel = configurations.forward_bf16(32)
-    numbers = (20, 20, 1, True, 0.2)
+    numbers = (20, 20, 1, 1, True, 0.2)
     bits = (q.view(np.uint32) >> 16).astype(np.uint16)
     full, half, sums = empty(q, q.shape), empty(q, q.shape, np.uint16), empty(q, (20,))
     with emulated():
