@@ -115,8 +115,8 @@ DEVICE void finish(const float (&o)[M][CHUNKS][4], const Softmax& softmax, bf16*
 
 // q (all heads, queries, HEAD), k and v (all heads / group, keys, HEAD) -> out (batch, queries,
 // heads, HEAD), either as bfloat16 or as float32 (the other pointer is null), and logsumexp (all
-// heads, queries). keys > 0, scale > 0. Blocks: tiles of queries, fastest, times all heads, of which
-// `heads` make a batch.
+// heads, queries). keys > 0, scale > 0. Blocks: tiles of queries, fastest, times all heads; `heads`
+// of them make a batch.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_forward(
     const bf16* __restrict__ q, const bf16* __restrict__ k, const bf16* __restrict__ v,
     bf16* __restrict__ out, float* __restrict__ out_float, float* __restrict__ logsumexp,

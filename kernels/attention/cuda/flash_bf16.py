@@ -93,7 +93,7 @@ def attention_backward_flash_bf16(
         )
     shapes = heads_of(HEADS_BF16, q, k, v, grad, out)
     split, width, rows = shapes.split, shapes.width, shapes.total * shapes.queries
-    out_, grad_ = (strided(x, shapes.lead, split, width) for x in (out, grad))
+    out_, grad_ = (strided(x, shapes.lead, split, width, multiple=1) for x in (out, grad))
     delta, shift = empty(q, (rows,)), empty(q, (rows,))
     configurations.delta_fp32(width)(
         blocks(rows, 4, 1), out_.memory, grad_.memory, in_c_order(logsumexp), delta, shift,

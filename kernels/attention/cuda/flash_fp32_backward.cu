@@ -136,8 +136,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_keys_backwar
   }
 }
 
-// The same arrays -> dq (batch, queries, heads, HEAD). Blocks: tiles of OWNED queries, fastest, times
-// heads of all batches.
+// The same arrays -> dq (batch, queries, heads, HEAD). Blocks: tiles of OWNED queries, fastest,
+// times heads of all batches.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_queries_backward_fp32(
     const float* __restrict__ q, const float* __restrict__ k, const float* __restrict__ v,
     const float* __restrict__ grad, const float* __restrict__ delta,

@@ -33,11 +33,11 @@ DEVICE int own_row(int r) { return threadIdx.x / 16 + r * GROUPS; }
 // Features of this thread; those beyond HEAD are computed from others and not stored.
 DEVICE int feature(int four) { return four * 64 + threadIdx.x % 16 * 4; }
 
-// Start to copy `rows` rows of a matrix (count, HEAD), `stride` numbers apart, into a tile, from row
-// `first` on; rows beyond the matrix become zeros, and nothing is read there.
+// Start to copy `rows` rows of a matrix (count, HEAD), `stride` numbers apart, into a tile, from
+// row `first` on; rows beyond the matrix become zeros, and nothing is read there.
 template <int rows>
 DEVICE void load_tile(float* tile, const float* matrix, int stride, int first, int count) {
-#pragma unroll 4
+#pragma unroll 2
   for (int e = threadIdx.x; e < rows * HEAD / 4; e += THREADS) {
     int row = e / (HEAD / 4), at = e % (HEAD / 4) * 4;
     const float* from = matrix + (long long)(first + row) * stride + at;

@@ -172,11 +172,11 @@ def _memory(array: Array) -> Array:
     """All numbers from the array's first to its last, those in between that are not its own too."""
     if array.flags.c_contiguous:
         return array.reshape(-1)
-    last = sum((n - 1) * stride for n, stride in zip(array.shape, array.strides))
-    as_strided = np.lib.stride_tricks.as_strided
+    module = np
     if device_of(array) == "cuda":
-        from cupy.lib.stride_tricks import as_strided
-    return as_strided(array, (last // FLOAT + 1,), (FLOAT,))
+        import cupy as module
+    last = sum((n - 1) * stride for n, stride in zip(array.shape, array.strides))
+    return module.lib.stride_tricks.as_strided(array, (last // FLOAT + 1,), (FLOAT,))
 
 
 def _address(array: Array) -> int:
