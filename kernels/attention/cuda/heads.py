@@ -172,9 +172,11 @@ def _memory(array: Array) -> Array:
     """All numbers from the array's first to its last, those in between that are not its own too."""
     if array.flags.c_contiguous:
         return array.reshape(-1)
-    module = np
+    module: Any = np
     if device_of(array) == "cuda":
-        import cupy as module
+        import cupy
+
+        module = cupy
     last = sum((n - 1) * stride for n, stride in zip(array.shape, array.strides))
     return module.lib.stride_tricks.as_strided(array, (last // FLOAT + 1,), (FLOAT,))
 
