@@ -168,6 +168,11 @@ def one_for_all(rng: np.random.Generator) -> list[Array]:
     return [np.broadcast_to(q, (3, 2, 9, 32)), k, v]
 
 
+def one_batch_for_all(rng: np.random.Generator) -> list[Array]:
+    """Of queries, by a dimension of 1."""
+    return [rng.standard_normal((n, 2, 9, 32)).astype(np.float32) for n in (1, 3, 3)]
+
+
 def heads_outermost(rng: np.random.Generator) -> list[Array]:
     """Batches and heads are numbered the other way round in memory."""
     return [rng.standard_normal((3, 2, 9, 32)).astype(np.float32).swapaxes(0, 1) for _ in range(3)]
@@ -175,7 +180,7 @@ def heads_outermost(rng: np.random.Generator) -> list[Array]:
 
 LAYOUTS = (
     joint, joint_groups, rows_outermost, two_batches, every_second_row, one_for_all,
-    heads_outermost,
+    one_batch_for_all, heads_outermost,
 )  # fmt: skip
 
 
@@ -206,7 +211,8 @@ def copies(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 def test_strided_views(rung: str, layout: Any, copies: list, rng: np.random.Generator) -> None:
     """They are read where they lie, and the bits are those that copies side by side give."""
     q, k, v = layout(rng)
-    grad = layout(rng)[0]
+    lead = np.broadcast_shapes(q.shape[:-2], k.shape[:-2])
+    grad = np.broadcast_to(layout(rng)[0], (*lead, *q.shape[-2:]))
     truth = kernels.get("attention", "reference")(q, k, v, is_causal=True)
     wanted = both_ways(rung, *(x.copy() for x in (q, k, v, grad)), is_causal=True)
     found = both_ways(rung, q, k, v, grad, is_causal=True)
