@@ -119,7 +119,10 @@ class Case:
         self.logsumexp, self.delta, self.shift = (
             cupy.empty((self.heads, length), cupy.float32) for _ in range(3)
         )
-        self.numbers = (length, length, 1, causal, 1 / math.sqrt(head))
+        # Each head of the kernels is a batch of its own, so rows lie side by side.
+        self.steps = (length * head, 0, head)  # to the next batch, head and row
+        self.sizes = (length, length, 1, 1)
+        self.options = (causal, 1 / math.sqrt(head))
 
     def flops(self, products: int) -> float:
         """Of that many products of L x L x E."""
@@ -127,17 +130,17 @@ class Case:
 
     def forward(self, kernel: CudaKernel) -> None:
         grid = blocks(self.length, c.owned(kernel), self.heads)
-        if self.q.dtype == cupy.float32:
-            results = (self.out, self.logsumexp)
-        else:
-            results = (self.out, None, self.logsumexp)
-        kernel(grid, self.q, self.k, self.v, *results, *self.numbers)
+        full = self.q.dtype == cupy.float32
+        results = (self.out, self.logsumexp) if full else (self.out, None, self.logsumexp)
+        steps = self.steps * 3 if full else ()
+        kernel(grid, self.q, self.k, self.v, *results, *self.sizes, *steps, *self.options)
 
     def prepare(self, kernel: CudaKernel) -> None:
         rows = self.heads * self.length
-        kernel(
-            blocks(rows, 4, 1), self.out, self.grad, self.logsumexp, self.delta, self.shift, rows
-        )
+        arrays = (self.out, self.grad, self.logsumexp, self.delta, self.shift)
+        full = self.q.dtype == cupy.float32
+        numbers = (rows, self.length, 1, *self.steps * 2) if full else (rows,)
+        kernel(blocks(rows, 4, 1), *arrays, *numbers)
 
     def keys(self, kernel: CudaKernel) -> None:
         results = (self.dk, self.dv)
@@ -151,7 +154,8 @@ class Case:
     def _backward(self, kernel: CudaKernel, *results: Any) -> None:
         grid = blocks(self.length, c.owned(kernel), self.heads)
         arrays = (self.q, self.k, self.v, self.grad, self.delta, self.shift)
-        kernel(grid, *arrays, *results, *self.numbers)
+        steps = self.steps * 4 if self.q.dtype == cupy.float32 else ()
+        kernel(grid, *arrays, *results, *self.sizes, *steps, *self.options)
 
     def backward(self) -> None:
         full = self.q.dtype == cupy.float32
@@ -258,7 +262,7 @@ def ladder_fp32(length: int, head: int, causal: bool) -> dict[str, Any]:
     future = torch.ones(length, length, device="cuda", dtype=torch.bool).triu(1)
 
     def unfused() -> torch.Tensor:
-        scores = (q * case.numbers[-1]) @ k.mT
+        scores = (q * case.options[-1]) @ k.mT
         return (scores.masked_fill_(future, -math.inf) if causal else scores).softmax(-1) @ v
 
     with torch.no_grad():

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from minigen.kernels.attention.cuda import heads
 
 from minigen import kernels
 
@@ -70,10 +71,29 @@ def test_forward_and_backward(rung: str, case: str) -> None:
 
 @BOTH
 def test_strided_views(rung: str) -> None:
-    """Heads as a projection of queries, keys and values at once leaves them."""
+    """Heads as a projection of queries, keys and values at once leaves them: the bits of copies."""
     joint = np.random.default_rng(0).standard_normal((2, 100, 3, 2, 64)).astype(np.float32)
     q, k, v = (joint[:, :, i].transpose(0, 2, 1, 3) for i in range(3))
     placed = cupy.asarray(joint)
     views = [placed[:, :, i].transpose(0, 2, 1, 3) for i in range(3)]
-    out, _ = kernels.get("attention", rung)(*views)
+    out, sums = kernels.get("attention", rung)(*views)
     assert error(out, kernels.get("attention", "reference")(q, k, v)[0]) < BOUNDS[rung]
+    backward = kernels.get("attention_backward", rung)
+    found = (out, sums, *backward(views[0], *views, out, sums))
+    side_by_side = [x.copy() for x in views]
+    wanted = kernels.get("attention", rung)(*side_by_side)
+    wanted += backward(side_by_side[0], *side_by_side, *wanted)
+    assert all((a == b).all() for a, b in zip(found, wanted))
+
+
+@BOTH
+def test_nothing_is_copied(rung: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GPT's attention, there and back: it reads and writes arrays as the model has them."""
+    monkeypatch.setattr(heads, "filled_copy", lambda *given: pytest.fail("an array was copied"))
+    placed = cupy.random.standard_normal((2, 100, 3, 2, 64), dtype=cupy.float32)
+    views = [placed[:, :, i].transpose(0, 2, 1, 3) for i in range(3)]
+    out, sums = kernels.get("attention", rung)(*views)
+    rows = out.swapaxes(1, 2).reshape(2, 100, 128)
+    assert rows.data.ptr == out.data.ptr
+    gradients = kernels.get("attention_backward", rung)(views[0], *views, out, sums)
+    assert all(x.swapaxes(1, 2).flags.c_contiguous for x in gradients)

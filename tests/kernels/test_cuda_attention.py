@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from minigen.kernels.attention.cuda import KERNELS, configurations
+from minigen.kernels.attention.cuda import KERNELS, configurations, heads
 from minigen.kernels.checking import KernelError
 from minigen.kernels.cuda import emulated, emulator
 from minigen.kernels.cuda.launch import empty
 
+import minigen
 from minigen import kernels
+from minigen.models.transformer import GPT, GPTConfig, next_token_loss
 
 Array = Any
 
@@ -125,19 +127,158 @@ def test_every_schedule_gives_the_same_bits(rung: str, rng: np.random.Generator)
     assert results[0] == results[1] == results[2]
 
 
-@BOTH
-def test_strided_views(rung: str, rng: np.random.Generator) -> None:
-    """Heads as a projection of queries, keys and values at once leaves them."""
-    joint = rng.standard_normal((2, 10, 3, 2, 32)).astype(np.float32)
-    q, k, v = (joint[:, :, i].transpose(0, 2, 1, 3) for i in range(3))
-    truth, logsumexp = kernels.get("attention", "reference")(q, k, v)
+def as_models_have_it(array: Array) -> Array:
+    """(batch, …, rows, width) with memory in the order (batch, rows, …, width)."""
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, -2, 1)), 1, -2)
+
+
+def joint(rng: np.random.Generator) -> list[Array]:
+    """As a projection of queries, keys and values at once leaves them: GPT's."""
+    both = rng.standard_normal((2, 10, 3, 2, 32)).astype(np.float32)
+    return [both[:, :, i].transpose(0, 2, 1, 3) for i in range(3)]
+
+
+def joint_groups(rng: np.random.Generator) -> list[Array]:
+    """The same with 2 heads of keys for 4 of queries."""
+    both = rng.standard_normal((2, 10, 8, 32)).astype(np.float32).transpose(0, 2, 1, 3)
+    return [both[:, :4].reshape(2, 2, 2, 10, 32), both[:, 4:6, None], both[:, 6:, None]]
+
+
+def rows_outermost(rng: np.random.Generator) -> list[Array]:
+    """(rows, heads, width), without a batch; fewer queries than keys."""
+    return [rng.standard_normal((n, 3, 32)).astype(np.float32).swapaxes(0, 1) for n in (4, 10, 10)]
+
+
+def two_batches(rng: np.random.Generator) -> list[Array]:
+    """The leading dimensions are cut behind the second."""
+    return [
+        rng.standard_normal((2, 2, 7, 3, 32)).astype(np.float32).swapaxes(2, 3) for _ in range(3)
+    ]
+
+
+def every_second_row(rng: np.random.Generator) -> list[Array]:
+    """And keys of another width than values have, in memory."""
+    q, k, v = (rng.standard_normal((2, 2, 20, n)).astype(np.float32) for n in (32, 48, 36))
+    return [q[..., ::2, :], k[..., ::2, 16:], v[..., ::2, :32]]
+
+
+def one_for_all(rng: np.random.Generator) -> list[Array]:
+    """Queries that all batches share, keys that all heads share."""
+    q, k, v = (rng.standard_normal((n, 9, 32)).astype(np.float32) for n in (2, 1, 1))
+    return [np.broadcast_to(q, (3, 2, 9, 32)), k, v]
+
+
+def one_batch_for_all(rng: np.random.Generator) -> list[Array]:
+    """Of queries, by a dimension of 1."""
+    return [rng.standard_normal((n, 2, 9, 32)).astype(np.float32) for n in (1, 3, 3)]
+
+
+def heads_outermost(rng: np.random.Generator) -> list[Array]:
+    """Batches and heads are numbered the other way round in memory."""
+    return [rng.standard_normal((3, 2, 9, 32)).astype(np.float32).swapaxes(0, 1) for _ in range(3)]
+
+
+LAYOUTS = (
+    joint, joint_groups, rows_outermost, two_batches, every_second_row, one_for_all,
+    one_batch_for_all, heads_outermost,
+)  # fmt: skip
+
+
+def both_ways(rung: str, q: Array, k: Array, v: Array, grad: Array, **options: Any) -> list[Array]:
+    """out, logsumexp, dq, dk, dv in the emulator."""
     with emulated():
-        out, sums = kernels.get("attention", rung)(q, k, v)
-        gradients = kernels.get("attention_backward", rung)(v, q, k, v, out, sums)
-    assert error(out, truth) < BOUNDS[rung][0]
-    wanted = kernels.get("attention_backward", "reference")(v, q, k, v, truth, logsumexp)
-    for gradient, right in zip(gradients, wanted):
-        assert error(gradient, right) < 2 * BOUNDS[rung][0]
+        out, sums = kernels.get("attention", rung)(q, k, v, **options)
+        backward = kernels.get("attention_backward", rung)
+        return [out, sums, *backward(grad, q, k, v, out, sums, **options)]
+
+
+@pytest.fixture
+def copies(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The shapes that were copied, from now on."""
+    found: list[tuple[int, ...]] = []
+
+    def counted(array: Array, *options: Any) -> Array:
+        found.append(array.shape)
+        return filled_copy(array, *options)
+
+    filled_copy = heads.filled_copy
+    monkeypatch.setattr(heads, "filled_copy", counted)
+    return found
+
+
+@BOTH
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
+def test_strided_views(rung: str, layout: Any, copies: list, rng: np.random.Generator) -> None:
+    """They are read where they lie, and the bits are those that copies side by side give."""
+    q, k, v = layout(rng)
+    lead = np.broadcast_shapes(q.shape[:-2], k.shape[:-2])
+    grad = np.broadcast_to(layout(rng)[0], (*lead, *q.shape[-2:]))
+    truth = kernels.get("attention", "reference")(q, k, v, is_causal=True)
+    wanted = both_ways(rung, *(x.copy() for x in (q, k, v, grad)), is_causal=True)
+    found = both_ways(rung, q, k, v, grad, is_causal=True)
+    assert not copies
+    assert error(found[0], truth[0]) < BOUNDS[rung][0]
+    for result, right in zip(found, wanted):
+        assert result.shape == right.shape
+        assert result.tobytes() == right.tobytes()
+
+
+UNREADABLE: dict[str, Any] = {  # (2, 2, 5, 32) -> the same numbers, but in memory ...
+    "the numbers of a row apart": lambda x: x.swapaxes(-1, -2).copy().swapaxes(-1, -2),
+    "rows backwards": lambda x: x[..., ::-1, :].copy()[..., ::-1, :],
+    "not where vector loads start": lambda x: np.concatenate([x[..., :1], x], -1)[..., 1:],
+    "rows of 33": lambda x: np.concatenate([x, x[..., :1]], -1)[..., :-1],
+}
+
+
+@pytest.mark.parametrize("layout", UNREADABLE)
+def test_what_cannot_be_read_is_copied(layout: str, copies: list, rng: np.random.Generator) -> None:
+    """q, k and v once forward, and they and the gradient once backward; never the result."""
+    q, k, v, grad = rng.standard_normal((4, 2, 2, 5, 32)).astype(np.float32)
+    wanted = both_ways("cuda_flash", q, k, v, grad)
+    assert not copies
+    found = both_ways("cuda_flash", *map(UNREADABLE[layout], (q, k, v, grad)))
+    assert copies == 7 * [q.shape]
+    assert [x.tobytes() for x in found] == [x.tobytes() for x in wanted]
+    half = both_ways("cuda_flash_bf16", *map(UNREADABLE[layout], (q, k, v, grad)))
+    wanted = both_ways("cuda_flash_bf16", q, k, v, grad)
+    assert [x.tobytes() for x in half] == [x.tobytes() for x in wanted]
+    if layout == "rows of 33":  # rounding to bfloat16 reads one number at a time
+        assert len(copies) == 7
+
+
+@BOTH
+def test_results_lie_as_models_want_them(rung: str, rng: np.random.Generator) -> None:
+    """Heads side by side, (batch, rows, heads · width), is a view of each."""
+    out, _, *gradients = both_ways(rung, *joint(rng), *joint(rng)[:1])
+    for result in (out, *gradients):
+        assert result.shape == (2, 2, 10, 32)
+        assert np.may_share_memory(result.swapaxes(1, 2).reshape(2, 10, 64), result)
+
+
+@BOTH
+def test_a_transformer_copies_nothing(
+    rung: str, copies: list, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    """GPT's attention, there and back, beside that of the CPU."""
+    monkeypatch.setattr(heads, "in_c_order", lambda array: pytest.fail("logsumexp was copied"))
+    config = GPTConfig(vocabulary=11, context=8, layers=1, heads=2, width=64)
+    minigen.manual_seed(0)
+    model = GPT(config)
+    ids = minigen.tensor(rng.integers(0, 11, (2, 8)))
+
+    def gradient() -> Array:
+        model.zero_grad()
+        next_token_loss(model(ids), ids).backward()
+        return model.h[0].attn.c_attn.weight.grad.numpy().copy()
+
+    wanted = gradient()
+    operations = ("attention", "attention_backward")
+    with kernels.use(**{name: kernels.get(name, rung) for name in operations}), emulated() as run:
+        found = gradient()
+    assert run.launches >= 4
+    assert not copies
+    assert error(found, wanted) < 4 * BOUNDS[rung][0]
 
 
 PLAIN: dict[str, dict[str, Any]] = {
@@ -181,7 +322,7 @@ def test_bfloat16_results(rng: np.random.Generator) -> None:
     """The kernel's other way out: out as bfloat16 is that of float32, rounded."""
     q = rng.standard_normal((1, 20, 32)).astype(np.float32)
     kernel = configurations.forward_bf16(32)
-    numbers = (20, 20, 1, True, 0.2)
+    numbers = (20, 20, 1, 1, True, 0.2)
     bits = (q.view(np.uint32) >> 16).astype(np.uint16)
     full, half, sums = empty(q, q.shape), empty(q, q.shape, np.uint16), empty(q, (20,))
     with emulated():
@@ -212,6 +353,7 @@ def test_blocks_fit_into_an_sm() -> None:
 
 FORWARD, BACKWARD = "attention/cuda/flash_bf16.cu", "attention/cuda/flash_bf16_backward.cu"
 FP32, FP32_BACKWARD = "attention/cuda/flash_fp32.cu", "attention/cuda/flash_fp32_backward.cu"
+NARROW = "attention/cuda/narrow.cu"
 DONE = "__syncthreads();  // this tile has arrived, and everybody is done with the one before it"
 
 BUGS = {
@@ -223,6 +365,24 @@ BUGS = {
     "shift in the place of delta": (BACKWARD, "shifts + STEP + n * 8", "shifts + n * 8"),
     "one head of the group": (FP32_BACKWARD, "head * group + t / tiles", "head * group"),
     "the largest of a few columns": (FP32, "best = row_largest(best);", ""),
+    "heads of results side by side": (FP32, "(u64)i * heads * HEAD", "(u64)i * HEAD"),
+    "batches of keys as if of queries": (
+        FP32,
+        "int key_heads = key_heads_of(heads, group)",
+        "int key_heads = heads",
+    ),
+    "rows of values as if of keys": (FP32, "(next + TILE, v, v_row,", "(next + TILE, v, q_row,"),
+    "head and row exchanged": (
+        FP32_BACKWARD,
+        "rows = head_of(grad, {grad_batch, grad_head, grad_row}",
+        "rows = head_of(grad, {grad_batch, grad_row, grad_head}",
+    ),
+    "rows that are not side by side": (NARROW, "% rows) * x_row", "% rows) * width"),
+    "gradients of keys in batches of queries": (
+        BACKWARD,
+        "stride = key_heads * HEAD",
+        "stride = heads * HEAD",
+    ),
 }
 
 
@@ -231,6 +391,7 @@ def test_planted_bugs_are_caught(bug: str, rng: np.random.Generator) -> None:
     """By the emulator, or in the numbers that `test_forward_and_backward` looks at."""
     case = "many keys, all seen" if bug == "no rescaling" else "grouped queries"
     q, k, v, grad, causal = draw(rng, case)
+    q, k, v, grad = map(as_models_have_it, (q, k, v, grad))
     file, right, wrong = BUGS[bug]
     rung = "cuda_flash" if "fp32" in file else "cuda_flash_bf16"
     truth = kernels.get("attention", "reference")(q, k, v, is_causal=causal)

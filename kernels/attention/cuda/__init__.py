@@ -9,8 +9,9 @@
 | `narrow.cu`              | float32 to bfloat16                                                 |
 
 `fp32_tiles.cuh` and `bf16_tiles.cuh` hold the two products that all of them are made of,
-`configurations.py` the tile sizes, `heads.py` how arrays become what a kernel takes, and
-`flash_fp32.py` and `flash_bf16.py` the functions that the ladder offers.
+`configurations.py` the tile sizes, `heads.py` how arrays become what a kernel takes, `heads.cuh`
+where a kernel finds the matrix of a head in them, and `flash_fp32.py` and `flash_bf16.py` the
+functions that the ladder offers.
 """
 
 from .configurations import KERNELS

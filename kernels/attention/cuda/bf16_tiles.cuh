@@ -14,7 +14,7 @@
 // of row r going to chunk c ^ twist(r), and any eight rows are in eight different groups of four
 // banks.
 #pragma once
-#include "primitives.cuh"
+#include "heads.cuh"
 
 #ifndef HEAD
 #define HEAD 64  // numbers of a row: 32, 64, 96 or 128
@@ -142,17 +142,17 @@ DEVICE void mixture(float (&o)[M][CHUNKS][4], const float (&p)[M][N][4], const b
 DEVICE int row_of(int e) { return threadIdx.x % WARP / 4 + e / 2 * 8; }
 DEVICE int column_of(int e) { return threadIdx.x % 4 * 2 + e % 2; }
 
-// Rows `row` and `row + 8` of accumulators to a matrix (count, HEAD), each times its factor; the
-// matrix is of bfloat16 or, where that pointer is null, of float32.
-DEVICE void store_rows(bf16* half, float* full, const float (&o)[CHUNKS][4], int row, int count,
-                       float factor0, float factor1) {
+// Rows `row` and `row + 8` of accumulators to a matrix (count, HEAD), `stride` numbers apart, each
+// times its factor; the matrix is of bfloat16 or, where that pointer is null, of float32.
+DEVICE void store_rows(bf16* half, float* full, int stride, const float (&o)[CHUNKS][4], int row,
+                       int count, float factor0, float factor1) {
 #pragma unroll
   for (int h = 0; h < 2; h++) {
     float factor = h ? factor1 : factor0;
     if (row + h * 8 >= count) continue;
 #pragma unroll
     for (int c = 0; c < CHUNKS; c++) {
-      u64 at = (u64)(row + h * 8) * HEAD + c * 8 + column_of(0);
+      u64 at = (u64)(row + h * 8) * stride + c * 8 + column_of(0);
       float left = o[c][2 * h] * factor, right = o[c][2 * h + 1] * factor;
       if (half) {
         *(u32*)(half + at) = pack_bf16(left, right);

@@ -95,7 +95,7 @@ DEVICE void hide(float (&s)[M][N][4], int query, int key, int keys, int causal) 
 
 // (5)
 DEVICE void finish(const float (&o)[M][CHUNKS][4], const Softmax& softmax, bf16* half, float* full,
-                   float* logsumexp, int query, int queries, float scale) {
+                   int stride, float* logsumexp, int query, int queries, float scale) {
 #pragma unroll
   for (int m = 0; m < M; m++) {
     int row = query + m * 16 + row_of(0);
@@ -109,17 +109,18 @@ DEVICE void finish(const float (&o)[M][CHUNKS][4], const Softmax& softmax, bf16*
       if (threadIdx.x % 4 == 0 && row + h * 8 < queries)
         logsumexp[row + h * 8] = softmax.largest[m][h] * scale + logf(sum);
     }
-    store_rows(half, full, o[m], row, queries, inverse[0], inverse[1]);
+    store_rows(half, full, stride, o[m], row, queries, inverse[0], inverse[1]);
   }
 }
 
-// q (heads, queries, HEAD), k and v (heads / group, keys, HEAD) -> out like q, either as bfloat16
-// or as float32 (the other pointer is null), and logsumexp (heads, queries). keys > 0, scale > 0.
-// Blocks: tiles of queries, fastest, times heads.
+// q (all heads, queries, HEAD), k and v (all heads / group, keys, HEAD) -> out (batch, queries,
+// heads, HEAD), either as bfloat16 or as float32 (the other pointer is null), and logsumexp (all
+// heads, queries). keys > 0, scale > 0. Blocks: tiles of queries, fastest, times all heads; `heads`
+// of them make a batch.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_forward(
     const bf16* __restrict__ q, const bf16* __restrict__ k, const bf16* __restrict__ v,
     bf16* __restrict__ out, float* __restrict__ out_float, float* __restrict__ logsumexp,
-    int queries, int keys, int group, int causal, float scale) {
+    int queries, int keys, int heads, int group, int causal, float scale) {
   DYNAMIC_SHARED(shared);
   bf16* q_tile = (bf16*)shared;                // QUERIES rows
   bf16* ring = q_tile + QUERIES * HEAD;        // two stages of STEP rows of K, then of V
@@ -167,7 +168,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_forward(
     soften(s, o, softmax, scale * LOG2_E);
     mixture(o, s, here + VALUES);
   }
-  u64 row = (u64)head * queries;
-  finish(o, softmax, out ? out + row * HEAD : nullptr, out ? nullptr : out_float + row * HEAD,
-         logsumexp + row, query, queries, scale);
+  u64 at = result_of(head, heads, queries, HEAD);
+  finish(o, softmax, out ? out + at : nullptr, out ? nullptr : out_float + at, heads * HEAD,
+         logsumexp + (u64)head * queries, query, queries, scale);
 }

@@ -15,20 +15,22 @@ from ..operands import summed_to
 from ..whole import attention_backward_whole, attention_whole
 from . import configurations
 from .configurations import HEADS_BF16, TO_BF16, owned
-from .heads import blocks, cut, heads_of, in_c_order, spread, takes
+from .heads import blocks, heads_of, in_c_order, returned, room, strided, takes
 
 Array = Any
 WIDEST = HEADS_BF16[-1]
 EIGHTS_A_BLOCK = 256  # eights of numbers that a block of `to_bf16` converts
 
 
-def narrowed(array: Array, lead: tuple[int, ...], width: int) -> Array:
-    """(…, rows, E) of float32 -> (heads, rows, width) of bfloat16, as the bits of it in uint16."""
-    array = spread(array, lead, array.shape[-1])
-    heads, rows, own = array.shape
-    made = empty(array, (heads, rows, width), "uint16")
+def narrowed(array: Array, lead: tuple[int, ...], split: int, width: int) -> Array:
+    """(…, rows, E) of float32, in any order of memory -> (all heads, rows, width) of bfloat16, as
+    the bits of it in uint16."""
+    rows, own = array.shape[-2:]
+    made = empty(array, (math.prod(lead), rows, width), "uint16")
     grid = blocks(made.size // 8, EIGHTS_A_BLOCK, 1)
-    TO_BF16(grid, array, made, heads * rows, own, width)
+    numbers, strides = strided(array, lead, split, own, multiple=1)
+    all_rows, heads = len(made) * rows, math.prod(lead[split:])
+    TO_BF16(grid, numbers, made, all_rows, rows, heads, own, width, *strides)
     return made
 
 
@@ -46,23 +48,25 @@ def attention_flash_bf16(
 
     q (…, L, E), k (…, S, E), v (…, S, Ev) -> out (…, L, Ev), logsumexp (…, L), all of float32.
     E and Ev up to 128. A mask other than the causal one, dropout, and a scale that is not positive
-    are left to the plain formula in float32, `attention_whole`.
+    are left to the plain formula in float32, `attention_whole`. Arrays are read by their strides;
+    in memory the result has the order (batch, L, heads, Ev), so that models need not copy it.
     """
     if not takes(q, k, v, mask, scale, dropout_p, WIDEST):
         return attention_whole(q, k, v, mask, is_causal, scale, dropout_p, seed)
-    shapes = heads_of(q, k, v, HEADS_BF16)
-    kernel = configurations.forward_bf16(shapes.width)
-    out = empty(q, (shapes.total, shapes.queries, shapes.width))
+    shapes = heads_of(HEADS_BF16, q, k, v)
+    split, width = shapes.split, shapes.width
+    kernel = configurations.forward_bf16(width)
+    out = room(q, shapes.lead, split, shapes.queries, width)
     logsumexp = empty(q, (*shapes.lead, shapes.queries))
     kernel(
         blocks(shapes.queries, owned(kernel), shapes.total),
-        narrowed(q, shapes.lead, shapes.width),
-        narrowed(k, shapes.key_lead, shapes.width),
-        narrowed(v, shapes.key_lead, shapes.width),
-        None, out, logsumexp, shapes.queries, shapes.keys, shapes.group, is_causal,
+        narrowed(q, shapes.lead, split, width),
+        narrowed(k, shapes.key_lead, split, width),
+        narrowed(v, shapes.key_lead, split, width),
+        None, out, logsumexp, shapes.queries, shapes.keys, shapes.heads, shapes.group, is_causal,
         1 / math.sqrt(q.shape[-1]) if scale is None else scale,
     )  # fmt: skip
-    return cut(out, shapes.lead, v.shape[-1]), logsumexp
+    return returned(out, split, v.shape[-1]), logsumexp
 
 
 def attention_backward_flash_bf16(
@@ -87,28 +91,31 @@ def attention_backward_flash_bf16(
         return attention_backward_whole(
             grad, q, k, v, out, logsumexp, mask, is_causal, scale, dropout_p, seed
         )
-    shapes = heads_of(q, k, v, HEADS_BF16)
-    width, rows = shapes.width, shapes.total * shapes.queries
+    shapes = heads_of(HEADS_BF16, q, k, v, grad, out)
+    split, width, rows = shapes.split, shapes.width, shapes.total * shapes.queries
+    out_, grad_ = (strided(x, shapes.lead, split, width, multiple=1) for x in (out, grad))
     delta, shift = empty(q, (rows,)), empty(q, (rows,))
     configurations.delta_fp32(width)(
-        blocks(rows, 4, 1), spread(out, shapes.lead, width), spread(grad, shapes.lead, width),
-        in_c_order(logsumexp), delta, shift, rows,
+        blocks(rows, 4, 1), out_.memory, grad_.memory, in_c_order(logsumexp), delta, shift,
+        rows, shapes.queries, shapes.heads, *out_.strides, *grad_.strides,
     )  # fmt: skip
-    q_, grad_ = narrowed(q, shapes.lead, width), narrowed(grad, shapes.lead, width)
-    k_, v_ = narrowed(k, shapes.key_lead, width), narrowed(v, shapes.key_lead, width)
+    of_queries = [narrowed(x, shapes.lead, split, width) for x in (q, grad)]
+    of_keys = [narrowed(x, shapes.key_lead, split, width) for x in (k, v)]
+    arrays = (of_queries[0], *of_keys, of_queries[1], delta, shift)
     numbers = (
-        shapes.queries, shapes.keys, shapes.group, is_causal,
+        shapes.queries, shapes.keys, shapes.heads, shapes.group, is_causal,
         1 / math.sqrt(q.shape[-1]) if scale is None else scale,
     )  # fmt: skip
-    dq, dk, dv = empty(q, q_.shape), empty(q, k_.shape), empty(q, v_.shape)
+    dq = room(q, shapes.lead, split, shapes.queries, width)
+    dk, dv = (room(q, shapes.key_lead, split, shapes.keys, width) for _ in range(2))
     keys = configurations.keys_backward_bf16(width)
     grid = blocks(shapes.keys, owned(keys), shapes.total // shapes.group)
-    keys(grid, q_, k_, v_, grad_, delta, shift, None, None, dk, dv, *numbers)
+    keys(grid, *arrays, None, None, dk, dv, *numbers)
     queries = configurations.queries_backward_bf16(width)
     grid = blocks(shapes.queries, owned(queries), shapes.total)
-    queries(grid, q_, k_, v_, grad_, delta, shift, None, dq, *numbers)
+    queries(grid, *arrays, None, dq, *numbers)
     return (
-        summed_to(cut(dq, shapes.lead, q.shape[-1]), q.shape),
-        summed_to(cut(dk, shapes.key_lead, k.shape[-1]), k.shape),
-        summed_to(cut(dv, shapes.key_lead, v.shape[-1]), v.shape),
+        summed_to(returned(dq, split, q.shape[-1]), q.shape),
+        summed_to(returned(dk, split, k.shape[-1]), k.shape),
+        summed_to(returned(dv, split, v.shape[-1]), v.shape),
     )

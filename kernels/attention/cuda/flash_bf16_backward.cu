@@ -68,15 +68,16 @@ extern "C" __global__ void __launch_bounds__(128) flash_delta(
   }
 }
 
-// q, grad (heads, queries, HEAD), k, v (heads / group, keys, HEAD), delta and shift (heads,
-// queries) -> dk and dv like k, as bfloat16 or as float32 (the other pointers are null). Blocks:
-// tiles of OWNED keys, fastest, times heads of keys.
+// q, grad (all heads, queries, HEAD), k, v (all heads / group, keys, HEAD), delta and shift (all
+// heads, queries) -> dk and dv (batch, keys, heads / group, HEAD), as bfloat16 or as float32 (the
+// other pointers are null). Blocks: tiles of OWNED keys, fastest, times all heads of keys; `heads`
+// heads of queries make a batch.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_keys_backward(
     const bf16* __restrict__ q, const bf16* __restrict__ k, const bf16* __restrict__ v,
     const bf16* __restrict__ grad, const float* __restrict__ delta,
     const float* __restrict__ shift, bf16* __restrict__ dk, bf16* __restrict__ dv,
-    float* __restrict__ dk_float, float* __restrict__ dv_float, int queries, int keys, int group,
-    int causal, float scale) {
+    float* __restrict__ dk_float, float* __restrict__ dv_float, int queries, int keys, int heads,
+    int group, int causal, float scale) {
   DYNAMIC_SHARED(shared);
   bf16* k_tile = (bf16*)shared;
   bf16* v_tile = k_tile + OWNED * HEAD;
@@ -153,22 +154,23 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_keys_backwar
     }
     mixture(dk_sum, ds, q_tile);  // (6)
   }
-  u64 at = (u64)head * keys * HEAD;
+  int key_heads = key_heads_of(heads, group), stride = key_heads * HEAD;
+  u64 at = result_of(head, key_heads, keys, HEAD);
 #pragma unroll
   for (int m = 0; m < M; m++) {
     int row = key + m * 16 + row_of(0);
-    store_rows(dk ? dk + at : nullptr, dk_float + at, dk_sum[m], row, keys, scale, scale);
-    store_rows(dv ? dv + at : nullptr, dv_float + at, dv_sum[m], row, keys, 1.0f, 1.0f);
+    store_rows(dk ? dk + at : nullptr, dk_float + at, stride, dk_sum[m], row, keys, scale, scale);
+    store_rows(dv ? dv + at : nullptr, dv_float + at, stride, dv_sum[m], row, keys, 1.0f, 1.0f);
   }
 }
 
-// The same arrays -> dq like q, as bfloat16 or as float32 (the other pointer is null).
-// Blocks: tiles of OWNED queries, fastest, times heads.
+// The same arrays -> dq (batch, queries, heads, HEAD), as bfloat16 or as float32 (the other pointer
+// is null). Blocks: tiles of OWNED queries, fastest, times all heads.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_queries_backward(
     const bf16* __restrict__ q, const bf16* __restrict__ k, const bf16* __restrict__ v,
     const bf16* __restrict__ grad, const float* __restrict__ delta,
     const float* __restrict__ shift, bf16* __restrict__ dq, float* __restrict__ dq_float,
-    int queries, int keys, int group, int causal, float scale) {
+    int queries, int keys, int heads, int group, int causal, float scale) {
   DYNAMIC_SHARED(shared);
   bf16* q_tile = (bf16*)shared;
   bf16* grad_tile = q_tile + OWNED * HEAD;
@@ -232,8 +234,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_queries_back
         }
     mixture(sum, ds, k_tile);  // (7)
   }
+  u64 at = result_of(head, heads, queries, HEAD);
 #pragma unroll
   for (int m = 0; m < M; m++)
-    store_rows(dq ? dq + row * HEAD : nullptr, dq_float + row * HEAD, sum[m],
+    store_rows(dq ? dq + at : nullptr, dq_float + at, heads * HEAD, sum[m],
                query + m * 16 + row_of(0), queries, scale, scale);
 }

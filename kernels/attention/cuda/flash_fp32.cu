@@ -31,12 +31,14 @@ constexpr int C = STEP / 16;
 constexpr int TILE = STEP * PITCH;
 constexpr float UNSEEN = -1.0e30f;  // the score of a key that may not be seen: its weight is 0
 
-// q (heads, queries, HEAD), k and v (heads / group, keys, HEAD) -> out like q, logsumexp
-// (heads, queries). keys > 0, scale > 0. Blocks: tiles of OWNED queries, fastest, times heads.
+// q (batch, heads, queries, HEAD), k and v (batch, heads / group, keys, HEAD), each by its strides,
+// multiples of 4 -> out (batch, queries, heads, HEAD), logsumexp (batch, heads, queries). keys > 0,
+// scale > 0. Blocks: tiles of OWNED queries, fastest, times heads of all batches.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_forward_fp32(
     const float* __restrict__ q, const float* __restrict__ k, const float* __restrict__ v,
-    float* __restrict__ out, float* __restrict__ logsumexp, int queries, int keys, int group,
-    int causal, float scale) {
+    float* __restrict__ out, float* __restrict__ logsumexp, int queries, int keys, int heads,
+    int group, int q_batch, int q_head, int q_row, int k_batch, int k_head, int k_row,
+    int v_batch, int v_head, int v_row, int causal, float scale) {
   DYNAMIC_SHARED(shared);
   float* q_tile = (float*)shared;
   float* ring = q_tile + OWNED * PITCH;  // two stages of K, then of V
@@ -44,15 +46,18 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_forward_fp32
   int blocks = (queries + OWNED - 1) / OWNED;
   int head = blockIdx.x / blocks, block = blockIdx.x % blocks;
   int first = (causal ? blocks - 1 - block : block) * OWNED;  // most tiles first
-  u64 row = (u64)head * queries;
-  k += (u64)(head / group) * keys * HEAD;
-  v += (u64)(head / group) * keys * HEAD;
+  int key_heads = key_heads_of(heads, group);
+  q = head_of(q, {q_batch, q_head, q_row}, head, heads);
+  k = head_of(k, {k_batch, k_head, k_row}, head / group, key_heads);
+  v = head_of(v, {v_batch, v_head, v_row}, head / group, key_heads);
+  out += result_of(head, heads, queries, HEAD);
+  logsumexp += (u64)head * queries;
   int seen = causal ? min(keys, first + OWNED) : keys;
   int tiles = (seen + STEP - 1) / STEP;
 
-  load_tile<OWNED>(q_tile, q + row * HEAD, first, queries);
-  load_tile<STEP>(ring, k, 0, keys);
-  load_tile<STEP>(ring + TILE, v, 0, keys);
+  load_tile<OWNED>(q_tile, q, q_row, first, queries);
+  load_tile<STEP>(ring, k, k_row, 0, keys);
+  load_tile<STEP>(ring + TILE, v, v_row, 0, keys);
   copy_async_commit();
   float largest[ROWS], sum[ROWS], scale2 = scale * LOG2_E;
   float4 o[ROWS][FOURS] = {};
@@ -68,8 +73,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_forward_fp32
     __syncthreads();  // this tile has arrived, and everybody is done with the one before it
     if (tile + 1 < tiles) {
       float* next = ring + (tile + 1) % 2 * 2 * TILE;
-      load_tile<STEP>(next, k, key + STEP, keys);
-      load_tile<STEP>(next + TILE, v, key + STEP, keys);
+      load_tile<STEP>(next, k, k_row, key + STEP, keys);
+      load_tile<STEP>(next + TILE, v, v_row, key + STEP, keys);
     }
     copy_async_commit();
     float s[ROWS][C];
@@ -109,7 +114,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_forward_fp32
     float total = row_sum(sum[r]);
     int i = first + own_row(r);
     if (i >= queries) continue;
-    store_row(out + row * HEAD, o[r], i, 1.0f / total);          // (5)
-    if (threadIdx.x % 16 == 0) logsumexp[row + i] = largest[r] * scale + logf(total);
+    store_row(out + (u64)i * heads * HEAD, o[r], 1.0f / total);  // (5)
+    if (threadIdx.x % 16 == 0) logsumexp[i] = largest[r] * scale + logf(total);
   }
 }

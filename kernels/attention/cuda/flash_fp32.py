@@ -10,7 +10,7 @@ from ..operands import summed_to
 from ..whole import attention_backward_whole, attention_whole
 from . import configurations
 from .configurations import HEADS_FP32, owned
-from .heads import blocks, cut, heads_of, in_c_order, spread, takes
+from .heads import blocks, heads_of, in_c_order, returned, room, strided, takes
 
 Array = Any
 WIDEST = HEADS_FP32[-1]
@@ -29,25 +29,28 @@ def attention_flash_cuda(
     """softmax(scale Q Kᵀ + mask) V and its logsumexp, in float32: see `attention_reference`.
 
     q (…, L, E), k (…, S, E), v (…, S, Ev) -> out (…, L, Ev), logsumexp (…, L).
-    E and Ev up to 128; arrays that are not in C order, or of another width than 16, 32, 64, 96 or
-    128, are copied first. A mask other than the causal one, dropout, and a scale that is not
+    E and Ev up to 128; arrays are read by their strides, but those of another width than 16, 32,
+    64, 96 or 128 are copied first. In memory the result has the order (batch, L, heads, Ev), so
+    that models need not copy it. A mask other than the causal one, dropout, and a scale that is not
     positive are left to the plain formula, `attention_whole`, which needs O(L S) memory.
     """
     if not takes(q, k, v, mask, scale, dropout_p, WIDEST):
         return attention_whole(q, k, v, mask, is_causal, scale, dropout_p, seed)
-    shapes = heads_of(q, k, v, HEADS_FP32)
-    kernel = configurations.forward_fp32(shapes.width)
-    out = empty(q, (shapes.total, shapes.queries, shapes.width))
+    shapes = heads_of(HEADS_FP32, q, k, v)
+    split, width = shapes.split, shapes.width
+    kernel = configurations.forward_fp32(width)
+    q_ = strided(q, shapes.lead, split, width)
+    k_, v_ = (strided(x, shapes.key_lead, split, width) for x in (k, v))
+    out = room(q, shapes.lead, split, shapes.queries, width)
     logsumexp = empty(q, (*shapes.lead, shapes.queries))
     kernel(
         blocks(shapes.queries, owned(kernel), shapes.total),
-        spread(q, shapes.lead, shapes.width),
-        spread(k, shapes.key_lead, shapes.width),
-        spread(v, shapes.key_lead, shapes.width),
-        out, logsumexp, shapes.queries, shapes.keys, shapes.group, is_causal,
+        q_.memory, k_.memory, v_.memory, out, logsumexp,
+        shapes.queries, shapes.keys, shapes.heads, shapes.group,
+        *q_.strides, *k_.strides, *v_.strides, is_causal,
         1 / math.sqrt(q.shape[-1]) if scale is None else scale,
     )  # fmt: skip
-    return cut(out, shapes.lead, v.shape[-1]), logsumexp
+    return returned(out, split, v.shape[-1]), logsumexp
 
 
 def attention_backward_flash_cuda(
@@ -72,27 +75,31 @@ def attention_backward_flash_cuda(
         return attention_backward_whole(
             grad, q, k, v, out, logsumexp, mask, is_causal, scale, dropout_p, seed
         )
-    shapes = heads_of(q, k, v, HEADS_FP32)
-    width, rows = shapes.width, shapes.total * shapes.queries
-    grad, q_, out = (spread(x, shapes.lead, width) for x in (grad, q, out))
-    k_, v_ = (spread(x, shapes.key_lead, width) for x in (k, v))
+    shapes = heads_of(HEADS_FP32, q, k, v, grad, out)
+    split, width, rows = shapes.split, shapes.width, shapes.total * shapes.queries
+    q_, grad_, out_ = (strided(x, shapes.lead, split, width) for x in (q, grad, out))
+    k_, v_ = (strided(x, shapes.key_lead, split, width) for x in (k, v))
     delta, shift = empty(q, (rows,)), empty(q, (rows,))
     configurations.delta_fp32(width)(
-        blocks(rows, 4, 1), out, grad, in_c_order(logsumexp), delta, shift, rows
-    )
+        blocks(rows, 4, 1), out_.memory, grad_.memory, in_c_order(logsumexp), delta, shift,
+        rows, shapes.queries, shapes.heads, *out_.strides, *grad_.strides,
+    )  # fmt: skip
+    arrays = (q_.memory, k_.memory, v_.memory, grad_.memory, delta, shift)
     numbers = (
-        shapes.queries, shapes.keys, shapes.group, is_causal,
+        shapes.queries, shapes.keys, shapes.heads, shapes.group,
+        *q_.strides, *k_.strides, *v_.strides, *grad_.strides, is_causal,
         1 / math.sqrt(q.shape[-1]) if scale is None else scale,
     )  # fmt: skip
-    dq, dk, dv = empty(q, q_.shape), empty(q, k_.shape), empty(q, v_.shape)
+    dq = room(q, shapes.lead, split, shapes.queries, width)
+    dk, dv = (room(q, shapes.key_lead, split, shapes.keys, width) for _ in range(2))
     keys = configurations.keys_backward_fp32(width)
     grid = blocks(shapes.keys, owned(keys), shapes.total // shapes.group)
-    keys(grid, q_, k_, v_, grad, delta, shift, dk, dv, *numbers)
+    keys(grid, *arrays, dk, dv, *numbers)
     queries = configurations.queries_backward_fp32(width)
     grid = blocks(shapes.queries, owned(queries), shapes.total)
-    queries(grid, q_, k_, v_, grad, delta, shift, dq, *numbers)
+    queries(grid, *arrays, dq, *numbers)
     return (
-        summed_to(cut(dq, shapes.lead, q.shape[-1]), q.shape),
-        summed_to(cut(dk, shapes.key_lead, k.shape[-1]), k.shape),
-        summed_to(cut(dv, shapes.key_lead, v.shape[-1]), v.shape),
+        summed_to(returned(dq, split, q.shape[-1]), q.shape),
+        summed_to(returned(dk, split, k.shape[-1]), k.shape),
+        summed_to(returned(dv, split, v.shape[-1]), v.shape),
     )

@@ -31,18 +31,22 @@
 constexpr int C = STEP / 16;
 constexpr int TILE = STEP * PITCH;
 
-// (1) for `rows` rows, a warp each: out and grad (rows, HEAD) -> delta (rows,), and logsumexp in
-// units of log 2, as (2) wants it.
+// (1) for `rows` rows, those of all heads, a warp each: out and grad (batch, heads, queries, HEAD),
+// each by its strides -> delta (rows,), and logsumexp in units of log 2, as (2) wants it.
 extern "C" __global__ void __launch_bounds__(128) flash_delta_fp32(
     const float* __restrict__ out, const float* __restrict__ grad,
     const float* __restrict__ logsumexp, float* __restrict__ delta, float* __restrict__ shift,
-    int rows) {
+    int rows, int queries, int heads, int out_batch, int out_head, int out_row, int grad_batch,
+    int grad_head, int grad_row) {
   int row = blockIdx.x * 4 + threadIdx.x / WARP, lane = threadIdx.x % WARP;
   if (row >= rows) return;
-  const float* x = out + (u64)row * HEAD;
-  const float* y = grad + (u64)row * HEAD;
+  int head = row / queries, i = row % queries;
+  const float* x = head_of(out, {out_batch, out_head, out_row}, head, heads);
+  const float* y = head_of(grad, {grad_batch, grad_head, grad_row}, head, heads);
+  x += (long long)i * out_row;
+  y += (long long)i * grad_row;
   float sum = 0;
-  for (int i = lane; i < HEAD; i += WARP) sum += x[i] * y[i];
+  for (int d = lane; d < HEAD; d += WARP) sum += x[d] * y[d];
   for (int mask = WARP / 2; mask; mask /= 2) sum += __shfl_xor_sync(ALL_LANES, sum, mask);
   if (lane == 0) {
     delta[row] = sum;
@@ -50,13 +54,16 @@ extern "C" __global__ void __launch_bounds__(128) flash_delta_fp32(
   }
 }
 
-// q, grad (heads, queries, HEAD), k, v (heads / group, keys, HEAD), delta and shift (heads,
-// queries) -> dk and dv like k. Blocks: tiles of OWNED keys, fastest, times heads of keys.
+// q, grad (batch, heads, queries, HEAD), k, v (batch, heads / group, keys, HEAD), each by its
+// strides, multiples of 4, delta and shift (batch, heads, queries) -> dk and dv (batch, keys,
+// heads / group, HEAD). Blocks: tiles of OWNED keys, fastest, times heads of keys.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_keys_backward_fp32(
     const float* __restrict__ q, const float* __restrict__ k, const float* __restrict__ v,
     const float* __restrict__ grad, const float* __restrict__ delta,
     const float* __restrict__ shift, float* __restrict__ dk, float* __restrict__ dv, int queries,
-    int keys, int group, int causal, float scale) {
+    int keys, int heads, int group, int q_batch, int q_head, int q_row, int k_batch, int k_head,
+    int k_row, int v_batch, int v_head, int v_row, int grad_batch, int grad_head, int grad_row,
+    int causal, float scale) {
   DYNAMIC_SHARED(shared);
   float* k_tile = (float*)shared;
   float* v_tile = k_tile + OWNED * PITCH;
@@ -65,24 +72,28 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_keys_backwar
   float* numbers = weights + OWNED * (STEP + 4);  // two stages of shift, then of delta
   int blocks = (keys + OWNED - 1) / OWNED;
   int head = blockIdx.x / blocks, first = blockIdx.x % blocks * OWNED;
-  u64 row = (u64)head * keys;
+  int key_heads = key_heads_of(heads, group);
+  k = head_of(k, {k_batch, k_head, k_row}, head, key_heads);
+  v = head_of(v, {v_batch, v_head, v_row}, head, key_heads);
   int first_tile = causal ? first / STEP : 0;  // no query before a key sees it
   int tiles = max(0, (queries + STEP - 1) / STEP - first_tile);
 
   // Step t of the walk: tile t % tiles of the queries of head t / tiles in the group.
   auto load = [&](int t) {
     int query = (first_tile + t % tiles) * STEP, stage = t % 2;
-    u64 start = (u64)(head * group + t / tiles) * queries;
-    load_tile<STEP>(ring + stage * 2 * TILE, q + start * HEAD, query, queries);
-    load_tile<STEP>(ring + stage * 2 * TILE + TILE, grad + start * HEAD, query, queries);
+    int from_head = head * group + t / tiles;
+    const float* rows = head_of(q, {q_batch, q_head, q_row}, from_head, heads);
+    load_tile<STEP>(ring + stage * 2 * TILE, rows, q_row, query, queries);
+    rows = head_of(grad, {grad_batch, grad_head, grad_row}, from_head, heads);
+    load_tile<STEP>(ring + stage * 2 * TILE + TILE, rows, grad_row, query, queries);
     for (int i = threadIdx.x; i < 2 * STEP; i += THREADS) {
       int at = query + i % STEP;
-      const float* from = (i < STEP ? shift : delta) + start + at;
+      const float* from = (i < STEP ? shift : delta) + (u64)from_head * queries + at;
       copy_async_4(numbers + stage * 2 * STEP + i, from, at < queries);
     }
   };
-  load_tile<OWNED>(k_tile, k + row * HEAD, first, keys);
-  load_tile<OWNED>(v_tile, v + row * HEAD, first, keys);
+  load_tile<OWNED>(k_tile, k, k_row, first, keys);
+  load_tile<OWNED>(v_tile, v, v_row, first, keys);
   if (tiles > 0) load(0);
   copy_async_commit();
   float4 dk_sum[ROWS][FOURS] = {}, dv_sum[ROWS][FOURS] = {};
@@ -119,17 +130,21 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_keys_backwar
   for (int r = 0; r < ROWS; r++) {
     int j = first + own_row(r);
     if (j >= keys) continue;
-    store_row(dk + row * HEAD, dk_sum[r], j, scale);
-    store_row(dv + row * HEAD, dv_sum[r], j, 1.0f);
+    u64 row = result_of(head, key_heads, keys, HEAD) + (u64)j * key_heads * HEAD;
+    store_row(dk + row, dk_sum[r], scale);
+    store_row(dv + row, dv_sum[r], 1.0f);
   }
 }
 
-// The same arrays -> dq like q. Blocks: tiles of OWNED queries, fastest, times heads.
+// The same arrays -> dq (batch, queries, heads, HEAD). Blocks: tiles of OWNED queries, fastest,
+// times heads of all batches.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_queries_backward_fp32(
     const float* __restrict__ q, const float* __restrict__ k, const float* __restrict__ v,
     const float* __restrict__ grad, const float* __restrict__ delta,
-    const float* __restrict__ shift, float* __restrict__ dq, int queries, int keys, int group,
-    int causal, float scale) {
+    const float* __restrict__ shift, float* __restrict__ dq, int queries, int keys, int heads,
+    int group, int q_batch, int q_head, int q_row, int k_batch, int k_head, int k_row,
+    int v_batch, int v_head, int v_row, int grad_batch, int grad_head, int grad_row, int causal,
+    float scale) {
   DYNAMIC_SHARED(shared);
   float* q_tile = (float*)shared;
   float* grad_tile = q_tile + OWNED * PITCH;
@@ -138,24 +153,28 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_queries_back
   int blocks = (queries + OWNED - 1) / OWNED;
   int head = blockIdx.x / blocks, block = blockIdx.x % blocks;
   int first = (causal ? blocks - 1 - block : block) * OWNED;  // most tiles first
-  u64 row = (u64)head * queries;
-  k += (u64)(head / group) * keys * HEAD;
-  v += (u64)(head / group) * keys * HEAD;
+  int key_heads = key_heads_of(heads, group);
+  q = head_of(q, {q_batch, q_head, q_row}, head, heads);
+  grad = head_of(grad, {grad_batch, grad_head, grad_row}, head, heads);
+  k = head_of(k, {k_batch, k_head, k_row}, head / group, key_heads);
+  v = head_of(v, {v_batch, v_head, v_row}, head / group, key_heads);
+  delta += (u64)head * queries;
+  shift += (u64)head * queries;
   int seen = causal ? min(keys, first + OWNED) : keys;
   int tiles = (seen + STEP - 1) / STEP;
 
-  load_tile<OWNED>(q_tile, q + row * HEAD, first, queries);
-  load_tile<OWNED>(grad_tile, grad + row * HEAD, first, queries);
-  load_tile<STEP>(ring, k, 0, keys);
-  load_tile<STEP>(ring + TILE, v, 0, keys);
+  load_tile<OWNED>(q_tile, q, q_row, first, queries);
+  load_tile<OWNED>(grad_tile, grad, grad_row, first, queries);
+  load_tile<STEP>(ring, k, k_row, 0, keys);
+  load_tile<STEP>(ring + TILE, v, v_row, 0, keys);
   copy_async_commit();
   float4 sum[ROWS][FOURS] = {};
   float by[ROWS], less[ROWS], scale2 = scale * LOG2_E;
 #pragma unroll
   for (int r = 0; r < ROWS; r++) {
     int i = first + own_row(r);
-    by[r] = i < queries ? shift[row + i] : 0.0f;
-    less[r] = i < queries ? delta[row + i] : 0.0f;
+    by[r] = i < queries ? shift[i] : 0.0f;
+    less[r] = i < queries ? delta[i] : 0.0f;
   }
   for (int tile = 0; tile < tiles; tile++) {
     int key = tile * STEP;
@@ -164,8 +183,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_queries_back
     __syncthreads();  // this tile has arrived, and everybody is done with the one before it
     if (tile + 1 < tiles) {
       float* next = ring + (tile + 1) % 2 * 2 * TILE;
-      load_tile<STEP>(next, k, key + STEP, keys);
-      load_tile<STEP>(next + TILE, v, key + STEP, keys);
+      load_tile<STEP>(next, k, k_row, key + STEP, keys);
+      load_tile<STEP>(next + TILE, v, v_row, key + STEP, keys);
     }
     copy_async_commit();
     float p[ROWS][C], ds[ROWS][C];
@@ -187,6 +206,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_queries_back
 #pragma unroll
   for (int r = 0; r < ROWS; r++) {
     int i = first + own_row(r);
-    if (i < queries) store_row(dq + row * HEAD, sum[r], i, scale);
+    u64 row = result_of(head, heads, queries, HEAD) + (u64)i * heads * HEAD;
+    if (i < queries) store_row(dq + row, sum[r], scale);
   }
 }

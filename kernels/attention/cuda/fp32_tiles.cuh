@@ -11,7 +11,7 @@
 // Between the two products P has to change hands: a thread has some columns of a row and needs all
 // of them. It goes through shared memory, but only among 16 threads of one warp: no barrier.
 #pragma once
-#include "primitives.cuh"
+#include "heads.cuh"
 
 #ifndef HEAD
 #define HEAD 64  // numbers of a row: a multiple of 4, up to 128
@@ -33,13 +33,14 @@ DEVICE int own_row(int r) { return threadIdx.x / 16 + r * GROUPS; }
 // Features of this thread; those beyond HEAD are computed from others and not stored.
 DEVICE int feature(int four) { return four * 64 + threadIdx.x % 16 * 4; }
 
-// Start to copy `rows` rows of a matrix (count, HEAD) into a tile, from row `first` on; rows beyond
-// the matrix become zeros, and nothing is read there.
-template <int rows> DEVICE void load_tile(float* tile, const float* matrix, int first, int count) {
-#pragma unroll 4
+// Start to copy `rows` rows of a matrix (count, HEAD), `stride` numbers apart, into a tile, from
+// row `first` on; rows beyond the matrix become zeros, and nothing is read there.
+template <int rows>
+DEVICE void load_tile(float* tile, const float* matrix, int stride, int first, int count) {
+#pragma unroll 2
   for (int e = threadIdx.x; e < rows * HEAD / 4; e += THREADS) {
     int row = e / (HEAD / 4), at = e % (HEAD / 4) * 4;
-    const float* from = matrix + (long long)(first + row) * HEAD + at;
+    const float* from = matrix + (long long)(first + row) * stride + at;
     copy_async_16(tile + row * PITCH + at, from, first + row < count);
   }
 }
@@ -130,13 +131,13 @@ DEVICE float row_largest(float x) {
   return x;
 }
 
-// Row r of this thread to row `row` of a matrix (…, HEAD), times a factor.
-DEVICE void store_row(float* matrix, const float4 (&o)[FOURS], int row, float factor) {
+// A row of this thread, times a factor, to HEAD numbers in global memory.
+DEVICE void store_row(float* row, const float4 (&o)[FOURS], float factor) {
 #pragma unroll
   for (int four = 0; four < FOURS; four++) {
     float4 x = o[four];
     if (feature(four) < HEAD)
-      *(float4*)(matrix + (u64)row * HEAD + feature(four)) =
+      *(float4*)(row + feature(four)) =
           make_float4(x.x * factor, x.y * factor, x.z * factor, x.w * factor);
   }
 }
