@@ -14,8 +14,9 @@ from typing import Any
 import harness
 
 FOLDER = harness.RESULTS / "gpu"
-NAMES = ("matmul", "attention", "steps")
+NAMES = ("matmul", "attention", "steps", "precision", "crossovers")
 SQUARES = (1024, 2048, 4096, 8192)
+NUMBA = ("cuda_naive", "cuda_coalesced", "cuda_shared", "cuda_registers")
 FLOAT32 = ("register_tile", "float4", "warp_tile", "tf32x3")
 BF16 = ("bf16_mma", "wgmma")
 LAYOUTS = {"NN": "A B", "NT": "A Bᵀ", "TN": "Aᵀ B"}
@@ -52,6 +53,8 @@ more is better. {_machine(results)}
         matmul(results.get("matmul")),
         attention(results.get("attention")),
         steps(results.get("steps")),
+        precision(results.get("precision")),
+        crossovers(results.get("crossovers")),
     ]
     return "\n\n".join(part.strip() for part in parts)
 
@@ -82,7 +85,11 @@ def matmul(result: dict[str, Any] | None) -> str:
     header = ["", *(f"{n}³" for n in SQUARES)]
     rows = [
         (f"`{rung}`, {label}", *row(dtype, "NN", rung, squares))
-        for dtype, rungs, label in (("f32", FLOAT32, "float32"), ("bf16", BF16, "bfloat16"))
+        for dtype, rungs, label in (
+            ("f32", NUMBA, "float32, Numba"),
+            ("f32", FLOAT32, "float32"),
+            ("bf16", BF16, "bfloat16"),
+        )
         for rung in rungs
     ]
     layouts = [
@@ -166,4 +173,40 @@ def steps(result: dict[str, Any] | None) -> str:
 `--precision bf16` here, autocast there.
 
 {table(("", "", "minigen", "over torch", "torch.compile over torch"), rows)}
+"""
+
+
+def precision(result: dict[str, Any] | None) -> str:
+    title = "### What bfloat16 costs\n\n"
+    if result is None:
+        return title + "Not yet measured."
+    runs = result["gpt"]
+    seeds = list(runs["fp32"])
+    rows = [
+        (name, *(f"{by_seed[seed]['validation_loss']:.4f}" for seed in seeds))
+        for name, by_seed in runs.items()
+    ]
+    header = ("", *(f"seed {seed}" for seed in seeds))
+    return f"""{title}The GPT of `minigen train gpt` after {result["steps"]} steps on the GPU, every
+product in that precision: nats a character of held-out text.
+
+{table(header, rows)}
+"""
+
+
+def crossovers(result: dict[str, Any] | None) -> str:
+    title = "### Defaults\n\n"
+    if result is None:
+        return title + "Not yet measured."
+    rows = []
+    for operation, by_key in result["measured"].items():
+        for key, classes in by_key.items():
+            for largest, rung, speed in classes:
+                sizes = "above" if largest >= 2**62 else f"to {largest:,}"
+                rows.append((operation, key, sizes, f"`{rung}`", f"{speed:.2f}"))
+    return f"""{title}The rung that is used on a GPU, by elements of the array that decides, and how
+fast the kernel in CUDA C++ is over the plain rung (cuBLAS and CuPy's ufuncs), Python's time for a
+launch included; `kernels/crossovers_cuda.py` holds them.
+
+{table(("", "", "elements", "rung", "kernel over plain"), rows)}
 """

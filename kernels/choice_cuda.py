@@ -44,17 +44,22 @@ def rows(record: Operation, dtype: Any, kind: str, level: str) -> Rows:
 
 def _of_precision(record: Operation, kind: str, precision: str) -> Rows:
     ladder = {rung.name: rung for rung in record.rungs if rung.device == "cuda"}
+    otherwise = ("cuda",) if precision == "float32" else ()
+    named = crossovers_cuda.UNMEASURED[precision].get(record.name, otherwise)
+    runs = [ladder[n] for n in named if n in ladder and not problem(ladder[n])]
     table = crossovers_cuda.MEASURED.get(record.name, {})
     measured = table.get(f"{precision} {kind}".strip()) or table.get(precision) or ()
     if measured and all(name == PLAIN or name in ladder for _, name, _ in measured):
-        return [(largest, ladder.get(name), speed) for largest, name, speed in measured]
-    otherwise = ("cuda",) if precision == "float32" else ()
-    named = crossovers_cuda.UNMEASURED[precision].get(record.name, otherwise)
-    found = [ladder[name] for name in named if name in ladder]
-    if not found:
-        return ()
-    rung = next((rung for rung in found if not problem(rung)), found[-1])
-    return ((sys.maxsize, rung, None),)
+        return [(size, _here(ladder.get(name), runs), speed) for size, name, speed in measured]
+    found = runs or [ladder[name] for name in named if name in ladder]
+    return ((sys.maxsize, found[-1] if not runs else found[0], None),) if found else ()
+
+
+def _here(measured: Rung | None, runs: Sequence[Rung]) -> Rung | None:
+    """What was measured to be fastest, or what takes its place on a GPU that does not run it."""
+    if measured is None or not problem(measured):
+        return measured
+    return runs[0] if runs else measured
 
 
 _broken: dict[bool, str] = {}  # whether rungs need Numba -> why those cannot be loaded

@@ -39,6 +39,12 @@ def trained(precision: str, seed: int, steps: int | None) -> dict[str, float]:
     return {"validation_loss": loss, "seconds": time.perf_counter() - began}
 
 
+def default_steps() -> int:
+    from minigen.training.recipes import default_settings
+
+    return default_settings("gpt").steps
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -54,7 +60,8 @@ def main() -> None:
             found.setdefault(precision, {})[str(seed)] = result
             loss = f"{result['validation_loss']:.4f}"
             print(f"seed {seed}, {precision}: {loss} nats a character", flush=True)
-    print(f"written to {device.record('precision', {'gpt': found}, options.out)}")
+    content = {"steps": options.steps or default_steps(), "gpt": found}
+    print(f"written to {device.record('precision', content, options.out)}")
 
 
 if __name__ == "__main__":

@@ -52,7 +52,8 @@ def unrecorded(text: str, results: tables.Results) -> list[str]:
         line = " | ".join(cells)
         for token in NUMBER.findall(re.sub(r"\b[12] threads?\b", "", line)):
             digits = len(token.partition(".")[2])
-            given = any(f"{x:.{digits}f}" == token.lstrip("+") for x in recorded)
+            plain = token.lstrip("+").replace(",", "")
+            given = any(f"{x:.{digits}f}" == plain for x in recorded)
             if not given and token not in words:
                 missing.append(token)
     return missing

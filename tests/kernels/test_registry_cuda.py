@@ -56,6 +56,7 @@ def ladder(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     record = Operation("matmul", found.signature, rungs, found.expected, 0, found.shape_class)
     monkeypatch.setitem(registry._operations, "matmul", record)
+    monkeypatch.setattr(crossovers_cuda, "MEASURED", {})
 
 
 def chosen(name: str, *arrays: Any, **options: Any) -> Any:
@@ -68,9 +69,9 @@ A, B = gpu(8, 8), gpu(8, 8)
 def test_fused_operations_run_on_their_kernels() -> None:
     for name in ("softmax", "layer_norm", "cross_entropy", "gelu", "adam", "add_rows"):
         assert kernels.select(name, gpu(4, 8)).__name__ == f"{name}_cuda"
-        assert (
-            kernels.why(name, gpu(4, 8)) == f"{name}: cuda, though nothing is measured on a GPU yet"
-        )
+        ((_, _, speed),) = crossovers_cuda.MEASURED[name]["float32"]
+        told = f"{name}: cuda, measured {speed:.2g} times as fast as "
+        assert kernels.why(name, gpu(4, 8)).startswith(told)
     # exp has no kernel of its own there, float64 none at all
     assert kernels.select("exp", gpu(4)) is kernels.get("exp", "numpy")
     assert kernels.why("exp", gpu(4)) == "exp: numpy, the only rung for float32 on a GPU"
@@ -107,6 +108,23 @@ def test_products_are_cublas_until_something_is_measured(
         kernels.why("matmul", A, B)
         == "matmul: numpy up to 100 elements, measured to be the fastest"
     )
+
+
+def test_what_was_measured_on_another_chip_is_not_taken_here(
+    ladder: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = registry.operation("matmul")
+    wgmma = rung("cuda_wgmma", precision="bfloat16", chip="90")
+    rungs = (*found.rungs, wgmma)
+    record = Operation("matmul", found.signature, rungs, found.expected, 0, found.shape_class)
+    monkeypatch.setitem(registry._operations, "matmul", record)
+    rows = ((sys.maxsize, "cuda_wgmma", 2.9),)
+    monkeypatch.setitem(crossovers_cuda.MEASURED, "matmul", {"bfloat16 matrix": rows})
+    kernels.set_float32_matmul_precision("medium")
+    assert chosen("matmul", A, B) == "cuda_wgmma"
+    registry.forget_plans()
+    monkeypatch.setattr(choice_cuda, "_other_chip", lambda r: "no Hopper" if r is wgmma else "")
+    assert chosen("matmul", A, B) == "cuda_bf16"
 
 
 def test_precision_allows_other_rungs(ladder: None) -> None:
