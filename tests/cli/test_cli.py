@@ -475,7 +475,7 @@ def test_kernels_list_and_why(cli: Cli) -> None:
     assert re.search(r"\n    bf16 +cpu +bfloat16 ", listed)
     code, why, _ = cli("kernels", "why", "softmax", "64x400", "--device", "cuda")
     assert code == 0
-    assert why.startswith("softmax: cuda, though nothing is measured on a GPU yet")
+    assert why.startswith("softmax: cuda, measured ")
     code, why, _ = cli("kernels", "why", "matmul", "64x784x400", "--precision", "medium")
     assert why.startswith("matmul: bf16, ")
 
