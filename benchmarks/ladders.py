@@ -57,7 +57,7 @@ def measure_case(case: Any, rounds: int, threads: int) -> dict[str, Any]:
         errors[rung.name] = error(results(rung.function, arguments), exact)
         assert errors[rung.name] < REFUSED, (case.label, rung.name, errors[rung.name])
     for rung in ladder[:0:-1]:  # the reference defines what is right; nobody races it
-        call = bound(rung.function, arguments)
+        call = bound(rung, arguments)
         call()
         start = time.perf_counter()
         call()
@@ -81,8 +81,15 @@ def measure_case(case: Any, rounds: int, threads: int) -> dict[str, Any]:
     return {"work": case.work, **timed}
 
 
-def bound(function: Callable[..., Any], arguments: tuple) -> Callable[[], Any]:
-    return lambda: function(*arguments)
+def bound(rung: Any, arguments: tuple) -> Callable[[], Any]:
+    """A call, with the threads given to kernels or to BLAS, as it needs (kernels/parallel.py)."""
+    from minigen.kernels import parallel
+
+    def call() -> Any:
+        parallel.take_over(rung.name == "parallel")
+        return rung.function(*arguments)
+
+    return call
 
 
 def results(function: Callable[..., Any], arguments: tuple) -> list[Any]:
