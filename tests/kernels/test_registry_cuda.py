@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,19 @@ def test_what_was_measured_on_another_chip_is_not_taken_here(
     registry.forget_plans()
     monkeypatch.setattr(choice_cuda, "_other_chip", lambda r: "no Hopper" if r is wgmma else "")
     assert chosen("matmul", A, B) == "cuda_bf16"
+
+
+@pytest.mark.parametrize(("number", "told"), [("90", ""), ("80", "it needs a GPU of sm_90, this")])
+def test_a_rung_of_one_chip_asks_the_gpu(
+    number: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Device:
+        compute_capability = number
+
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=SimpleNamespace(Device=Device)))
+    found = choice_cuda._other_chip(rung("cuda_wgmma", chip="90"))
+    assert found.startswith(told) if told else found == ""
+    assert choice_cuda._other_chip(rung("cuda_bf16")) == ""
 
 
 def test_precision_allows_other_rungs(ladder: None) -> None:

@@ -70,6 +70,16 @@ def test_writing_with_memory_is_writing_without(model: WaveNet) -> None:
     np.testing.assert_array_equal(written, slow)
 
 
+def test_what_is_remembered_gives_the_logits_of_the_whole(model: WaveNet) -> None:
+    ids = np.random.default_rng(4).integers(0, 9, (2, 14))
+    whole = logits(model, ids)
+    memory = [minigen.zeros(2, 12, layer.gap, dtype=minigen.float64) for layer in model.layers]
+    for t in range(14):
+        with minigen.no_grad():
+            now = model._advance(minigen.from_numpy(ids[:, t : t + 1].copy()), memory).numpy()
+        np.testing.assert_allclose(now, whole[:, t], atol=1e-12)
+
+
 def test_it_learns_what_a_linear_model_cannot() -> None:
     """x_t = x_{t-1} x_{t-3} of signs: no linear model of the past says anything of it."""
     rng = np.random.default_rng(3)
