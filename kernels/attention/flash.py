@@ -213,8 +213,8 @@ def forward(
         out.fill(0)
         logsumexp.fill(-np.inf)
         return (out, logsumexp), compute, []
-    todo = query_parts(heads, group, queries, keys, depth + width, split)
-    return (out, logsumexp), compute, todo
+    parts = query_parts(heads, group, queries, keys, depth + width, split)
+    return (out, logsumexp), compute, parts
 
 
 def attention_flash(
@@ -236,7 +236,7 @@ def attention_flash(
     >>> attention_flash(x, x, x, is_causal=True)[0][0]
     array([1., 0.], dtype=float32)
     """
-    results, compute, todo = forward(q, k, v, mask, is_causal, scale, dropout_p, seed, split=False)
-    for part in todo:
+    results, compute, parts = forward(q, k, v, mask, is_causal, scale, dropout_p, seed, split=False)
+    for part in parts:
         compute(part)
     return results

@@ -199,8 +199,8 @@ def backward(
     queries, keys, depth, width = q.shape[-2], k.shape[-2], q.shape[-1], v.shape[-1]
     scale = 1 / math.sqrt(depth) if scale is None else scale
     heads, group = math.prod(lead), group_of(lead, k, v)
-    todo = key_parts(heads, group, queries, keys, depth + width, split)
-    stripes = 1 + max((part[4] for part in todo), default=0)
+    parts = key_parts(heads, group, queries, keys, depth + width, split)
+    stripes = 1 + max((part[4] for part in parts), default=0)
     dq = np.empty((*((stripes,) if stripes > 1 else ()), *lead, queries, depth), q.dtype)
     units = grouped(lead, group)
     dk = np.empty((*units, keys, depth), q.dtype)
@@ -218,7 +218,7 @@ def backward(
             *(dq.reshape(-1), dk.reshape(-1), dv.reshape(-1)),
         )
 
-    return (dq, dk, dv), compute, todo
+    return (dq, dk, dv), compute, parts
 
 
 def finished(
@@ -249,10 +249,10 @@ def attention_backward_flash(
     Shapes and strides as in `attention_flash`; grad and out (…, L, Ev), logsumexp (…, L).
     Extra memory: five times K or V of one head.
     """
-    gradients, compute, todo = backward(
+    gradients, compute, parts = backward(
         grad, q, k, v, out, logsumexp, mask, is_causal, scale, dropout_p, seed, split=False
     )
-    for part in todo:
+    for part in parts:
         compute(part)
     if k.shape[-2] == 0:
         gradients[0].fill(0)

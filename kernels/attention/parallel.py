@@ -40,8 +40,8 @@ def attention_parallel(
     array([1., 0.], dtype=float32)
     """
     parallel.take_over()
-    results, compute, todo = forward(q, k, v, mask, is_causal, scale, dropout_p, seed, split=True)
-    parallel.each(compute, todo)
+    results, compute, parts = forward(q, k, v, mask, is_causal, scale, dropout_p, seed, split=True)
+    parallel.each(compute, parts)
     return results
 
 
@@ -64,10 +64,10 @@ def attention_backward_parallel(
     there to share out.
     """
     parallel.take_over()
-    gradients, compute, todo = backward(
+    gradients, compute, parts = backward(
         grad, q, k, v, out, logsumexp, mask, is_causal, scale, dropout_p, seed, split=True
     )
-    parallel.each(compute, todo)
+    parallel.each(compute, parts)
     if k.shape[-2] == 0:
         gradients[0].fill(0)
     return finished(gradients, q, k, v)
