@@ -15,7 +15,8 @@ from minigen.kernels import numba_cuda
 from minigen import kernels
 
 PROBLEM = numba_cuda.problem()
-pytestmark = pytest.mark.skipif("NVIDIA" in PROBLEM, reason=PROBLEM)  # a missing package is none
+# A missing package is no reason: the tests then fail.
+pytestmark = pytest.mark.skipif("NVIDIA" in PROBLEM, reason=f"needs a GPU: {PROBLEM}")
 
 UNIT = {"float32": 2.0**-24, "float64": 2.0**-53}
 MATMULS = [rung.name for rung in kernels.rungs("matmul", "cuda") if rung.needs_numba]
