@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,7 +53,7 @@ def test_both_engines_train_on_the_same_batches(
             job.step = note
             return job
 
-        return build
+        return dataclasses.replace(recipe, build=build) if engine == "minigen" else build
 
     monkeypatch.setitem(recipes.RECIPES, model, spied("minigen", recipes.RECIPES[model]))
     theirs = spied("torch", torch_recipes.RECIPES[model])
