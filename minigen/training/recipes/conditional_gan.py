@@ -16,9 +16,17 @@ from minigen.models.conditional_gan import (
     ConditionalGenerator,
 )
 from minigen.training.job import Job, Settings
+from minigen.training.recipe import Figure, Recipe
 from minigen.training.recipes.contest import Contest
-from minigen.training.recipes.gan import gan_settings
-from minigen.training.recipes.images import digits, normalisation, real_features, realism
+from minigen.training.recipes.gan import CURVE, gan_settings
+from minigen.training.recipes.images import (
+    digits,
+    frechet_figure,
+    image_scores,
+    normalisation,
+    real_features,
+    realism,
+)
 from minigen.training.recipes.loading import EVALUATION_SEED, batches
 
 
@@ -55,6 +63,7 @@ def conditional_gan(settings: Settings) -> Job:
         best="frechet",
         images=images,
         pictures={"classes": classes},
+        scores=image_scores(images, settings),
     )
 
 
@@ -78,6 +87,7 @@ def by_class(made: NDArray[np.float32], thorough: bool) -> dict[str, float]:
     metrics = {
         "label_agreement": label_agreement(digit_probabilities(made), asked),
         "diversity": diversity_within_classes(digit_features(made), asked) / real,
+        "diversity_real": 1.0,
     }
     if thorough:
         images, right = load_mnist5k("test")
@@ -91,3 +101,40 @@ def conditional_gan_settings(fast: bool) -> Settings:
         recipe="conditional_gan",
         model=dataclasses.asdict(ConditionalGANConfig()),
     )
+
+
+RECIPES = {
+    "conditional_gan": Recipe(
+        build=conditional_gan,
+        settings=conditional_gan_settings,
+        title="Conditional generative adversarial network",
+        lead="A generator is told a digit and draws it from noise; a discriminator, told the same, "
+        "learns to tell its drawings from real ones.",
+        figures=(
+            frechet_figure(),
+            Figure(
+                "label_agreement",
+                "drawings that are the digit asked for",
+                "The share that minigen's digit classifier takes for it.",
+                beside="label_ceiling",
+                against="held-out real digits",
+                higher=True,
+                count="frechet_n",
+                digits=3,
+            ),
+            Figure(
+                "diversity",
+                "diversity within a digit",
+                "The distance between two drawings of one digit, in the classifier's features, "
+                "over that of two real ones. 0: always the same drawing.",
+                beside="diversity_real",
+                against="real digits",
+                higher=True,
+                count="frechet_n",
+                digits=3,
+            ),
+        ),
+        curve=CURVE,
+        captions={"classes": "A row for each digit asked for, not selected"},
+    )
+}

@@ -12,8 +12,16 @@ from minigen.data import TensorDataset
 from minigen.models.dcgan import ConvDiscriminator, ConvGenerator, DCGANConfig
 from minigen.models.gan import GANConfig, MLPDiscriminator, MLPGenerator
 from minigen.training.job import Job, Settings
+from minigen.training.recipe import LossCurve, Recipe
 from minigen.training.recipes.contest import Contest, Rules
-from minigen.training.recipes.images import TO_TANH, digits, normalisation, realism
+from minigen.training.recipes.images import (
+    TO_TANH,
+    digits,
+    frechet_figure,
+    image_scores,
+    normalisation,
+    realism,
+)
 from minigen.training.recipes.loading import batches
 
 
@@ -53,6 +61,7 @@ def _job(contest: Contest, settings: Settings) -> Job:
         evaluate=lambda thorough: realism(images, settings, with_floor=thorough),
         best="frechet",
         images=images,
+        scores=image_scores(images, settings),
     )
 
 
@@ -97,3 +106,36 @@ def wgan_gp_settings(fast: bool) -> Settings:
         model=dataclasses.asdict(config),
         options={**usual.options, "betas": [0.0, 0.9], **dataclasses.asdict(rules)},
     )
+
+
+LEAD = (
+    "A generator turns noise into digits; a discriminator learns to tell them from real ones; each "
+    "gets better against the other."
+)
+CURVE = LossCurve("loss (nats)", "Losses over the steps: in a contest, neither has to fall")
+RECIPES = {
+    "gan": Recipe(
+        build=gan,
+        settings=gan_settings,
+        title="Generative adversarial network",
+        lead=LEAD,
+        figures=(frechet_figure(torch=231.8),),
+        curve=CURVE,
+    ),
+    "dcgan": Recipe(
+        build=dcgan,
+        settings=dcgan_settings,
+        title="Deep convolutional generative adversarial network",
+        lead=LEAD,
+        figures=(frechet_figure(),),
+        curve=CURVE,
+    ),
+    "wgan_gp": Recipe(
+        build=wgan_gp,
+        settings=wgan_gp_settings,
+        title="Wasserstein generative adversarial network with gradient penalty",
+        lead=LEAD,
+        figures=(frechet_figure(),),
+        curve=CURVE,
+    ),
+}

@@ -7,6 +7,7 @@ or one of each. Here every sample can be assigned to its mode, and every mode ca
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +19,10 @@ from minigen.data import TensorDataset
 from minigen.metrics.modes import grid_centres, mode_coverage, mode_distance, ring_centres
 from minigen.models.point_gan import PointDiscriminator, PointGANConfig, PointGenerator
 from minigen.training.job import Job, Settings
+from minigen.training.recipe import Figure, LossCurve, Recipe
 from minigen.training.recipes.contest import Contest, Rules
 from minigen.training.recipes.loading import EVALUATION_SEED, batches
+from minigen.viz.density import density_maps
 
 DATA_SEED = 2014  # of the points to learn from: the same in every run
 HELD_OUT_SEED = 2015  # of those to compare with
@@ -58,6 +61,12 @@ def mixture(settings: Settings) -> Job:
     def draw(count: int, generator: Generator) -> NDArray[np.float32]:
         return contest.artist.draw(count, generator).cpu().numpy()
 
+    def plot(points: NDArray[np.float32]) -> bytes:
+        real = target.draw(len(points), Generator().manual_seed(HELD_OUT_SEED))
+        edge = 1.25 * float(np.abs(target.centres).max())
+        panels = [("generated", points), ("real", real)]
+        return density_maps(panels, (-edge, edge), centres=target.centres)
+
     return Job(
         settings,
         modules=contest.modules,
@@ -68,6 +77,9 @@ def mixture(settings: Settings) -> Job:
             draw(SAMPLES, Generator().manual_seed(EVALUATION_SEED)), target
         ),
         best="mode_distance",
+        draw=draw,
+        plot=plot,
+        shown=SAMPLES,
     )
 
 
@@ -92,7 +104,7 @@ def coverage(samples: NDArray[np.float32], target: Mixture) -> dict[str, float]:
         "high_quality_ceiling": true.high_quality,
         "mode_distance": mode_distance(found),
         "mode_distance_floor": mode_distance(true),
-        "samples": float(len(samples)),
+        "samples": len(samples),
     }
 
 
@@ -115,3 +127,60 @@ def ring_settings(fast: bool) -> Settings:
 
 def grid_settings(fast: bool) -> Settings:
     return dataclasses.replace(ring_settings(fast), recipe="grid")
+
+
+LEAD = (
+    "A generator turns two random numbers into a point in the plane; a discriminator learns to "
+    "tell its points from real ones, which lie around {count} centres. Does it find all of them?"
+)
+FIGURES = (
+    Figure(
+        "modes",
+        "modes found",
+        "How many of the centres have at least one in a hundred samples within three standard "
+        "deviations.",
+        beside="modes_all",
+        against="there are",
+        goal="beside",
+        higher=True,
+        count="samples",
+        digits=0,
+    ),
+    Figure(
+        "high_quality",
+        "samples near a mode",
+        "The share within three standard deviations of a centre; the others lie in between.",
+        beside="high_quality_ceiling",
+        against="true points",
+        higher=True,
+        count="samples",
+        digits=3,
+    ),
+    Figure(
+        "mode_distance",
+        "distance of the modes' shares",
+        "How much of the samples would have to be put elsewhere for each mode to have its share: "
+        "0 to 1, lower is better.",
+        beside="mode_distance_floor",
+        against="as many true points",
+        count="samples",
+        digits=3,
+    ),
+)
+CURVE = LossCurve("loss", "Losses over the steps: they say nothing of the modes")
+
+
+def _recipe(name: str, settings: Callable[[bool], Settings]) -> Recipe:
+    count = len(MIXTURES[name].centres)
+    return Recipe(
+        build=mixture,
+        settings=settings,
+        title=f"Generative adversarial network on a {name} of {count} Gaussians",
+        lead=LEAD.format(count=count),
+        figures=FIGURES,
+        curve=CURVE,
+        captions={"samples": "Where 10,000 generated points lie, and where as many real ones do"},
+    )
+
+
+RECIPES = {"ring": _recipe("ring", ring_settings), "grid": _recipe("grid", grid_settings)}
