@@ -47,7 +47,7 @@ class ConditionalGenerator(MLPGenerator):
         super().__init__(dataclasses.replace(c, latent=c.latent + c.classes))
         self.latent, self.classes = c.latent, c.classes
 
-    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]  # y as well
         return self.model(beside(z, y, self.classes))  # (N, J + C) -> (N, D)
 
     @minigen.no_grad()
@@ -78,10 +78,10 @@ class ConditionalDiscriminator(MLPDiscriminator):
         super().__init__(dataclasses.replace(c, pixels=c.pixels + c.classes))
         self.classes = c.classes
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]
         return super().forward(beside(x.flatten(1), y, self.classes))  # (N, D + C) -> (N, 1)
 
-    def features(self, x: Tensor, y: Tensor) -> Tensor:
+    def features(self, x: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]
         """What the last layer sees of images (N, ...) of classes y: (N, F)."""
         return super().features(beside(x.flatten(1), y, self.classes))
 

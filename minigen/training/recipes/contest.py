@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import minigen
 from minigen import Tensor, optim
@@ -128,7 +128,7 @@ class Contest:
     @property
     def artist(self) -> Generator:
         """Whose samples are shown: G with averaged weights if there are any."""
-        return self.G if self.average is None else self.average.module
+        return self.G if self.average is None else cast(Generator, self.average.module)
 
     @property
     def modules(self) -> dict[str, Any]:
