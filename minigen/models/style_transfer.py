@@ -27,7 +27,7 @@ from minigen.metrics.classifier import DigitClassifier, digit_classifier
 from minigen.nn import functional as F
 
 
-class StrokeFeatures(nn.Module):
+class StrokeFeatures:
     """The layers of a digit classifier, at `scales` scales: (N, 1, H, W) -> 2 scales tensors,
     conv1 (N, 16, h, w) and conv2 (N, 32, h/2, w/2) with h = H, H/2, ...
 
@@ -39,11 +39,10 @@ class StrokeFeatures(nn.Module):
     """
 
     def __init__(self, classifier: DigitClassifier | None = None, scales: int = 3) -> None:
-        super().__init__()
         self.classifier = digit_classifier() if classifier is None else classifier
         self.scales = scales
 
-    def forward(self, x: Tensor) -> list[Tensor]:
+    def __call__(self, x: Tensor) -> list[Tensor]:
         self._check(x)
         features = []
         for scale in range(self.scales):
@@ -102,8 +101,9 @@ def style_loss(features: Tensor, gram: Tensor, pixels: int | None = None) -> Ten
 class StyleTransfer(nn.Module):
     """The picture in the making: `pixels` (1, 1, H, W), its only parameter, begins as the content.
 
-    content, style: pictures (1, 1, H, W) and (1, 1, H', W') in [0, 1]. `losses` gives those of the
-    picture as it is, or of any other; `keep_in_range` belongs after each step.
+    content, style: pictures (1, 1, H, W) and (1, 1, H', W') in [0, 1]. content_layers: those of
+    `StrokeFeatures` by number; the style has all. `losses` gives those of the picture as it is, or
+    of any other; `keep_in_range` belongs after each step.
 
     >>> picture = StyleTransfer(minigen.zeros(1, 1, 16, 16), minigen.ones(1, 1, 16, 16), scales=1)
     >>> content, style = picture.losses()
@@ -117,9 +117,10 @@ class StyleTransfer(nn.Module):
         style: Tensor,
         scales: int = 3,
         content_layers: Sequence[int] = (1, 3, 5),
+        classifier: DigitClassifier | None = None,
     ) -> None:
         super().__init__()
-        self.features = StrokeFeatures(scales=scales)
+        self.features = StrokeFeatures(classifier, scales)  # fixed: no part of what is trained
         self.content_layers = [i for i in content_layers if i < 2 * scales]
         with minigen.no_grad():
             self.targets = self.features(content)
