@@ -1,4 +1,4 @@
-"""Style transfer: the losses by their definitions and against torch, and a picture in the making."""
+"""Style transfer: its losses by definition and against torch, and a picture in the making."""
 
 from __future__ import annotations
 
