@@ -5,6 +5,8 @@ Each is float32 (size, size) with values from 0 to 1.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,7 +42,7 @@ def page_of_heartbeats(size: int = 112) -> NDArray[np.float32]:
         line = (row + 0.7) * height - 1.5 * height * (piece - np.median(millivolts)) / np.ptp(
             millivolts
         )
-        for x, (a, b) in enumerate(zip(line[:-1], line[1:])):
+        for x, (a, b) in enumerate(itertools.pairwise(line)):
             top, bottom = int(max(0, min(a, b))), int(min(size - 1, max(a, b)))
             page[top : bottom + 1, x] = 1
     return _softened(page)
