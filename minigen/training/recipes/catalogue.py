@@ -8,7 +8,7 @@ from typing import Any
 
 from minigen.training.job import Settings
 from minigen.training.recipe import Recipe
-from minigen.training.recipes import conditional_gan, gan, language, mixtures, vae
+from minigen.training.recipes import classifier, conditional_gan, gan, language, mixtures, vae
 
 RECIPES: dict[str, Recipe] = {
     **vae.RECIPES,
@@ -16,6 +16,7 @@ RECIPES: dict[str, Recipe] = {
     **conditional_gan.RECIPES,
     **mixtures.RECIPES,
     **language.RECIPES,
+    **classifier.RECIPES,
 }
 
 
