@@ -8,9 +8,9 @@ from typing import Any
 
 from minigen.training.job import Settings
 from minigen.training.recipe import Recipe
-from minigen.training.recipes import gan, language, vae
+from minigen.training.recipes import bert, gan, language, vae
 
-RECIPES: dict[str, Recipe] = {**vae.RECIPES, **gan.RECIPES, **language.RECIPES}
+RECIPES: dict[str, Recipe] = {**vae.RECIPES, **gan.RECIPES, **language.RECIPES, **bert.RECIPES}
 
 
 def default_settings(
