@@ -56,7 +56,9 @@ class LinearProbe:
         shape = (int(y.max()) + 1, x.shape[1])
         weight = minigen.zeros(*shape, dtype=minigen.float64, requires_grad=True)
         bias = minigen.zeros(shape[0], dtype=minigen.float64, requires_grad=True)
-        search = optim.LBFGS([weight, bias], max_iter=iterations, line_search_fn="strong_wolfe")
+        search = optim.LBFGS(
+            [weight, bias], max_iter=iterations, line_search_fn="strong_wolfe", tolerance_grad=1e-8
+        )
 
         def loss() -> Tensor:
             search.zero_grad()

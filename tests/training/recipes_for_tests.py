@@ -14,6 +14,7 @@ SMALL: dict[str, dict] = {
     "dcgan": {"width": 2},
     "wgan_gp": {"generator": [16, 24], "discriminator": [24, 16]},
     "lstm": {"context": 16, "embedding": 4, "hidden": 8},
+    "bert": {"context": 16, "layers": 1, "heads": 2, "width": 16, "hidden": 16, "dropout": 0.1},
     "gpt": {"context": 16, "layers": 1, "heads": 2, "width": 16, "dropout": 0.1},
 }
 
