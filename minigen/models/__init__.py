@@ -3,9 +3,15 @@
 How each is trained stands in `minigen.training.recipes`.
 """
 
+from minigen.models.beam_search import beam_search, greedy_search
 from minigen.models.bert import Bert, BertConfig
 from minigen.models.conditional_vae import ConditionalVAE, ConditionalVAEConfig
 from minigen.models.dcgan import ConvDiscriminator, ConvGenerator, DCGANConfig
+from minigen.models.encoder_decoder import (
+    EncoderDecoder,
+    EncoderDecoderConfig,
+    label_smoothed_loss,
+)
 from minigen.models.gan import (
     Discriminator,
     GANConfig,

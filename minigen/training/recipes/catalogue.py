@@ -8,9 +8,15 @@ from typing import Any
 
 from minigen.training.job import Settings
 from minigen.training.recipe import Recipe
-from minigen.training.recipes import bert, gan, language, vae
+from minigen.training.recipes import bert, classifier, gan, language, vae
 
-RECIPES: dict[str, Recipe] = {**vae.RECIPES, **gan.RECIPES, **language.RECIPES, **bert.RECIPES}
+RECIPES: dict[str, Recipe] = {
+    **vae.RECIPES,
+    **gan.RECIPES,
+    **language.RECIPES,
+    **bert.RECIPES,
+    **classifier.RECIPES,
+}
 
 
 def default_settings(
