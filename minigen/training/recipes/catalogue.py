@@ -8,11 +8,13 @@ from typing import Any
 
 from minigen.training.job import Settings
 from minigen.training.recipe import Recipe
-from minigen.training.recipes import bert, classifier, gan, language, vae
+from minigen.training.recipes import bert, classifier, conditional_gan, gan, language, mixtures, vae
 
 RECIPES: dict[str, Recipe] = {
     **vae.RECIPES,
     **gan.RECIPES,
+    **conditional_gan.RECIPES,
+    **mixtures.RECIPES,
     **language.RECIPES,
     **bert.RECIPES,
     **classifier.RECIPES,
