@@ -74,8 +74,8 @@ def fill(
     what fills one gap knows what is in the others.
     """
     filled = ids.clone()
-    for _ in range(int((ids == mask_id).sum())):
-        gaps = (filled == mask_id).nonzero()[:, 0]  # (G,)
+    for _ in range(int(ids.eq(mask_id).sum())):
+        gaps = filled.eq(mask_id).nonzero()[:, 0]  # (G,)
         with evaluating(model):
             logits = model.logits(model(filled[None]))[0, gaps]  # (1, T, V) -> (G, V)
         logits[:, mask_id] = -float("inf")  # it may not fill a gap with a gap
