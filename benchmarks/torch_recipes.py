@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 import torch_text_bert
+import torch_text_finetune
 import twins
 from torch import nn
 from torch.nn import functional as F
@@ -218,4 +219,5 @@ RECIPES: dict[str, Callable[..., TorchJob]] = {
     "gpt": gpt,
     "lstm": lstm,
     **torch_text_bert.RECIPES,
+    **torch_text_finetune.RECIPES,
 }

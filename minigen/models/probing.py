@@ -57,7 +57,11 @@ class LinearProbe:
         weight = minigen.zeros(*shape, dtype=minigen.float64, requires_grad=True)
         bias = minigen.zeros(shape[0], dtype=minigen.float64, requires_grad=True)
         search = optim.LBFGS(
-            [weight, bias], max_iter=iterations, line_search_fn="strong_wolfe", tolerance_grad=1e-8
+            [weight, bias],
+            max_iter=iterations,
+            line_search_fn="strong_wolfe",
+            tolerance_grad=1e-8,
+            tolerance_change=1e-14,
         )
 
         def loss() -> Tensor:

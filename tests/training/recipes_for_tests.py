@@ -18,6 +18,7 @@ SMALL: dict[str, dict] = {
     "grid": {"width": 8},
     "lstm": {"context": 16, "embedding": 4, "hidden": 8},
     "bert": {"context": 16, "layers": 1, "heads": 2, "width": 16, "hidden": 16, "dropout": 0.1},
+    "finetune": {"context": 16, "layers": 1, "heads": 2, "width": 16, "dropout": 0.1},
     "gpt": {"context": 16, "layers": 1, "heads": 2, "width": 16, "dropout": 0.1},
     "classifier": {},
 }

@@ -8,14 +8,32 @@ from typing import Any
 
 from minigen.training.job import Settings
 from minigen.training.recipe import Recipe
-from minigen.training.recipes import bert, classifier, conditional_gan, gan, language, mixtures, vae
+from minigen.training.recipes import (
+    bert,
+    classifier,
+    conditional_gan,
+    conditional_vae,
+    finetune,
+    gan,
+    iwae,
+    language,
+    mixtures,
+    restoration,
+    vae,
+    vq_vae,
+)
 
 RECIPES: dict[str, Recipe] = {
     **vae.RECIPES,
+    **iwae.RECIPES,
+    **conditional_vae.RECIPES,
+    **vq_vae.RECIPES,
+    **restoration.RECIPES,
     **gan.RECIPES,
     **conditional_gan.RECIPES,
     **mixtures.RECIPES,
     **language.RECIPES,
+    **finetune.RECIPES,
     **bert.RECIPES,
     **classifier.RECIPES,
 }
