@@ -63,11 +63,20 @@ def drawn(seed: int, *shape: int) -> np.ndarray:
 class TorchVAE(nn.Module):
     """Written as PyTorch's own example is: the sigmoid first, then the cross-entropy."""
 
-    def __init__(self, pixels: int = 784, hidden: int = 400, latent: int = 20) -> None:
+    def __init__(
+        self,
+        pixels: int = 784,
+        hidden: int = 400,
+        latent: int = 20,
+        likelihood: str = "bernoulli",
+    ) -> None:
         super().__init__()
+        self.gaussian = likelihood == "gaussian"
         self.fc1 = nn.Linear(pixels, hidden)
         self.fc21, self.fc22 = nn.Linear(hidden, latent), nn.Linear(hidden, latent)
         self.fc3, self.fc4 = nn.Linear(latent, hidden), nn.Linear(hidden, pixels)
+        if self.gaussian:
+            self.output_logvar = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
         h = F.relu(self.fc1(x))
@@ -75,18 +84,29 @@ class TorchVAE(nn.Module):
         z = mu + torch.exp(0.5 * logvar) * noise
         return self.fc4(F.relu(self.fc3(z))), mu, logvar
 
-    def loss(self, x: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        logits, mu, logvar = self(x, noise)
-        bce = F.binary_cross_entropy(torch.sigmoid(logits), x, reduction="sum")
+    def loss(self, x: torch.Tensor, noise: torch.Tensor, beta: float = 1.0) -> torch.Tensor:
+        out, mu, logvar = self(x, noise)
+        if self.gaussian:
+            variance = self.output_logvar.exp().expand_as(out)
+            unlikely = F.gaussian_nll_loss(out, x, variance, full=True, reduction="sum")
+        else:
+            unlikely = F.binary_cross_entropy(torch.sigmoid(out), x, reduction="sum")
         kld = -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
-        return (bce + kld) / len(x)
+        return (unlikely + beta * kld) / len(x)
 
 
 class TorchConvVAE(TorchVAE):
     def __init__(
-        self, channels: int, size: int, widths: Sequence[int], hidden: int, latent: int
+        self,
+        channels: int,
+        size: int,
+        widths: Sequence[int],
+        hidden: int,
+        latent: int,
+        likelihood: str = "bernoulli",
     ) -> None:
         nn.Module.__init__(self)
+        self.gaussian = likelihood == "gaussian"
         w1, w2 = widths
         self.shape, self.small = (channels, size, size), (w2, size // 4, size // 4)
         self.conv1, self.conv2 = nn.Conv2d(channels, w1, 4, 2, 1), nn.Conv2d(w1, w2, 4, 2, 1)
@@ -95,6 +115,8 @@ class TorchConvVAE(TorchVAE):
         self.fc3, self.fc4 = nn.Linear(latent, hidden), nn.Linear(hidden, math.prod(self.small))
         self.deconv1 = nn.ConvTranspose2d(w2, w1, 4, 2, 1)
         self.deconv2 = nn.ConvTranspose2d(w1, channels, 4, 2, 1)
+        if self.gaussian:
+            self.output_logvar = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
         h = F.relu(self.conv2(F.relu(self.conv1(x.reshape(-1, *self.shape)))))

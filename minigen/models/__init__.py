@@ -24,6 +24,7 @@ from minigen.models.llama import Llama, LlamaConfig
 from minigen.models.pretrained import load_pretrained, save_pretrained
 from minigen.models.recurrent import RNN, RNNConfig
 from minigen.models.sampling import Sampling, next_token, write_text
+from minigen.models.symbol_prior import SymbolPrior, SymbolPriorConfig
 from minigen.models.transformer import GPT, GPTConfig, next_token_loss
 from minigen.models.vae import (
     VAE,
