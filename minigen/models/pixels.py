@@ -32,8 +32,9 @@ def as_rows(x: Tensor, config: Sized) -> Tensor:
             f"expected N images of {config.pixels} values each, such as (N, {config.pixels}); "
             f"got shape {shape}"
         )
-    if len(shape) == 4 and hasattr(config, "size"):
-        expected = (config.channels, config.size, config.size)
+    size = getattr(config, "size", None)  # a perceptron's has none
+    if len(shape) == 4 and size is not None:
+        expected = (getattr(config, "channels", 1), size, size)
         if shape[1:] != expected:
             raise ValueError(
                 f"expected images of (channels, height, width) = {expected}, got shape {shape}"
