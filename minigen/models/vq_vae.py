@@ -91,6 +91,24 @@ class Codebook(nn.Module):
         distances = (self.vectors**2).sum(dim=1) - 2 * flat @ self.vectors.T  # (N h w, K)
         return distances.argmin(dim=1).reshape(n, h, w)
 
+    @minigen.no_grad()
+    def revive(self, z_e: Tensor) -> int:
+        """Vectors that are the nearest of none of z_e, (N, C, h, w), start again as one of them,
+        drawn at random: a vector that is never chosen gets no gradient and would never be. (Not of
+        this paper: P. Dhariwal et al., "Jukebox", 2020, arXiv:2005.00341, section 3.)
+
+        Returns how many there were.
+        """
+        k, c = self.vectors.shape
+        counts = minigen.bincount(self.nearest(z_e).flatten(), minlength=k)
+        dead = (counts == 0).nonzero().flatten()
+        flat = z_e.permute(0, 2, 3, 1).reshape(-1, c)  # (N, C, h, w) -> (N h w, C)
+        chosen = minigen.randint(len(flat), (len(dead),)).to(flat.device)
+        vectors = self.vectors.detach().clone()
+        vectors[dead] = flat[chosen]
+        self.vectors.data = vectors
+        return len(dead)
+
     def look_up(self, symbols: Tensor) -> Tensor:
         """int64 (N, h, w) -> vectors (N, C, h, w)."""
         return F.embedding(symbols, self.vectors).permute(0, 3, 1, 2)  # (N, h, w, C) -> ...
