@@ -8,9 +8,25 @@ from typing import Any
 
 from minigen.training.job import Settings
 from minigen.training.recipe import Recipe
-from minigen.training.recipes import gan, language, vae
+from minigen.training.recipes import (
+    conditional_vae,
+    gan,
+    iwae,
+    language,
+    restoration,
+    vae,
+    vq_vae,
+)
 
-RECIPES: dict[str, Recipe] = {**vae.RECIPES, **gan.RECIPES, **language.RECIPES}
+RECIPES: dict[str, Recipe] = {
+    **vae.RECIPES,
+    **iwae.RECIPES,
+    **conditional_vae.RECIPES,
+    **vq_vae.RECIPES,
+    **restoration.RECIPES,
+    **gan.RECIPES,
+    **language.RECIPES,
+}
 
 
 def default_settings(
