@@ -138,8 +138,10 @@ def _between(first: NDArray, end: NDArray, size: int) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class HalfResolution:
-    """Four pixels become their mean. A model is shown the result of bicubic interpolation, which
-    is also what it has to beat."""
+    """Four pixels become their mean. A model is shown the result of bicubic interpolation.
+
+    Against it: the same interpolation, corrected so that it agrees with the means.
+    """
 
     def damage(self, x: Tensor, generator: Generator | None = None) -> Damaged:
         """Raises ValueError for an odd size."""
@@ -156,7 +158,7 @@ class HalfResolution:
         return (restored + F.interpolate(missing, scale_factor=2, mode="nearest")).clamp(0, 1)
 
     def classical(self, left: Damaged) -> Tensor:
-        return left.seen
+        return self.agree(left.seen, left)
 
 
 TASKS: dict[str, Damage] = {

@@ -64,9 +64,13 @@ class VAE(nn.Module):
         self._learn_variance()
 
     def _learn_variance(self) -> None:
-        """A parameter more, ln sigma^2 of the pixels, if they are Gaussian."""
+        """A parameter more, ln sigma^2 of the pixels, if they are Gaussian.
+
+        It begins near what it will be for pixels in [0, 1]: an Adam moves it by its learning rate a
+        step, and from 0 it would be on its way for thousands of them.
+        """
         if self.config.likelihood == "gaussian":
-            self.output_logvar = nn.Parameter(minigen.zeros(()))
+            self.output_logvar = nn.Parameter(minigen.tensor(-3.0))
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """q(z|x) = N(mu, diag sigma^2), appendix C.2: images (N, D) -> mu, ln sigma^2 (N, J)."""

@@ -213,6 +213,21 @@ def test_nearest_is_the_nearest() -> None:
     np.testing.assert_array_equal(book.nearest(tensor(z)).numpy(), expected)
 
 
+def test_vectors_that_nobody_chooses_start_again_as_what_is_there() -> None:
+    minigen.manual_seed(0)
+    book = Codebook(6, 2).double()
+    book.vectors.data = tensor(np.array([[0, 0], [1, 1], [50, 50], [60, 60], [70, 70], [80, 80.0]]))
+    z = tensor(rng.normal(size=(3, 2, 4, 4)) * 0.3 + 0.5)
+    assert book.revive(z) == 4
+    vectors = book.vectors.detach().numpy()
+    np.testing.assert_array_equal(vectors[:2], [[0, 0], [1, 1]])  # chosen: left alone
+    there = z.numpy().transpose(0, 2, 3, 1).reshape(-1, 2)
+    for vector in vectors[2:]:
+        assert (there == vector).all(1).any()
+    assert codebook_usage(book.nearest(z), 6).used == 6
+    assert book.revive(z) == 0
+
+
 def test_a_step_equals_torchs() -> None:
     """Straight-through, book and commitment terms: gradients of every weight."""
     minigen.manual_seed(1)
