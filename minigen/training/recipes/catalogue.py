@@ -9,6 +9,7 @@ from typing import Any
 from minigen.training.job import Settings
 from minigen.training.recipe import Recipe
 from minigen.training.recipes import (
+    classifier,
     conditional_vae,
     gan,
     iwae,
@@ -26,6 +27,7 @@ RECIPES: dict[str, Recipe] = {
     **restoration.RECIPES,
     **gan.RECIPES,
     **language.RECIPES,
+    **classifier.RECIPES,
 }
 
 
