@@ -10,10 +10,12 @@ from minigen.training.job import Settings
 from minigen.training.recipe import Recipe
 from minigen.training.recipes import (
     classifier,
+    conditional_gan,
     conditional_vae,
     gan,
     iwae,
     language,
+    mixtures,
     restoration,
     vae,
     vq_vae,
@@ -26,6 +28,8 @@ RECIPES: dict[str, Recipe] = {
     **vq_vae.RECIPES,
     **restoration.RECIPES,
     **gan.RECIPES,
+    **conditional_gan.RECIPES,
+    **mixtures.RECIPES,
     **language.RECIPES,
     **classifier.RECIPES,
 }
