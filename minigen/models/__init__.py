@@ -40,6 +40,7 @@ from minigen.models.probing import LinearProbe
 from minigen.models.recurrent import RNN, RNNConfig
 from minigen.models.sampling import Sampling, next_token, write_text
 from minigen.models.sentence import SentenceEncoder, load_sentence_encoder, mean_of_tokens
+from minigen.models.symbol_prior import SymbolPrior, SymbolPriorConfig
 from minigen.models.transformer import GPT, GPTConfig, next_token_loss
 from minigen.models.vae import (
     VAE,
