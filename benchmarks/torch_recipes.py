@@ -16,13 +16,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-<<<<<<< HEAD
 import torch_text_bert
 import torch_text_finetune
-=======
 import torch_vaes
 import torch_vq_vae
->>>>>>> main
 import twins
 from torch import nn
 from torch.nn import functional as F
