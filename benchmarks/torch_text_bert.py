@@ -4,13 +4,13 @@ numbers."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch_job import TorchJob, cosine_with_warmup
 
 from minigen.training import Settings
 
@@ -88,9 +88,7 @@ def hide(
     return shown, chosen
 
 
-def bert(settings: Settings, fused: bool = False) -> Any:
-    from torch_recipes import TorchJob
-
+def bert(settings: Settings, fused: bool = False) -> TorchJob:
     options, tokens = settings.options, settings.model["vocabulary"] - 1
     model = TorchBert(settings.model)
     groups = [
@@ -103,15 +101,7 @@ def bert(settings: Settings, fused: bool = False) -> Any:
     optimizer = torch.optim.AdamW(
         groups, lr=settings.lr, betas=tuple(options["betas"]), fused=fused
     )
-    warmup, horizon, lowest = options["warmup"], options["horizon"], options["lowest_lr"]
-
-    def rate(t: int) -> float:
-        if t < warmup:
-            return (t + 1) / (warmup + 1)
-        done = min(1.0, (t - warmup) / (horizon - warmup))
-        return lowest + (1 - lowest) / 2 * (1 + math.cos(math.pi * done))
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    schedule = cosine_with_warmup(optimizer, options)
 
     def step(batch: torch.Tensor) -> dict[str, torch.Tensor]:
         shown, chosen = hide(batch, tokens, job.uniform)

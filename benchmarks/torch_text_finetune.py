@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import twins
 from torch import nn
 from torch.nn import functional as F
+from torch_job import TorchJob
 
 from minigen.data import CharTokenizer
 from minigen.training import Settings
@@ -45,9 +44,7 @@ def is_trained(name: str, adapt: str, layers: int) -> bool:
     return name.startswith((f"h.{layers - 1}.", "ln_f."))
 
 
-def finetune(settings: Settings, fused: bool = False) -> Any:
-    from torch_recipes import TorchJob
-
+def finetune(settings: Settings, fused: bool = False) -> TorchJob:
     c, options = settings.model, settings.options
     model = twins.TorchGPT(
         c["vocabulary"], c["context"], c["layers"], c["heads"], c["width"], c["bias"]
@@ -81,7 +78,8 @@ def finetune(settings: Settings, fused: bool = False) -> Any:
         done, pretraining = schedule.last_epoch, options["pretraining"]
         tuning = done >= pretraining
         if done == pretraining:
-            before.losses.copy_(torch.tensor([unseen_loss(windows) for windows in unseen]))
+            for place, windows in enumerate(unseen):
+                before.losses[place] = unseen_loss(windows)
         for name, parameter in model.named_parameters():
             wanted = is_trained(name, options["adapt"] if tuning else "full", c["layers"])
             wanted = wanted and (tuning or ".lora_" not in name)

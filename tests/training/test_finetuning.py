@@ -25,7 +25,7 @@ def small(adapt: str = "full", steps: int = 10, **own: object) -> Settings:
     own = {"adapt": adapt, "rank": 2, "pretraining_share": 0.4, **own}
     model = {} if own.get("base") else TINY
     settings = default_settings("finetune", True, {**model, **own}, steps=steps, seed=3)
-    return dataclasses.replace(settings, batch_size=4, log_every=2, save_every=5)
+    return dataclasses.replace(settings, batch_size=4, log_every=2, save_every=10)
 
 
 def endless(job: object) -> itertools.cycle:
