@@ -16,6 +16,7 @@ SMALL: dict[str, dict] = {
     "lstm": {"context": 16, "embedding": 4, "hidden": 8},
     "gpt": {"context": 16, "layers": 1, "heads": 2, "width": 16, "dropout": 0.1},
     "classifier": {},
+    "style_transfer": {},
 }
 
 

@@ -8,13 +8,14 @@ from typing import Any
 
 from minigen.training.job import Settings
 from minigen.training.recipe import Recipe
-from minigen.training.recipes import classifier, gan, language, vae
+from minigen.training.recipes import classifier, gan, language, style_transfer, vae
 
 RECIPES: dict[str, Recipe] = {
     **vae.RECIPES,
     **gan.RECIPES,
     **language.RECIPES,
     **classifier.RECIPES,
+    **style_transfer.RECIPES,
 }
 
 
