@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,7 @@ def style_transfer(settings: Settings) -> Job:
     options = settings.options
     contents, styles, labels = pairs(options["digits"], options["styles"], options["magnified"])
     contents, styles = contents.to(settings.device), styles.to(settings.device)
-    fixed = DigitClassifier().requires_grad_(False)
-    fixed.load_state_dict(digit_classifier().state_dict())
-    fixed.to(settings.device)
+    fixed = copy.deepcopy(digit_classifier()).to(settings.device)
     model = StyleTransfer(contents, styles, scales=options["scales"], classifier=fixed)
     with minigen.no_grad():  # where all is black no feature has a slope: a little noise gives one
         model.pixels.add_(0.1 * minigen.randn(*contents.shape).to(settings.device))
