@@ -8,11 +8,25 @@ from typing import Any
 
 from minigen.training.job import Settings
 from minigen.training.recipe import Recipe
-from minigen.training.recipes import classifier, gan, language, style_transfer, vae
+from minigen.training.recipes import (
+    classifier,
+    colour,
+    conditional_gan,
+    gan,
+    language,
+    mixtures,
+    style_gan,
+    style_transfer,
+    vae,
+)
 
 RECIPES: dict[str, Recipe] = {
     **vae.RECIPES,
     **gan.RECIPES,
+    **conditional_gan.RECIPES,
+    **style_gan.RECIPES,
+    **colour.RECIPES,
+    **mixtures.RECIPES,
     **language.RECIPES,
     **classifier.RECIPES,
     **style_transfer.RECIPES,
