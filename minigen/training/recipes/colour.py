@@ -67,13 +67,18 @@ def colour_dcgan(settings: Settings) -> Job:
 @functools.cache
 def real(split: str) -> NDArray[np.float32]:
     """The colour digits as pictures, (N, 32, 32, 3) in [0, 1]."""
-    return load_colour_digits(split).images.astype(np.float32) / 255
+    return load_colour_digits(split).images.astype(np.float32) / np.float32(255)
 
 
 def colour_digits(split: str) -> Tensor:
-    """The same as networks take them, (N, 3 32 32): all red values, then the green, then the blue."""
+    """The same as networks take them, (N, 3 32 32): red values first, then green, then blue."""
     planes = real(split).transpose(0, 3, 1, 2)  # (N, 32, 32, 3) -> (N, 3, 32, 32)
     return minigen.from_numpy(planes.reshape(len(planes), -1))  # -> (N, 3072)
+
+
+@functools.cache
+def real_colours(split: str) -> NDArray[np.float64]:
+    return colours(real(split))
 
 
 def likeness_of_colours(images: Any, settings: Settings) -> dict[str, float]:
@@ -82,11 +87,11 @@ def likeness_of_colours(images: Any, settings: Settings) -> dict[str, float]:
     from minigen.metrics import frechet_distance
 
     count = settings.options["test_images"]
-    reference = colours(real("train"))
+    reference = real_colours("train")
     made = colours(images(count, Generator().manual_seed(EVALUATION_SEED)))
     return {
         "colours": 100 * frechet_distance(made, reference),
-        "colours_floor": 100 * frechet_distance(colours(real("test")[:count]), reference),
+        "colours_floor": 100 * frechet_distance(real_colours("test")[:count], reference),
     }
 
 
@@ -115,8 +120,8 @@ RECIPES = {
         settings=colour_dcgan_settings,
         title="Deep convolutional generative adversarial network in colour",
         lead="The same contest in red, green and blue. Its digits are the handwritten ones in two "
-        "colours drawn at random for each, so what it has learned of shapes and what of colours can "
-        "be measured apart.",
+        "colours drawn at random for each, so what it has learned of shapes, and what of colours, "
+        "can be measured apart.",
         figures=(
             dataclasses.replace(frechet_figure(), label="Fréchet distance of the ink of samples"),
             Figure(

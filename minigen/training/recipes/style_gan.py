@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,14 +29,19 @@ from minigen.training.recipes.loading import batches
 
 GENERATORS = ("style", "plain")
 PICTURE_SEED = 777
+Seen = Callable[[minigen.Tensor], NDArray[np.float32]]  # images (..., 1, 28, 28) in [0, 1]
 
 
 def style_gan(settings: Settings) -> Job:
-    """A style-based generator against the discriminator of the DCGAN. With generator=plain a DCGAN's
-    generator of as many parameters takes its place, and nothing else is different."""
+    """A style-based generator against the discriminator of the DCGAN. With generator=plain a
+    DCGAN's generator takes its place, of at least as many parameters, and nothing else differs."""
     options, config = settings.options, StyleGANConfig(**settings.model)
-    size = {"channels": config.channels, "size": config.size}
-    D = ConvDiscriminator(DCGANConfig(**size, width=options["width_d"], dropout=options["dropout"]))
+    if (config.channels, config.size) != (1, 28):
+        raise ValueError(
+            "the digits have 1 channel and 28 pixels a side, got "
+            f"channels={config.channels} and size={config.size}"
+        )
+    D = ConvDiscriminator(DCGANConfig(width=options["width_d"], dropout=options["dropout"]))
     contest = Contest(generator(config, options["generator"]), D, settings)
     scaling = normalisation(settings)
 
@@ -72,7 +78,7 @@ def style_gan(settings: Settings) -> Job:
 
 
 def generator(config: StyleGANConfig, kind: str) -> Generator:
-    """The style-based one, or the DCGAN's with as nearly as many parameters as its width allows.
+    """The style-based one, or the narrowest of the DCGAN's that has no fewer parameters.
 
     Raises ValueError for another kind.
     """
@@ -80,12 +86,10 @@ def generator(config: StyleGANConfig, kind: str) -> Generator:
         raise ValueError(f"generator must be one of {', '.join(GENERATORS)}, got {kind!r}")
     if kind == "style":
         return StyleGenerator(config)
-    wanted = parameters_of_style(config)
-    plain = [
-        DCGANConfig(channels=config.channels, size=config.size, latent=config.latent, width=width)
-        for width in range(1, 4 * config.width + 1)
-    ]
-    return ConvGenerator(min(plain, key=lambda c: abs(parameters_of_plain(c) - wanted)))
+    plain = DCGANConfig(channels=config.channels, size=config.size, latent=config.latent, width=1)
+    while parameters_of_plain(plain) < parameters_of_style(config):
+        plain = dataclasses.replace(plain, width=plain.width + 1)
+    return ConvGenerator(plain)
 
 
 def parameters_of_style(c: StyleGANConfig) -> int:
@@ -107,9 +111,9 @@ def parameters_of_plain(c: DCGANConfig) -> int:
 
 
 def mixing_table(artist: StyleGenerator, layer: int = 2) -> minigen.Tensor:
-    """The table of figure 3, (1 + 5, 1 + 7, 1, 28, 28): above, the pictures whose fine styles, and on
-    the left those whose coarse styles, the pictures between them have. In the corner, the picture of
-    the mean style. The noise is the same in all."""
+    """The table of figure 3, (1 + 5, 1 + 7, 1, 28, 28): each picture inside has the coarse styles
+    of the one at the left and the fine styles of the one above; in the corner is that of the mean
+    style. The noise is the same in all."""
     drawn = minigen.Generator().manual_seed(PICTURE_SEED)
     with minigen.no_grad():
         mean = artist.mean_style()[None, None].expand(1, len(artist.layers), -1)  # (1, L, J)
@@ -133,7 +137,7 @@ def truncation_table(artist: StyleGenerator) -> minigen.Tensor:
     return minigen.stack(rows)
 
 
-def noise_table(seen, artist: StyleGenerator) -> NDArray[np.float32]:  # type: ignore[no-untyped-def]
+def noise_table(seen: Seen, artist: StyleGenerator) -> NDArray[np.float32]:
     """What the noise inputs alone change (figure 4), (4, 8, 28, 28): in a row the same style seven
     times with other noise, and at its end the standard deviation over 64, five times as bright."""
     drawn = minigen.Generator().manual_seed(PICTURE_SEED)
