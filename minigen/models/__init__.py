@@ -37,6 +37,7 @@ from minigen.models.pretrained import load_pretrained, save_pretrained
 from minigen.models.recurrent import RNN, RNNConfig
 from minigen.models.sampling import Sampling, next_token, write_text
 from minigen.models.sentence import SentenceEncoder, load_sentence_encoder, mean_of_tokens
+from minigen.models.symbol_prior import SymbolPrior, SymbolPriorConfig
 from minigen.models.transformer import GPT, GPTConfig, next_token_loss
 from minigen.models.vae import (
     VAE,

@@ -10,6 +10,10 @@ from minigen.training.recipes import default_settings
 SMALL: dict[str, dict] = {
     "vae": {"hidden": 24, "latent": 4},
     "gan": {"generator": [16, 24], "discriminator": [24, 16]},
+    "iwae": {"hidden": 24, "latent": 2},
+    "conditional_vae": {"hidden": 24, "latent": 4},
+    "vq_vae": {"widths": [2, 3], "codes": 9, "dimension": 4},
+    "restoration": {"widths": [2, 3], "hidden": 8, "latent": 3},
     "conv_vae": {"widths": [2, 3], "hidden": 8, "latent": 3},
     "dcgan": {"width": 2},
     "wgan_gp": {"generator": [16, 24], "discriminator": [24, 16]},
