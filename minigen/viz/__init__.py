@@ -1,4 +1,4 @@
-"""Pictures: grids of images, curves, autograd graphs, and the report that puts a run on one page.
+"""Pictures: grids of images, curves, series, autograd graphs, and the report that puts a run on one page.
 
 matplotlib is imported when a grid or a curve is drawn, and needs no display; graphs need nothing.
 """
@@ -8,4 +8,5 @@ from minigen.viz.curves import Curve, curves
 from minigen.viz.graph import Drawing, graph, graph_text
 from minigen.viz.grid import png, tile
 from minigen.viz.report import Picture, Row, Section, write_report
+from minigen.viz.series import Band, series, waves
 from minigen.viz.summary import Layer, Summary, summary
