@@ -16,6 +16,7 @@ Shapes: N waves of T values, Q levels, R channels inside, S channels of the skip
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,7 @@ class WaveNetConfig:
     """Six layers, which see 64 values."""
 
     levels: int = 256  # Q
+    one_hot: bool = True  # what goes in: a vector for each level, or its height times one vector
     layers: int = 6  # L
     channels: int = 32  # R
     skips: int = 64  # S
@@ -40,6 +42,23 @@ class WaveNetConfig:
     def field(self) -> int:
         """How many values a prediction is made from."""
         return 2**self.layers
+
+
+class Height(nn.Module):
+    """Levels (N, T) -> (N, T, R): the height of each, -1 to 1, times a vector, plus another.
+
+    Takes the place of the embedding, for which two levels are unlike whether they are neighbours or
+    far apart; where data are few, that they are alike is better known from the start.
+    """
+
+    def __init__(self, levels: int, channels: int) -> None:
+        super().__init__()
+        self.levels = levels
+        self.linear = nn.Linear(1, channels)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        heights = ids.to(self.linear.weight.dtype) * (2 / (self.levels - 1)) - 1
+        return self.linear(heights.unsqueeze(-1))  # (N, T) -> (N, T, 1) -> (N, T, R)
 
 
 class Layer(nn.Module):
@@ -73,7 +92,7 @@ class WaveNet(nn.Module):
     def __init__(self, config: WaveNetConfig | None = None) -> None:
         super().__init__()
         self.config = c = config or WaveNetConfig()
-        self.embedding = nn.Embedding(c.levels, c.channels)
+        self.embedding = (nn.Embedding if c.one_hot else Height)(c.levels, c.channels)
         self.layers = nn.ModuleList([Layer(c, 2**i) for i in range(c.layers)])
         self.hidden = nn.Conv1d(c.skips, c.skips, 1)
         self.head = nn.Conv1d(c.skips, c.levels, 1)
@@ -147,6 +166,18 @@ def mu_law_encode(x: ArrayLike, levels: int = 256) -> NDArray[np.int64]:
     mu = levels - 1
     compressed = np.sign(x) * np.log1p(mu * np.abs(x)) / np.log1p(mu)
     return ((compressed + 1) / 2 * mu + 0.5).astype(np.int64)
+
+
+def mu_law_levels(x: Tensor, levels: int = 256) -> Tensor:
+    """`mu_law_encode` of a tensor, on its own device; numbers outside go to the outermost levels.
+
+    >>> mu_law_levels(minigen.tensor([-1.0, 0.0, 0.01, 7.0]))
+    tensor([  0, 128, 157, 255])
+    """
+    mu = levels - 1
+    x = x.clamp(-1, 1)
+    compressed = x.sign() * (x.abs() * mu).log1p() / math.log1p(mu)
+    return ((compressed + 1) / 2 * mu + 0.5).long()
 
 
 def mu_law_decode(ids: ArrayLike, levels: int = 256) -> NDArray[np.float64]:

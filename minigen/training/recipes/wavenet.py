@@ -1,0 +1,229 @@
+"""The recipe of WaveNet, at the size of an electrocardiogram: dilated causal convolutions that
+write a series value by value."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+import minigen
+from minigen import Generator, Tensor, nn, optim
+from minigen.data import Normalisation, load_ecg
+from minigen.models.linear_autoregressive import LinearAR
+from minigen.models.transformer import next_token_loss
+from minigen.models.wavenet import WaveNet, WaveNetConfig, mu_law_decode, mu_law_levels
+from minigen.training.job import Job, Settings
+from minigen.training.recipe import Figure, LossCurve, Recipe
+from minigen.training.recipes.loading import batches
+from minigen.training.recipes.series import Measured, Values, measured, recorded, scale, split
+from minigen.training.recipes.text import Windows, gather
+
+LINEAR_ORDER = 100  # of the AR(p) to compare with, which sees about as far as the network
+
+
+def ecg() -> Measured:
+    """The means of four values each, 90 a second: what is faster is noise, and easily predicted."""
+    millivolts, rate = load_ecg()
+    means = millivolts.astype(np.float64).reshape(-1, 4).mean(1)  # (108000,) -> (27000,)
+    return Measured(means, "mV", "s", step=4 / rate)
+
+
+def around_the_median(training: Values) -> Normalisation:
+    """The median to 0, where levels are finest, and the value farthest from it to -1 or 1."""
+    middle = float(np.median(training))
+    return Normalisation(middle, float(abs(training - middle).max()))
+
+
+def wavenet(settings: Settings) -> Job:
+    """Predict the level of the next value from those before it, with Adam, warm-up and a cosine."""
+    series, options = measured(settings, ecg), settings.options
+    training, test = split(series, settings)
+    config = WaveNetConfig(**settings.model)
+    model = WaveNet(config).to(settings.device)
+    optimizer = optim.Adam(model.parameters(), lr=settings.lr)
+    schedule = optim.lr_scheduler.cosine_with_warmup(
+        optimizer,
+        warmup_steps=options["warmup"],
+        total_steps=options["horizon"],
+        min_ratio=options["lowest_lr"],
+    )
+
+    units = scale(settings)
+    scaled = units(training).astype(np.float32)
+
+    def levels(values: Values) -> Tensor:
+        """Numbers in the data's units (T,) -> their levels (1, T)."""
+        return mu_law_levels(minigen.from_numpy(units(values)), config.levels)[None].to(
+            settings.device
+        )
+
+    def step(batch: Tensor) -> dict[str, Tensor]:
+        ids = mu_law_levels(varied(batch, options["gain"], options["shift"]), config.levels)
+        loss = next_token_loss(model(ids[:, :-1]), ids[:, 1:])  # (N, T + 1) -> 2 x (N, T)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), options["clip"])
+        optimizer.step()
+        schedule.step()
+        return {"loss": loss}
+
+    @minigen.no_grad()
+    def predicted() -> Values:
+        """p(level | what came before) of each value of the test part, (T, Q)."""
+        known = levels(np.concatenate([training[-config.field :], test]))  # (1, F + T)
+        logits = model(known[:, :-1])[0, -len(test) :]  # (1, F + T - 1, Q) -> (T, Q)
+        return logits.double().softmax(dim=-1).cpu().numpy()
+
+    def evaluate(thorough: bool) -> dict[str, float]:
+        p = predicted()
+        found = levels(test)[0].cpu().numpy()
+        metrics = {
+            "test_nll": surprise(p, found, units),
+            "test_nmse": nmse(p @ centres(config.levels, units), test),
+        }
+        return metrics | (linear(training, test) if thorough else {})
+
+    def draw(count: int, generator: Generator) -> Values:
+        """What may follow the last value of the series: (count,)."""
+        ids = levels(series.values[-config.field :])
+        made = model.generate(ids, count, generator=generator)[0, -count:]
+        return centres(config.levels, units)[made.cpu().numpy()]
+
+    return Job(
+        settings,
+        modules={"wavenet": model},
+        optimizers={"adam": optimizer},
+        schedules={"cosine": schedule},
+        loader=batches(settings, Windows(scaled, options["window"] + 1), gather),
+        step=step,
+        evaluate=evaluate,
+        best="test_nll",
+        draw=draw,
+        plot=lambda values: picture(values, series),
+        shown=4 * ROW,
+        pictures={"predictions": lambda: prediction_picture(predicted(), series, settings)},
+    )
+
+
+def varied(batch: Tensor, gain: float, shift: float) -> Tensor:
+    """Every wave (N, T) taller or flatter, and moved up or down, as breathing and electrodes do.
+
+    By chance: `gain` is the standard deviation of the logarithm of a factor, `shift` of what is
+    added to all values of a wave. More of a series than was measured, and no two batches alike.
+    """
+    kind = {"dtype": batch.dtype, "device": batch.device}
+    factor = (gain * minigen.randn(len(batch), 1, **kind)).exp()
+    return factor * batch + shift * minigen.randn(len(batch), 1, **kind)
+
+
+def centres(levels: int, units: Normalisation) -> Values:
+    """What each level stands for, in the data's units: (Q,)."""
+    return units.inverse(mu_law_decode(np.arange(levels), levels))
+
+
+def surprise(p: Values, found: NDArray[np.int64], units: Normalisation) -> float:
+    """The mean of -log of the density of the values in the data's units, in nats: p (T, Q), the
+    levels found (T,).
+
+    The probability of a level is spread over its width, which makes it comparable with the density
+    of a model that knows no levels.
+    """
+    levels = p.shape[1]
+    widths = np.diff(units.inverse(mu_law_decode(np.arange(levels + 1) - 0.5, levels)))  # (Q,)
+    return float((np.log(widths[found]) - np.log(p[np.arange(len(found)), found])).mean())
+
+
+def nmse(predicted: Values, true: Values) -> float:
+    """The mean squared error over the variance: 1 is as good as the mean of what is to predict."""
+    return float(((predicted - true) ** 2).mean() / true.var())
+
+
+def linear(training: Values, test: Values) -> dict[str, float]:
+    """What a linear model reaches on the same values, and the last value as a prediction."""
+    order = max(1, min(LINEAR_ORDER, len(training) // 20))
+    model = LinearAR.fit(training, order)
+    known = np.concatenate([training[-order:], test])
+    return {
+        "linear_order": order,
+        "linear_nll": -model.log_likelihood(known) / len(test),
+        "linear_nmse": nmse(test - model.residuals(known), test),
+        "persistence_nmse": nmse(known[order - 1 : -1], test),
+    }
+
+
+ROW = 450  # values in a row of the picture: five seconds of the electrocardiogram
+
+
+def picture(values: Values, series: Measured) -> bytes:
+    """Real waves, the last of the series, above as many values of made ones in rows."""
+    from minigen.viz import waves
+
+    width = min(ROW, len(values), len(series.values) // 2)
+    made = values[: len(values) // width * width].reshape(-1, width)  # (rows, width)
+    real = series.values[-2 * width :].reshape(2, width)
+    return waves(
+        np.concatenate([real, made]),
+        ["real"] * 2 + ["made"] * len(made),
+        step=series.step,
+        xlabel=series.time,
+        ylabel=series.name,
+    )
+
+
+def prediction_picture(p: Values, series: Measured, settings: Settings) -> bytes:
+    """The first values of the test part, each with the interval it was expected in."""
+    from minigen.viz import Band, Curve
+    from minigen.viz import series as draw
+
+    shown = p[: ROW // 2]
+    begin = len(series.values) - len(p)
+    times = series.times(begin, len(shown))
+    true = series.values[begin : begin + len(shown)]
+    values = centres(p.shape[1], scale(settings))
+    below = shown.cumsum(axis=1)  # (T, Q): the probability of each level and all lower ones
+    lower, upper = (values[(below < q).sum(axis=1).clip(max=len(values) - 1)] for q in (0.025, 0.975))
+    return draw(
+        [Curve("observed", times, true), Curve("mean", times, shown @ values)],
+        [Band("95 % interval", times, lower, upper)],
+        xlabel=series.time,
+        ylabel=series.name,
+    )
+
+
+def wavenet_settings(fast: bool) -> Settings:
+    config = WaveNetConfig(
+        levels=128, one_hot=False, layers=3 if fast else 7, channels=16, skips=32
+    )
+    return Settings(
+        recipe="wavenet",
+        steps=40 if fast else 1000,
+        batch_size=8 if fast else 16,
+        lr=6e-3,
+        log_every=10 if fast else 50,
+        save_every=20 if fast else 250,
+        model=dataclasses.asdict(config),
+        options={
+            "data": None,  # a CSV file of your own
+            "column": None,  # its name, or its number counted from 0
+            "test": 500 if fast else 7000,  # the last values, to be judged by
+            "window": 64 if fast else 256,  # values of a wave of a batch
+            "gain": 0.2,
+            "shift": 0.08,  # where all values lie between -1 and 1
+            "clip": 1.0,
+            "lowest_lr": 0.05,
+        },
+    )
+
+
+def follow(settings: Settings) -> Settings:
+    """The settings with what follows from the data and the model, and the schedule's length."""
+    window = settings.options["window"] + 1
+    field = WaveNetConfig(**settings.model).field
+    settings = recorded(
+        settings, ecg, around_the_median, window=window, least=max(window, field)
+    )
+    schedule = {"warmup": min(50, settings.steps // 10), "horizon": settings.steps}
+    return dataclasses.replace(settings, options={**settings.options, **schedule})
