@@ -91,7 +91,7 @@ class LinearAR:
         return cls(coefficients, mean, math.sqrt(squares / count))
 
     def residuals(self, series: ArrayLike) -> NDArray[np.float64]:
-        """ε_t of (1), the errors of one step ahead, for every value but the first p: (n,) -> (n - p,).
+        """ε_t of (1), the errors of one step ahead, for all but the first p: (n,) -> (n - p,).
 
         Raises ValueError for values that are not finite, or p of them or fewer.
         """

@@ -1,4 +1,4 @@
-"""Pictures: grids of images, curves, series, autograd graphs, and the report that puts a run on one page.
+"""Pictures: grids of images, curves, series, autograd graphs, and the report that shows a run.
 
 matplotlib is imported when a grid or a curve is drawn, and needs no display; graphs need nothing.
 """

@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from minigen.viz.curves import THEMES, Curve, style
 
+SHADE = 0.22  # how opaque a band is
+
 
 @dataclass(frozen=True)
 class Band:
@@ -52,8 +54,7 @@ def series(
     figure, (axes,) = _figure(rows=1, height=3.0)
     for band in bands:
         axes.fill_between(
-            band.x, band.lower, band.upper,
-            color=colors["lines"][0], alpha=0.22, linewidth=0, label=band.label,
+            band.x, band.lower, band.upper, color=colors["lines"][0], alpha=SHADE, linewidth=0
         )  # fmt: skip
     for line, color in zip(lines, (colors["ink"], *colors["lines"])):
         axes.plot(
@@ -63,9 +64,12 @@ def series(
     if now is not None:
         axes.axvline(now, color=colors["ink"], linestyle=(0, (4, 3)), linewidth=1.0)
     style(axes, colors, xlabel, ylabel)
+    entries = [*axes.lines[: len(lines)], *_swatches(bands, colors["lines"][0])]
     figure.legend(
-        loc="outside upper center", ncols=5, frameon=False, labelcolor=colors["ink"], fontsize=9
-    )
+        entries, [each.label for each in (*lines, *bands)], loc="outside upper center",
+        ncols=min(len(entries), 4 if len(entries) == 4 else 3),
+        frameon=False, labelcolor=colors["ink"], fontsize=9,
+    )  # fmt: skip
     return _png(figure)
 
 
@@ -107,6 +111,16 @@ def waves(
     panels[-1].set_xlabel(xlabel, color=colors["ink"])
     figure.supylabel(ylabel, color=colors["ink"], fontsize=10)
     return _png(figure)
+
+
+def _swatches(bands: Sequence[Band], color: str) -> list[Any]:
+    """What the legend shows of each band: as dark as it is with those below it."""
+    from matplotlib.patches import Patch
+
+    return [
+        Patch(facecolor=color, alpha=1 - (1 - SHADE) ** depth, linewidth=0)
+        for depth in range(1, len(bands) + 1)
+    ]
 
 
 def _require_points(lines: Sequence[Curve], bands: Sequence[Band]) -> None:

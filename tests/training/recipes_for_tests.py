@@ -14,6 +14,9 @@ SMALL: dict[str, dict] = {
     "dcgan": {"width": 2},
     "wgan_gp": {"generator": [16, 24], "discriminator": [24, 16]},
     "lstm": {"context": 16, "embedding": 4, "hidden": 8},
+    "gru": {"context": 16, "embedding": 4, "hidden": 8},
+    "ar": {"order": 3},
+    "wavenet": {"layers": 2, "levels": 16, "channels": 4, "skips": 4},
     "gpt": {"context": 16, "layers": 1, "heads": 2, "width": 16, "dropout": 0.1},
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from functools import partial
 from statistics import NormalDist
 from typing import Any
 
@@ -115,7 +114,7 @@ def comparison(model: LinearAR, training: Values, known: Values) -> dict[str, fl
     }
     for level in LEVELS:
         width = NormalDist().inv_cdf((1 + level) / 2) * model.sigma
-        metrics[f"inside_{level:.0%}"[:-1]] = float((abs(errors) <= width).mean())
+        metrics[f"inside_{100 * level:.0f}"] = float((abs(errors) <= width).mean())
     return metrics
 
 
@@ -131,7 +130,7 @@ def picture(
     history, times = series.values[:begin], series.times(begin, count)
     intervals = [model.forecast(history, count, level) for level in reversed(LEVELS)]
     bands = [
-        Band(f"{level:.0%} interval", times, forecast.lower, forecast.upper)
+        Band(f"{100 * level:.0f} % interval", times, forecast.lower, forecast.upper)
         for level, forecast in zip(reversed(LEVELS), intervals)
     ]
     observed = series.values[begin - before : begin + (count if future is None else 0)]
@@ -141,7 +140,9 @@ def picture(
     ]
     if future is not None:
         lines.append(Curve("sampled", times, future))
-    return draw(lines, bands, xlabel=series.time, ylabel=series.name, now=float(times[0]) - series.step / 2)
+    return draw(
+        lines, bands, xlabel=series.time, ylabel=series.name, now=float(times[0]) - series.step / 2
+    )
 
 
 def ar_settings(fast: bool) -> Settings:

@@ -134,4 +134,3 @@ def _require_counts(options: dict[str, Any]) -> None:
 def scale(settings: Settings) -> Normalisation:
     """That of the run, which its settings hold."""
     return Normalisation.from_dict(settings.options["normalisation"])
-

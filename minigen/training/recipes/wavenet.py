@@ -4,7 +4,6 @@ write a series value by value."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,8 +79,10 @@ def wavenet(settings: Settings) -> Job:
     def evaluate(thorough: bool) -> dict[str, float]:
         p = predicted()
         found = levels(test)[0].cpu().numpy()
+        loss = -float(np.log(p[np.arange(len(found)), found]).mean())
         metrics = {
-            "test_nll": surprise(p, found, units),
+            "test_loss": loss,  # nats a level
+            "test_nll": loss + log_width(found, config.levels, units),
             "test_nmse": nmse(p @ centres(config.levels, units), test),
         }
         return metrics | (linear(training, test) if thorough else {})
@@ -100,7 +101,7 @@ def wavenet(settings: Settings) -> Job:
         loader=batches(settings, Windows(scaled, options["window"] + 1), gather),
         step=step,
         evaluate=evaluate,
-        best="test_nll",
+        best="test_loss",
         draw=draw,
         plot=lambda values: picture(values, series),
         shown=4 * ROW,
@@ -124,16 +125,14 @@ def centres(levels: int, units: Normalisation) -> Values:
     return units.inverse(mu_law_decode(np.arange(levels), levels))
 
 
-def surprise(p: Values, found: NDArray[np.int64], units: Normalisation) -> float:
-    """The mean of -log of the density of the values in the data's units, in nats: p (T, Q), the
-    levels found (T,).
+def log_width(found: NDArray[np.int64], levels: int, units: Normalisation) -> float:
+    """The mean logarithm of how wide the levels found are, in the data's units.
 
-    The probability of a level is spread over its width, which makes it comparable with the density
-    of a model that knows no levels.
+    To be added to a loss in nats a level: spread over the widths of the levels, the probabilities
+    are a density, which can be compared with that of a model that knows no levels.
     """
-    levels = p.shape[1]
-    widths = np.diff(units.inverse(mu_law_decode(np.arange(levels + 1) - 0.5, levels)))  # (Q,)
-    return float((np.log(widths[found]) - np.log(p[np.arange(len(found)), found])).mean())
+    edges = units.inverse(mu_law_decode(np.arange(levels + 1) - 0.5, levels))  # (Q + 1,)
+    return float(np.log(np.diff(edges))[found].mean())
 
 
 def nmse(predicted: Values, true: Values) -> float:
@@ -184,7 +183,9 @@ def prediction_picture(p: Values, series: Measured, settings: Settings) -> bytes
     true = series.values[begin : begin + len(shown)]
     values = centres(p.shape[1], scale(settings))
     below = shown.cumsum(axis=1)  # (T, Q): the probability of each level and all lower ones
-    lower, upper = (values[(below < q).sum(axis=1).clip(max=len(values) - 1)] for q in (0.025, 0.975))
+    lower, upper = (
+        values[(below < q).sum(axis=1).clip(max=len(values) - 1)] for q in (0.025, 0.975)
+    )
     return draw(
         [Curve("observed", times, true), Curve("mean", times, shown @ values)],
         [Band("95 % interval", times, lower, upper)],
@@ -222,8 +223,63 @@ def follow(settings: Settings) -> Settings:
     """The settings with what follows from the data and the model, and the schedule's length."""
     window = settings.options["window"] + 1
     field = WaveNetConfig(**settings.model).field
-    settings = recorded(
-        settings, ecg, around_the_median, window=window, least=max(window, field)
-    )
+    settings = recorded(settings, ecg, around_the_median, window=window, least=max(window, field))
     schedule = {"warmup": min(50, settings.steps // 10), "horizon": settings.steps}
     return dataclasses.replace(settings, options={**settings.options, **schedule})
+
+
+RECIPES = {
+    "wavenet": Recipe(
+        build=wavenet,
+        settings=wavenet_settings,
+        title="WaveNet on an electrocardiogram",
+        lead="It reads the last second and a half of a heart and says how likely every voltage is "
+        "a ninetieth of a second later. Drawing one and reading on makes heartbeats.",
+        figures=(
+            Figure(
+                "test_nll",
+                "surprise at an unseen value",
+                "The negative logarithm of the density it was given, in the units of the data; it "
+                "can be below zero. Lower is better.",
+                unit="nats",
+                beside="linear_nll",
+                against="linear autoregressive model",
+                goal="beside",
+                digits=3,
+            ),
+            Figure(
+                "test_nmse",
+                "squared error of one step ahead, of the variance",
+                "Of the mean of what it holds possible. 1 is no better than a constant; lower is "
+                "better.",
+                beside="linear_nmse",
+                against="linear autoregressive model",
+                goal="beside",
+                digits=4,
+            ),
+            Figure(
+                "test_nmse",
+                "the same, beside no model",
+                "The last value as the prediction of the next one.",
+                beside="persistence_nmse",
+                against="the same as last time",
+                goal="beside",
+                digits=4,
+            ),
+        ),
+        curve=LossCurve(
+            "nats a level",
+            "Loss over the steps; waves to train on are varied, those to test on are not",
+            losses=(("loss", "training"),),
+            measured=(("test_loss", "unseen values"),),
+        ),
+        captions={
+            "samples": "The last seconds of the series, and below them what the model makes of "
+            "them, drawn value by value, not selected",
+            "predictions": "Unseen values, and the interval in which each was expected with 95 % "
+            "from those before it: it does not know when the next beat comes, and knows how one "
+            "goes on",
+        },
+        follow=follow,
+    )
+}
