@@ -104,7 +104,7 @@ def wavenet(settings: Settings) -> Job:
         best="test_loss",
         draw=draw,
         plot=lambda values: picture(values, series),
-        shown=4 * ROW,
+        shown=min(4 * ROW, len(test)),
         pictures={"predictions": lambda: prediction_picture(predicted(), series, settings)},
     )
 
