@@ -38,7 +38,10 @@ def ar(settings: Settings) -> Job:
     layer.to(settings.device)
     optimizer = optim.Adam(layer.parameters(), lr=settings.lr)
     schedule = optim.lr_scheduler.cosine_with_warmup(
-        optimizer, warmup_steps=0, total_steps=settings.options["horizon"], min_ratio=0.01
+        optimizer,
+        warmup_steps=settings.options["warmup"],
+        total_steps=settings.options["horizon"],
+        min_ratio=settings.options["lowest_lr"],
     )
 
     def step(batch: Any) -> dict[str, Tensor]:
@@ -158,6 +161,8 @@ def ar_settings(fast: bool) -> Settings:
             "data": None,  # a CSV file of your own
             "column": None,  # its name, or its number counted from 0
             "test": 50,  # the last values, to be judged by
+            "warmup": 0,
+            "lowest_lr": 0.01,
         },
     )
 

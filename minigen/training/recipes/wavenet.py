@@ -115,9 +115,8 @@ def varied(batch: Tensor, gain: float, shift: float) -> Tensor:
     By chance: `gain` is the standard deviation of the logarithm of a factor, `shift` of what is
     added to all values of a wave. More of a series than was measured, and no two batches alike.
     """
-    kind = {"dtype": batch.dtype, "device": batch.device}
-    factor = (gain * minigen.randn(len(batch), 1, **kind)).exp()
-    return factor * batch + shift * minigen.randn(len(batch), 1, **kind)
+    factor = (gain * minigen.randn(len(batch), 1, device=batch.device)).exp()
+    return factor * batch + shift * minigen.randn(len(batch), 1, device=batch.device)
 
 
 def centres(levels: int, units: Normalisation) -> Values:
