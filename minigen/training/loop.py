@@ -232,16 +232,24 @@ def write_samples(job: Job, folder: Path, step: int, final: bool) -> None:
     name = f"step-{step:06d}"
     if job.images is not None:
         grid = job.images(job.shown, generator)
-        write_file(folder / f"{name}.png", _picture(grid[None], columns=8))
+        write_picture(folder / f"{name}.png", grid[None], columns=8)
     if job.draw is not None and job.plot is not None:
-        write_file(folder / f"{name}.png", job.plot(job.draw(job.shown, generator)))
+        write_picture(folder / f"{name}.png", job.plot(job.draw(job.shown, generator)))
     if job.write is not None:
         length = 600 if final else 200
         text = "".join(job.write(job.prompt, length, Sampling(temperature=0.8), generator))
         write_file(folder / f"{name}.txt", text.lstrip("\n") + "\n")
     if final:
         for caption, make in job.pictures.items():
-            write_file(folder / f"{caption}.png", _picture(make()))
+            write_picture(folder / f"{caption}.png", make())
+
+
+def write_picture(path: Path, made: Any, columns: int | None = None) -> None:
+    """A picture of a job; of a pair, the second, for dark pages, goes to NAME-dark.png."""
+    if isinstance(made, tuple):
+        made, dark = made
+        write_file(path.with_stem(f"{path.stem}-dark"), dark)
+    write_file(path, _picture(made, columns))
 
 
 def _picture(made: bytes | Any, columns: int | None = None) -> bytes:

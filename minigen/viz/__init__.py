@@ -4,7 +4,7 @@ matplotlib is imported when a grid or a curve is drawn, and needs no display; gr
 """
 
 from minigen.viz.by_size import by_size
-from minigen.viz.curves import Curve, curves
+from minigen.viz.curves import Curve, curves, light_and_dark
 from minigen.viz.graph import Drawing, graph, graph_text
 from minigen.viz.grid import png, tile
 from minigen.viz.report import Picture, Row, Section, write_report

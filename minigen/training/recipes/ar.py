@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from functools import partial
 from statistics import NormalDist
 from typing import Any
 
@@ -84,6 +85,7 @@ def ar(settings: Settings) -> Job:
         best="test_rmse",
         draw=draw,
         plot=lambda values: picture(fitted(), series, len(series.values), len(values), values),
+        columns=(series.name,),
         shown=len(test),
         pictures={"forecast": lambda: picture(fitted(), series, len(training), len(test))},
     )
@@ -123,10 +125,10 @@ def comparison(model: LinearAR, training: Values, known: Values) -> dict[str, fl
 
 def picture(
     model: LinearAR, series: Measured, begin: int, count: int, future: Values | None = None
-) -> bytes:
+) -> tuple[bytes, bytes]:
     """The forecast of `count` values from number `begin` on, from those before it alone, with its
     intervals; beside it `future`, if given, or else what came."""
-    from minigen.viz import Band, Curve
+    from minigen.viz import Band, Curve, light_and_dark
     from minigen.viz import series as draw
 
     before = min(begin, max(2 * count, 20))
@@ -143,8 +145,9 @@ def picture(
     ]
     if future is not None:
         lines.append(Curve("sampled", times, future))
-    return draw(
-        lines, bands, xlabel=series.time, ylabel=series.name, now=float(times[0]) - series.step / 2
+    now = float(times[0]) - series.step / 2
+    return light_and_dark(
+        partial(draw, lines, bands, xlabel=series.time, ylabel=series.name, now=now)
     )
 
 

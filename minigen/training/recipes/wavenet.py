@@ -4,6 +4,7 @@ write a series value by value."""
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,6 +105,7 @@ def wavenet(settings: Settings) -> Job:
         best="test_loss",
         draw=draw,
         plot=lambda values: picture(values, series),
+        columns=(series.name,),
         shown=min(4 * ROW, len(test)),
         pictures={"predictions": lambda: prediction_picture(predicted(), series, settings)},
     )
@@ -155,25 +157,22 @@ def linear(training: Values, test: Values) -> dict[str, float]:
 ROW = 450  # values in a row of the picture: five seconds of the electrocardiogram
 
 
-def picture(values: Values, series: Measured) -> bytes:
+def picture(values: Values, series: Measured) -> tuple[bytes, bytes]:
     """Real waves, the last of the series, above as many values of made ones in rows."""
-    from minigen.viz import waves
+    from minigen.viz import light_and_dark, waves
 
     width = min(ROW, len(values), len(series.values) // 2)
     made = values[: len(values) // width * width].reshape(-1, width)  # (rows, width)
     real = series.values[-2 * width :].reshape(2, width)
-    return waves(
-        np.concatenate([real, made]),
-        ["real"] * 2 + ["made"] * len(made),
-        step=series.step,
-        xlabel=series.time,
-        ylabel=series.name,
+    rows, labels = np.concatenate([real, made]), ["real"] * 2 + ["made"] * len(made)
+    return light_and_dark(
+        partial(waves, rows, labels, step=series.step, xlabel=series.time, ylabel=series.name)
     )
 
 
-def prediction_picture(p: Values, series: Measured, settings: Settings) -> bytes:
+def prediction_picture(p: Values, series: Measured, settings: Settings) -> tuple[bytes, bytes]:
     """The first values of the test part, each with the interval it was expected in."""
-    from minigen.viz import Band, Curve
+    from minigen.viz import Band, Curve, light_and_dark
     from minigen.viz import series as draw
 
     shown = p[: ROW // 2]
@@ -185,12 +184,9 @@ def prediction_picture(p: Values, series: Measured, settings: Settings) -> bytes
     lower, upper = (
         values[(below < q).sum(axis=1).clip(max=len(values) - 1)] for q in (0.025, 0.975)
     )
-    return draw(
-        [Curve("observed", times, true), Curve("mean", times, shown @ values)],
-        [Band("95 % interval", times, lower, upper)],
-        xlabel=series.time,
-        ylabel=series.name,
-    )
+    lines = [Curve("observed", times, true), Curve("mean", times, shown @ values)]
+    bands = [Band("95 % interval", times, lower, upper)]
+    return light_and_dark(partial(draw, lines, bands, xlabel=series.time, ylabel=series.name))
 
 
 def wavenet_settings(fast: bool) -> Settings:
