@@ -68,6 +68,10 @@ class Settings:
         return cls(**saved)
 
 
+class DataError(ValueError):
+    """The data that a run's settings name are not there, or are not those it was started with."""
+
+
 @dataclass
 class Job:
     """A model in training. A recipe makes one; the loop runs it and never looks inside.

@@ -24,7 +24,7 @@ from minigen.dispatch import take_over_threads
 from minigen.models.sampling import Sampling
 from minigen.nested import join, split
 from minigen.precision import at_precision
-from minigen.training.job import Job, Settings
+from minigen.training.job import DataError, Job, Settings
 from minigen.training.progress import Progress, Silent
 from minigen.training.run import Checkpoint, Run, RunError, write_file
 
@@ -91,6 +91,8 @@ def make_job(run: Run, build: BUILD) -> Job:
     take_over_threads(False)  # its layers ask for them, whatever ran in this process before
     try:
         return build(run.settings)
+    except DataError as error:
+        raise RunError(str(error)) from error
     except (KeyError, TypeError, ValueError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
         raise RunError(f"{run.path / 'config.json'} is damaged: {reason}") from error

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minigen.data import Normalisation, read_series
-from minigen.training.job import Settings
+from minigen.training.job import DataError, Settings
 
 Values = NDArray[np.float64]
 
@@ -63,7 +63,7 @@ def measured(settings: Settings, embedded: Callable[[], Measured]) -> Measured:
         series = _read(options["data"], options["column"])
     series = series.averaged(options.get("average", 1))
     if options["digest"] not in (None, _digest(series.values)):
-        raise ValueError(f"the numbers in {options['data']} are not those the run was started with")
+        raise DataError(f"the numbers in {options['data']} are not those the run was started with")
     return series
 
 
@@ -73,7 +73,7 @@ def _read(path: Any, column: Any) -> Measured:
     try:
         values = read_series(str(path), column)
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     return Measured(values, column if isinstance(column, str) else Path(str(path)).stem, "value")
 
 

@@ -70,12 +70,9 @@ def wavenet(settings: Settings) -> Job:
         schedule.step()
         return {"loss": loss}
 
-    @minigen.no_grad()
     def predicted() -> Values:
-        """p(level | what came before) of each value of the test part, (T, Q)."""
         known = levels(np.concatenate([training[-config.field :], test]))  # (1, F + T)
-        logits = model(known[:, :-1])[0, -len(test) :]  # (1, F + T - 1, Q) -> (T, Q)
-        return logits.double().softmax(dim=-1).cpu().numpy()
+        return predictions(model, known, len(test))
 
     def evaluate(thorough: bool) -> dict[str, float]:
         p = predicted()
@@ -119,6 +116,14 @@ def varied(batch: Tensor, gain: float, shift: float) -> Tensor:
     """
     factor = (gain * minigen.randn(len(batch), 1, device=batch.device)).exp()
     return factor * batch + shift * minigen.randn(len(batch), 1, device=batch.device)
+
+
+@minigen.no_grad()
+def predictions(model: WaveNet, known: Tensor, count: int) -> Values:
+    """p(level | what came before) for each of the last `count` of the levels known, (1, M):
+    (count, Q)."""
+    logits = model(known[:, :-1])[0, -count:]  # (1, M - 1, Q) -> (count, Q)
+    return logits.double().softmax(dim=-1).cpu().numpy()
 
 
 def centres(levels: int, units: Normalisation) -> Values:
