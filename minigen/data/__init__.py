@@ -41,4 +41,5 @@ from minigen.data.sampler import (
     WeightedRandomSampler,
 )
 from minigen.data.series import SeriesWindows, read_series
+from minigen.data.tasks import Exercise, exercises
 from minigen.data.tokenizers import BytePairTokenizer, CharTokenizer, WordPieceTokenizer
