@@ -18,6 +18,7 @@ SMALL: dict[str, dict] = {
     "ar": {"order": 3},
     "wavenet": {"layers": 2, "levels": 16, "channels": 4, "skips": 4},
     "gpt": {"context": 16, "layers": 1, "heads": 2, "width": 16, "dropout": 0.1},
+    "classifier": {},
 }
 
 

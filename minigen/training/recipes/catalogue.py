@@ -8,7 +8,7 @@ from typing import Any
 
 from minigen.training.job import Settings
 from minigen.training.recipe import Recipe
-from minigen.training.recipes import ar, gan, language, vae, wavenet
+from minigen.training.recipes import ar, classifier, gan, language, vae, wavenet
 
 RECIPES: dict[str, Recipe] = {
     **vae.RECIPES,
@@ -16,6 +16,7 @@ RECIPES: dict[str, Recipe] = {
     **language.RECIPES,
     **ar.RECIPES,
     **wavenet.RECIPES,
+    **classifier.RECIPES,
 }
 
 
