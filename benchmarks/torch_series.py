@@ -33,14 +33,18 @@ def ar(settings: Settings, fused: bool = False) -> TorchJob:
     return TorchJob({"ar": model}, step)
 
 
-class Height(nn.Module):
+class Heights(nn.Module):
     def __init__(self, levels: int, channels: int) -> None:
         super().__init__()
-        self.levels, self.linear = levels, nn.Linear(1, channels)
+        height = torch.linspace(-1, 1, levels, dtype=torch.float64)
+        number = height.sign() * (levels ** height.abs() - 1)
+        table = torch.stack([height, number], dim=1)
+        table = table / table.std(dim=0, correction=0)
+        self.register_buffer("table", table, persistent=False)
+        self.linear = nn.Linear(2, channels)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        heights = ids.to(self.linear.weight.dtype) * (2 / (self.levels - 1)) - 1
-        return self.linear(heights[..., None])
+        return self.linear(self.table.to(self.linear.weight.dtype)[ids])
 
 
 class Layer(nn.Module):
@@ -60,7 +64,7 @@ class Layer(nn.Module):
 class TorchWaveNet(nn.Module):
     def __init__(self, levels: int, one_hot: bool, layers: int, channels: int, skips: int) -> None:
         super().__init__()
-        self.embedding = (nn.Embedding if one_hot else Height)(levels, channels)
+        self.embedding = (nn.Embedding if one_hot else Heights)(levels, channels)
         self.layers = nn.ModuleList([Layer(channels, skips, 2**i) for i in range(layers)])
         self.hidden, self.head = nn.Conv1d(skips, skips, 1), nn.Conv1d(skips, levels, 1)
 

@@ -34,7 +34,7 @@ class WaveNetConfig:
     """Six layers, which see 64 values."""
 
     levels: int = 256  # Q
-    one_hot: bool = True  # what goes in: a vector for each level, or its height times one vector
+    one_hot: bool = True  # what goes in: a vector for each level, or what is linear in its height
     layers: int = 6  # L
     channels: int = 32  # R
     skips: int = 64  # S
@@ -45,21 +45,23 @@ class WaveNetConfig:
         return 2**self.layers
 
 
-class Height(nn.Module):
-    """Levels (N, T) -> (N, T, R): the height of each, -1 to 1, times a vector, plus another.
+class Heights(nn.Module):
+    """Levels (N, T) -> (N, T, R): a linear function of the height of a level and of the number it
+    stands for, each scaled to mean 0 and deviation 1 over all levels.
 
     Takes the place of the embedding, for which two levels are unlike whether they are neighbours or
-    far apart; where data are few, that they are alike is better known from the start.
+    far apart; where data are few, that neighbours are alike is better known from the start.
     """
 
     def __init__(self, levels: int, channels: int) -> None:
         super().__init__()
-        self.levels = levels
-        self.linear = nn.Linear(1, channels)
+        numbers = np.stack([np.arange(levels), mu_law_decode(np.arange(levels), levels)], axis=1)
+        scaled = (numbers - numbers.mean(axis=0)) / numbers.std(axis=0)  # (Q, 2)
+        self.register_buffer("table", minigen.tensor(scaled), persistent=False)
+        self.linear = nn.Linear(2, channels)
 
     def forward(self, ids: Tensor) -> Tensor:
-        heights = ids.to(self.linear.weight.dtype) * (2 / (self.levels - 1)) - 1
-        return self.linear(heights.unsqueeze(-1))  # (N, T) -> (N, T, 1) -> (N, T, R)
+        return self.linear(self.table.to(self.linear.weight.dtype)[ids])  # (N, T, 2) -> (N, T, R)
 
 
 class Layer(nn.Module):
@@ -110,7 +112,7 @@ class WaveNet(nn.Module):
     def __init__(self, config: WaveNetConfig | None = None) -> None:
         super().__init__()
         self.config = c = config or WaveNetConfig()
-        self.embedding = (nn.Embedding if c.one_hot else Height)(c.levels, c.channels)
+        self.embedding = (nn.Embedding if c.one_hot else Heights)(c.levels, c.channels)
         self.layers = nn.ModuleList([Layer(c, 2**i) for i in range(c.layers)])
         self.hidden = nn.Conv1d(c.skips, c.skips, 1)
         self.head = nn.Conv1d(c.skips, c.levels, 1)

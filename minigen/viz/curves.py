@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from numpy.typing import NDArray
+
 THEMES = {
     "light": {
         "ink": "#3d4451",
@@ -28,8 +30,8 @@ class Curve:
     """A line through the points (x, y); `marker` shows the points themselves, too."""
 
     label: str
-    x: Sequence[float]
-    y: Sequence[float]
+    x: Sequence[float] | NDArray
+    y: Sequence[float] | NDArray
     marker: bool = False
 
 

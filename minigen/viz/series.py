@@ -65,8 +65,9 @@ def series(
         axes.axvline(now, color=colors["ink"], linestyle=(0, (4, 3)), linewidth=1.0)
     style(axes, colors, xlabel, ylabel)
     entries = [*axes.lines[: len(lines)], *_swatches(bands, colors["lines"][0])]
+    labels = [*(line.label for line in lines), *(band.label for band in bands)]
     figure.legend(
-        entries, [each.label for each in (*lines, *bands)], loc="outside upper center",
+        entries, labels, loc="outside upper center",
         ncols=min(len(entries), 4 if len(entries) == 4 else 3),
         frameon=False, labelcolor=colors["ink"], fontsize=9,
     )  # fmt: skip

@@ -50,8 +50,14 @@ def test_forward_equals_torch(model: WaveNet) -> None:
     if model.config.one_hot:
         x = w["embedding.weight"][torch.from_numpy(ids)]
     else:
-        heights = torch.linspace(-1, 1, 9, dtype=torch.float64)[torch.from_numpy(ids)]
-        x = F.linear(heights[..., None], w["embedding.linear.weight"], w["embedding.linear.bias"])
+        height = torch.linspace(-1, 1, 9, dtype=torch.float64)
+        number = height.sign() * (9 ** height.abs() - 1)
+        both = torch.stack([height / height.std(correction=0), number / number.std(correction=0)])
+        x = F.linear(
+            both.T[torch.from_numpy(ids)],
+            w["embedding.linear.weight"],
+            w["embedding.linear.bias"],
+        )
     x = x.transpose(1, 2)
     total = torch.zeros(())
     for i in range(CONFIG.layers):

@@ -24,7 +24,7 @@ LEVELS = (0.80, 0.95)  # of the intervals around a forecast
 
 def sunspots() -> Measured:
     years, numbers = load_sunspots()
-    exact = np.round(numbers.astype(np.float64), 1)  # published to one decimal, kept in float32
+    exact = numbers.astype(np.float64).round(1)  # published to one decimal, kept in float32
     return Measured(exact, "sunspots", "year", start=float(years[0]))
 
 

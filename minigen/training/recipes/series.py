@@ -34,23 +34,12 @@ class Measured:
 
     def times(self, first: int, count: int) -> Values:
         """Of `count` values from number `first` on, which may lie beyond the last one."""
-        return self.start + self.step * np.arange(first, first + count)
-
-    def averaged(self, count: int) -> Measured:
-        """The means of `count` values each: (T,) -> (T // count,).  Values left over are dropped.
-
-        >>> Measured(np.array([1.0, 3, 5, 7, 9]), "x", "s").averaged(2).values
-        array([2., 6.])
-        """
-        whole = len(self.values) // count * count
-        means = self.values[:whole].reshape(-1, count).mean(1)  # (T,) -> (T // count, count) -> ...
-        return dataclasses.replace(self, values=means, step=self.step * count)
+        return self.start + self.step * np.arange(first, first + count, dtype=np.float64)
 
 
 def measured(settings: Settings, embedded: Callable[[], Measured]) -> Measured:
     """The series that the settings name: `data`, a CSV file, and its `column`; else the embedded.
 
-    With `average` in the options, the means of so many values each.
     Raises ValueError, with the file's name, for a file that is not there, is no series, or holds
     other numbers than when the run was started.
     """
@@ -61,7 +50,6 @@ def measured(settings: Settings, embedded: Callable[[], Measured]) -> Measured:
         series = embedded()
     else:
         series = _read(options["data"], options["column"])
-    series = series.averaged(options.get("average", 1))
     if options["digest"] not in (None, _digest(series.values)):
         raise DataError(f"the numbers in {options['data']} are not those the run was started with")
     return series
@@ -104,7 +92,8 @@ def recorded(
     options = {**settings.options, "digest": None}
     if options["data"] is not None:
         options["data"] = str(Path(str(options["data"])).expanduser().absolute())
-    _require_counts(options)
+    if options["test"] < 1:
+        raise ValueError(f"test must be 1 or more, got {options['test']}")
     series = measured(dataclasses.replace(settings, options=options), embedded)
     options["digest"] = _digest(series.values)
     options["test"] = min(options["test"], max(1, len(series.values) // 3))
@@ -123,12 +112,6 @@ def recorded(
     return dataclasses.replace(
         settings, options=options, batch_size=min(settings.batch_size, windows)
     )
-
-
-def _require_counts(options: dict[str, Any]) -> None:
-    for name in ("test", "average"):
-        if name in options and options[name] < 1:
-            raise ValueError(f"{name} must be 1 or more, got {options[name]}")
 
 
 def scale(settings: Settings) -> Normalisation:
