@@ -7,6 +7,7 @@ from minigen.viz.animation import gif
 from minigen.viz.attacks import attacks
 from minigen.viz.by_size import by_size
 from minigen.viz.curves import Curve, curves, light_and_dark
+from minigen.viz.density import density, density_maps
 from minigen.viz.graph import Drawing, graph, graph_text
 from minigen.viz.grid import png, tile
 from minigen.viz.report import Grid, Picture, Row, Section, write_report

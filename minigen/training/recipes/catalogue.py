@@ -8,11 +8,30 @@ from typing import Any
 
 from minigen.training.job import Settings
 from minigen.training.recipe import Recipe
-from minigen.training.recipes import ar, classifier, gan, language, vae, wavenet
+from minigen.training.recipes import (
+    ar,
+    classifier,
+    conditional_gan,
+    conditional_vae,
+    gan,
+    iwae,
+    language,
+    mixtures,
+    restoration,
+    vae,
+    vq_vae,
+    wavenet,
+)
 
 RECIPES: dict[str, Recipe] = {
     **vae.RECIPES,
+    **iwae.RECIPES,
+    **conditional_vae.RECIPES,
+    **vq_vae.RECIPES,
+    **restoration.RECIPES,
     **gan.RECIPES,
+    **conditional_gan.RECIPES,
+    **mixtures.RECIPES,
     **language.RECIPES,
     **ar.RECIPES,
     **wavenet.RECIPES,
