@@ -219,7 +219,7 @@ def test_baselines_on_the_electrocardiogram() -> None:
     found = wavenet_recipe.linear(x[:20000], x[20000:])
     assert found["linear_order"] == 100
     assert found["linear_nmse"] == pytest.approx(0.142, abs=0.0005)
-    assert found["persistence_nmse"] == pytest.approx(0.212, abs=0.001)
+    assert found["persistence_nmse"] == pytest.approx(0.213, abs=0.0005)
     assert default_settings("wavenet").options["test"] == 7000
 
 
