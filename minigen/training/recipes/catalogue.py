@@ -9,6 +9,7 @@ from typing import Any
 from minigen.training.job import Settings
 from minigen.training.recipe import Recipe
 from minigen.training.recipes import (
+    ar,
     classifier,
     colour,
     conditional_gan,
@@ -22,6 +23,7 @@ from minigen.training.recipes import (
     style_transfer,
     vae,
     vq_vae,
+    wavenet,
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -36,6 +38,8 @@ RECIPES: dict[str, Recipe] = {
     **colour.RECIPES,
     **mixtures.RECIPES,
     **language.RECIPES,
+    **ar.RECIPES,
+    **wavenet.RECIPES,
     **classifier.RECIPES,
     **style_transfer.RECIPES,
 }
