@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch_series
 import torch_text_bert
 import torch_text_finetune
 import torch_vaes
@@ -133,12 +134,12 @@ def gpt(settings: Settings, fused: bool = False) -> TorchJob:
     return _language("gpt", model, groups, settings, fused)
 
 
-def lstm(settings: Settings, fused: bool = False) -> TorchJob:
+def recurrent(settings: Settings, fused: bool = False) -> TorchJob:
     c = settings.model
     model = twins.TorchRNN(
         c["vocabulary"], c["cell"], c["embedding"], c["hidden"], c["layers"], c["dropout"]
     )
-    return _language("lstm", model, list(model.parameters()), settings, fused)
+    return _language(settings.recipe, model, list(model.parameters()), settings, fused)
 
 
 def _language(
@@ -177,4 +178,7 @@ RECIPES: dict[str, Callable[..., TorchJob]] = {
     "lstm": lstm,
     **torch_text_bert.RECIPES,
     **torch_text_finetune.RECIPES,
+    "lstm": recurrent,
+    "gru": recurrent,
+    **torch_series.RECIPES,
 }

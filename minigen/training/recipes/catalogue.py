@@ -9,8 +9,10 @@ from typing import Any
 from minigen.training.job import Settings
 from minigen.training.recipe import Recipe
 from minigen.training.recipes import (
+    ar,
     bert,
     classifier,
+    colour,
     conditional_gan,
     conditional_vae,
     finetune,
@@ -19,8 +21,11 @@ from minigen.training.recipes import (
     language,
     mixtures,
     restoration,
+    style_gan,
+    style_transfer,
     vae,
     vq_vae,
+    wavenet,
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -31,11 +36,16 @@ RECIPES: dict[str, Recipe] = {
     **restoration.RECIPES,
     **gan.RECIPES,
     **conditional_gan.RECIPES,
+    **style_gan.RECIPES,
+    **colour.RECIPES,
     **mixtures.RECIPES,
     **language.RECIPES,
     **finetune.RECIPES,
     **bert.RECIPES,
+    **ar.RECIPES,
+    **wavenet.RECIPES,
     **classifier.RECIPES,
+    **style_transfer.RECIPES,
 }
 
 
