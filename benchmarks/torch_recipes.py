@@ -175,7 +175,6 @@ RECIPES: dict[str, Callable[..., TorchJob]] = {
     "dcgan": dcgan,
     "wgan_gp": wgan_gp,
     "gpt": gpt,
-    "lstm": lstm,
     **torch_text_bert.RECIPES,
     **torch_text_finetune.RECIPES,
     "lstm": recurrent,
