@@ -31,9 +31,7 @@ class Claim:
     problem: str
 
 
-def prove(
-    assignment: Assignment, seed: int = 0, limits: Limits | None = None
-) -> Iterator[Claim]:
+def prove(assignment: Assignment, seed: int = 0, limits: Limits | None = None) -> Iterator[Claim]:
     """Try everything, one claim after another.
 
     Raises SourceError for a wrong.py that is not of its form.
@@ -89,4 +87,3 @@ def _wrong(assignment: Assignment, cell: Cell, seed: int, limits: Limits | None)
     if not any(words in o.message for o in failed):
         return f"it is not told {words!r} but: " + " | ".join(o.message for o in failed)
     return ""
-
