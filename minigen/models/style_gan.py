@@ -147,8 +147,7 @@ class StyleGenerator(Generator):
         self.latent = c.latent
         self.mapping = Mapping(c.latent, c.mapping, c.slope)
         small = c.size // 4
-        # Drawn, where the paper begins with ones: those have no spread that AdaIN could divide by.
-        self.constant = nn.Parameter(minigen.randn(1, 4 * c.width, small, small))
+        self.constant = nn.Parameter(minigen.ones(1, 4 * c.width, small, small))
         convs: list[nn.Module] = [  # the first layer acts on the constant as it is
             nn.Identity(),
             nn.Conv2d(4 * c.width, 4 * c.width, 3, padding=1),
