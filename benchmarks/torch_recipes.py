@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch_gans
 import torch_series
 import torch_text_bert
 import torch_text_finetune
@@ -179,5 +180,6 @@ RECIPES: dict[str, Callable[..., TorchJob]] = {
     **torch_text_finetune.RECIPES,
     "lstm": recurrent,
     "gru": recurrent,
+    **torch_gans.RECIPES,
     **torch_series.RECIPES,
 }
