@@ -12,30 +12,17 @@ usual:  written as the well-known scripts are, where minigen's recipe has found 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch_diffusion
 import twins
 from torch import nn
 from torch.nn import functional as F
+from torch_job import TorchJob, cosine_with_warmup
 
 from minigen.training import Settings
-
-Noise = Callable[..., torch.Tensor]
-
-
-@dataclass
-class TorchJob:
-    """`step` updates the modules from a batch and returns losses; `noise(*shape)` is what it uses,
-    and may be replaced."""
-
-    modules: dict[str, nn.Module]
-    step: Callable[[Any], dict[str, torch.Tensor]]
-    noise: Noise = torch.randn
-    uniform: Noise = torch.rand
 
 
 def vae(settings: Settings, fused: bool = False) -> TorchJob:
@@ -185,15 +172,7 @@ def _language(
         weight_decay=options["weight_decay"],
         fused=fused,
     )
-    warmup, horizon, lowest = options["warmup"], options["horizon"], options["lowest_lr"]
-
-    def rate(t: int) -> float:
-        if t < warmup:
-            return (t + 1) / (warmup + 1)
-        done = min(1.0, (t - warmup) / (horizon - warmup))
-        return lowest + (1 - lowest) / 2 * (1 + math.cos(math.pi * done))
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    schedule = cosine_with_warmup(optimizer, options)
 
     def step(batch: torch.Tensor) -> dict[str, torch.Tensor]:
         logits = model(batch[:, :-1])
@@ -216,4 +195,5 @@ RECIPES: dict[str, Callable[..., TorchJob]] = {
     "wgan_gp": wgan_gp,
     "gpt": gpt,
     "lstm": lstm,
+    **torch_diffusion.RECIPES,
 }

@@ -13,6 +13,8 @@ SMALL: dict[str, dict] = {
     "conv_vae": {"widths": [2, 3], "hidden": 8, "latent": 3},
     "dcgan": {"width": 2},
     "wgan_gp": {"generator": [16, 24], "discriminator": [24, 16]},
+    "ddpm": {"widths": [4, 8], "groups": 2, "time": 8},
+    "flow": {"widths": [4, 8], "groups": 2, "time": 8},
     "lstm": {"context": 16, "embedding": 4, "hidden": 8},
     "gpt": {"context": 16, "layers": 1, "heads": 2, "width": 16, "dropout": 0.1},
 }
