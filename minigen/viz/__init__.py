@@ -3,6 +3,7 @@
 matplotlib is imported when a grid or a curve is drawn, and needs no display; graphs need nothing.
 """
 
+from minigen.viz.attacks import attacks
 from minigen.viz.by_size import by_size
 from minigen.viz.curves import Curve, curves
 from minigen.viz.graph import Drawing, graph, graph_text

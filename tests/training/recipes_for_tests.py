@@ -17,6 +17,7 @@ SMALL: dict[str, dict] = {
     "flow": {"widths": [4, 8], "groups": 2, "time": 8},
     "lstm": {"context": 16, "embedding": 4, "hidden": 8},
     "gpt": {"context": 16, "layers": 1, "heads": 2, "width": 16, "dropout": 0.1},
+    "classifier": {},
 }
 
 

@@ -8,13 +8,14 @@ from typing import Any
 
 from minigen.training.job import Settings
 from minigen.training.recipe import Recipe
-from minigen.training.recipes import diffusion, gan, language, vae
+from minigen.training.recipes import classifier, diffusion, gan, language, vae
 
 RECIPES: dict[str, Recipe] = {
     **vae.RECIPES,
     **gan.RECIPES,
     **diffusion.RECIPES,
     **language.RECIPES,
+    **classifier.RECIPES,
 }
 
 

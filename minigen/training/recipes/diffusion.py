@@ -120,6 +120,7 @@ def _job(method: Method, settings: Settings) -> Job:
         evaluate=evaluate,
         best="test_loss",
         images=sampler.images,
+        shown=40,
         pictures={"classes": sampler.classes, "path": sampler.path},
         scores=image_scores(sampler.images, settings),
     )
@@ -199,19 +200,19 @@ def agreement(made: NDArray[np.float32]) -> dict[str, float]:
 def flow_settings(fast: bool) -> Settings:
     return Settings(
         recipe="flow",
-        steps=30 if fast else 1000,
-        batch_size=32 if fast else 64,
+        steps=30 if fast else 600,
+        batch_size=32,
         lr=2e-3,
         log_every=10 if fast else 50,
-        save_every=15 if fast else 250,
+        save_every=15 if fast else 200,
         model=dataclasses.asdict(DenoiserConfig(widths=(8, 16) if fast else (32, 64))),
         options={
             "betas": [0.9, 0.99],
             "lowest_lr": 0.1,
-            "ema": 0.9 if fast else 0.995,
+            "ema": 0.9 if fast else 0.99,
             "hide_class": 0.1,  # how often an image is shown without its class
             "guidance": 0.5,  # w
-            "sampling_steps": 5 if fast else 10,
+            "sampling_steps": 4 if fast else 6,
             "solver": "heun",
             "normalisation": TO_TANH.to_dict(),
             "test_images": 100 if fast else 1000,
@@ -225,7 +226,7 @@ def ddpm_settings(fast: bool) -> Settings:
     own = {
         "noise_schedule": "cosine",
         "diffusion_steps": 1000,  # T
-        "sampling_steps": 10 if fast else 25,  # of them, by DDIM
+        "sampling_steps": 8 if fast else 20,  # of them, by DDIM
         "eta": 0.0,  # 1 and all T steps: the sampling of the paper
     }
     return dataclasses.replace(settings, recipe="ddpm", options={**options, **own})
