@@ -53,6 +53,12 @@ def sample_run(
     if job.write is not None:
         _write(job, n or 500, text, generator, out)
         return
+    prompt = text.get("prompt")
+    if job.illustrate is not None and prompt is not None:
+        slug = "-".join(prompt.split())
+        target = out or run.path / "samples" / f"{checkpoint}-{slug}-seed{seed}.png"
+        _illustrate(job, prompt, n or 16, generator, target)
+        return
     for name, value in text.items():
         if value is not None:
             option = "--" + name.replace("_", "-")
@@ -63,6 +69,19 @@ def sample_run(
     count = n or 64
     target = out or run.path / "samples" / f"{checkpoint}-n{count}-seed{seed}.png"
     write_file(target, png(tile(job.images(count, generator), columns=max(1, round(count**0.5)))))
+    print(target)
+
+
+def _illustrate(job: Job, prompt: str, count: int, generator: Generator, target: Path) -> None:
+    """Pictures of what the prompt asks for to a PNG file."""
+    from minigen.viz.grid import png, tile
+
+    assert job.illustrate is not None
+    try:
+        images = job.illustrate(prompt, count, generator)
+    except ValueError as error:  # a word that no caption has
+        raise RunError(str(error)) from error
+    write_file(target, png(tile(images, columns=max(1, round(count**0.5)))))
     print(target)
 
 

@@ -15,6 +15,7 @@ SMALL: dict[str, dict] = {
     "wgan_gp": {"generator": [16, 24], "discriminator": [24, 16]},
     "ddpm": {"widths": [4, 8], "groups": 2, "time": 8},
     "flow": {"widths": [4, 8], "groups": 2, "time": 8},
+    "text_to_image": {"widths": [2, 4], "codes": 8, "layers": 1, "heads": 2, "channels": 8},
     "lstm": {"context": 16, "embedding": 4, "hidden": 8},
     "gpt": {"context": 16, "layers": 1, "heads": 2, "width": 16, "dropout": 0.1},
     "classifier": {},

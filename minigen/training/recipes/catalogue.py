@@ -8,12 +8,13 @@ from typing import Any
 
 from minigen.training.job import Settings
 from minigen.training.recipe import Recipe
-from minigen.training.recipes import classifier, diffusion, gan, language, vae
+from minigen.training.recipes import classifier, diffusion, gan, language, text_to_image, vae
 
 RECIPES: dict[str, Recipe] = {
     **vae.RECIPES,
     **gan.RECIPES,
     **diffusion.RECIPES,
+    **text_to_image.RECIPES,
     **language.RECIPES,
     **classifier.RECIPES,
 }
