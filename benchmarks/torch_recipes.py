@@ -17,35 +17,14 @@ from typing import Any
 
 import torch
 import torch_diffusion
+import torch_vaes
+import torch_vq_vae
 import twins
 from torch import nn
 from torch.nn import functional as F
 from torch_job import TorchJob, cosine_with_warmup
 
 from minigen.training import Settings
-
-
-def vae(settings: Settings, fused: bool = False) -> TorchJob:
-    return _vae(twins.TorchVAE(**settings.model), settings, fused)
-
-
-def conv_vae(settings: Settings, fused: bool = False) -> TorchJob:
-    return _vae(twins.TorchConvVAE(**settings.model), settings, fused)
-
-
-def _vae(model: nn.Module, settings: Settings, fused: bool) -> TorchJob:
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr, fused=fused)
-
-    def step(batch: Any) -> dict[str, torch.Tensor]:
-        (x,) = batch
-        loss = model.loss(x, job.noise(len(x), settings.model["latent"]))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return {"loss": loss}
-
-    job = TorchJob({"vae": model}, step)
-    return job
 
 
 def gan(settings: Settings, fused: bool = False, usual: bool = False) -> TorchJob:
@@ -188,12 +167,12 @@ def _language(
 
 
 RECIPES: dict[str, Callable[..., TorchJob]] = {
-    "vae": vae,
-    "conv_vae": conv_vae,
+    **torch_vaes.RECIPES,
+    **torch_vq_vae.RECIPES,
+    **torch_diffusion.RECIPES,
     "gan": gan,
     "dcgan": dcgan,
     "wgan_gp": wgan_gp,
     "gpt": gpt,
     "lstm": lstm,
-    **torch_diffusion.RECIPES,
 }

@@ -3,15 +3,13 @@ all networks would see is a formula, and the samples must have the data's mean a
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import numpy as np
 import pytest
 import torch
-from torch_diffusion import RECIPES as TORCH_RECIPES
 from torch_diffusion import TorchUNet, cosine_abar, ddpm_loss, flow_matching_loss
-from twins import copy_weights, same_weights
+from twins import copy_weights
 
 import minigen
 from minigen import Generator, Tensor
@@ -267,48 +265,6 @@ def test_noise_is_at_0_and_the_image_at_1() -> None:
 
 
 # ------------------------------------------------------------------------------- training
-
-
-@pytest.mark.parametrize("recipe", ["ddpm", "flow"])
-def test_ten_steps_equal_torch(recipe: str) -> None:
-    """Also of the running mean of the weights, with classes hidden from both."""
-    settings = small(recipe)
-    settings = dataclasses.replace(settings, options={**settings.options, "hide_class": 0.4})
-    minigen.manual_seed(5)
-    job = RECIPES[recipe](settings)
-    for module in job.modules.values():
-        module.double()
-    twin = TORCH_RECIPES[recipe](settings)
-    for name, module in job.modules.items():
-        copy_weights(module, twin.modules[name])
-    draws = Draws()
-    twin.noise, twin.uniform = draws.noise, draws.uniform
-    for step in range(10):
-        x, y = rng.uniform(-1, 1, (6, 1, 28, 28)), rng.integers(0, 10, 6)
-        minigen.manual_seed(step)
-        ours = job.step([minigen.from_numpy(x), minigen.from_numpy(y)])
-        draws.start(step)
-        theirs = twin.step([torch.from_numpy(x), torch.from_numpy(y)])
-        assert float(ours["loss"]) == pytest.approx(theirs["loss"].item(), rel=1e-8), step
-    for name, module in job.modules.items():
-        same_weights(module, twin.modules[name])
-
-
-class Draws:
-    """minigen's random numbers of a step for torch: noise, times, and what hides classes, which
-    minigen draws in float32."""
-
-    def start(self, seed: int) -> None:
-        self.generator = Generator().manual_seed(seed)
-        self.dtypes = iter([minigen.float64, minigen.float32])
-
-    def noise(self, *shape: int) -> torch.Tensor:
-        drawn = minigen.randn(*shape, generator=self.generator, dtype=minigen.float64)
-        return torch.from_numpy(drawn.numpy())
-
-    def uniform(self, *shape: int) -> torch.Tensor:
-        drawn = minigen.rand(*shape, generator=self.generator, dtype=next(self.dtypes))
-        return torch.from_numpy(drawn.numpy())
 
 
 @pytest.mark.parametrize("recipe", ["ddpm", "flow"])

@@ -8,11 +8,30 @@ from typing import Any
 
 from minigen.training.job import Settings
 from minigen.training.recipe import Recipe
-from minigen.training.recipes import classifier, diffusion, gan, language, text_to_image, vae
+from minigen.training.recipes import (
+    classifier,
+    conditional_gan,
+    conditional_vae,
+    diffusion,
+    gan,
+    iwae,
+    language,
+    mixtures,
+    restoration,
+    text_to_image,
+    vae,
+    vq_vae,
+)
 
 RECIPES: dict[str, Recipe] = {
     **vae.RECIPES,
+    **iwae.RECIPES,
+    **conditional_vae.RECIPES,
+    **vq_vae.RECIPES,
+    **restoration.RECIPES,
     **gan.RECIPES,
+    **conditional_gan.RECIPES,
+    **mixtures.RECIPES,
     **diffusion.RECIPES,
     **text_to_image.RECIPES,
     **language.RECIPES,

@@ -75,6 +75,9 @@ def text_to_image(settings: Settings) -> Job:
         adam.zero_grad()
         (pixels / x[0].numel() + quantized.loss).backward()
         adam.step()
+        done = schedules["autoencoder"].last_epoch
+        if done % options["revive_every"] == 0 and done < first // 2:
+            model.vq_vae.codebook.revive(model.vq_vae.encoder(x))
         schedules["autoencoder"].step()
         return {"pixels": pixels, "symbols": minigen.full_like(pixels, worth)}
 
@@ -235,6 +238,7 @@ def text_to_image_settings(fast: bool) -> Settings:
         model=dataclasses.asdict(TextToImageConfig(**(small if fast else {}))),
         options={
             "autoencoder_share": 1 / 3,  # of the steps; the Transformer has the rest
+            "revive_every": 20,  # steps between new lives for symbols that are never used
             "writer_lr": 2e-3,
             "weight_decay": 0.1,
             "words_left_out": 0.15,
