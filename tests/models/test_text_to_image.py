@@ -103,7 +103,7 @@ def test_tokens_are_the_words_of_the_caption() -> None:
 
 
 def test_words_are_left_out_but_never_changed() -> None:
-    said = minigen.from_numpy(np.random.default_rng(0).integers(0, 3, (4000, 3)))
+    said = minigen.from_numpy(np.random.default_rng(5).integers(0, 3, (4000, 3)))
     left = leave_words_out(said, 0.25, Generator().manual_seed(0)).numpy()
     before = said.numpy()
     assert (left[left != before] == MIDDLE).all()
