@@ -17,6 +17,9 @@ from typing import Any
 
 import torch
 import torch_diffusion
+import torch_series
+import torch_text_bert
+import torch_text_finetune
 import torch_vaes
 import torch_vq_vae
 import twins
@@ -132,12 +135,12 @@ def gpt(settings: Settings, fused: bool = False) -> TorchJob:
     return _language("gpt", model, groups, settings, fused)
 
 
-def lstm(settings: Settings, fused: bool = False) -> TorchJob:
+def recurrent(settings: Settings, fused: bool = False) -> TorchJob:
     c = settings.model
     model = twins.TorchRNN(
         c["vocabulary"], c["cell"], c["embedding"], c["hidden"], c["layers"], c["dropout"]
     )
-    return _language("lstm", model, list(model.parameters()), settings, fused)
+    return _language(settings.recipe, model, list(model.parameters()), settings, fused)
 
 
 def _language(
@@ -174,5 +177,9 @@ RECIPES: dict[str, Callable[..., TorchJob]] = {
     "dcgan": dcgan,
     "wgan_gp": wgan_gp,
     "gpt": gpt,
-    "lstm": lstm,
+    **torch_text_bert.RECIPES,
+    **torch_text_finetune.RECIPES,
+    "lstm": recurrent,
+    "gru": recurrent,
+    **torch_series.RECIPES,
 }
