@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 import torch_diffusion
+import torch_gans
 import torch_series
 import torch_text_bert
 import torch_text_finetune
@@ -181,5 +182,6 @@ RECIPES: dict[str, Callable[..., TorchJob]] = {
     **torch_text_finetune.RECIPES,
     "lstm": recurrent,
     "gru": recurrent,
+    **torch_gans.RECIPES,
     **torch_series.RECIPES,
 }
