@@ -257,7 +257,7 @@ def sample(
         typer.Option(help="Text: above 1 avoids what was there already.", show_default="1"),
     ] = None,
     prompt: Annotated[
-        str | None, typer.Option(help="Text: how it begins.", show_default="a new line")
+        str | None, typer.Option(help="Text: how it begins; or the caption of a picture.")
     ] = None,
     stop: Annotated[
         list[str] | None, typer.Option(help="Text: end before this; once for each.")
