@@ -36,6 +36,13 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class Show(StrEnum):
+    """What can be seen of a text that is being written."""
+
+    attention = "attention"
+    probabilities = "probabilities"
+
+
 class Checkpoint(StrEnum):
     """Which state of a run is meant."""
 
@@ -259,6 +266,13 @@ def sample(
             help="A new file.", show_default="text to the screen, images into RUN/samples"
         ),
     ] = None,
+    show: Annotated[
+        list[Show] | None,
+        typer.Option(
+            help="With it, a picture in RUN/samples: attention, where the model looks; "
+            "probabilities, how likely it finds each character."
+        ),
+    ] = None,
     device: OwnPlace = None,
 ) -> None:
     """Let a trained model make images, or write text. The same seed makes the same."""
@@ -272,7 +286,9 @@ def sample(
         "prompt": prompt,
         "stop": stop or None,
     }
-    sample_run(run, n, text, seed, str(checkpoint), out, device and str(device))
+    sample_run(
+        run, n, text, seed, str(checkpoint), out, device and str(device), list(map(str, show or ()))
+    )
 
 
 @explained(app.command)

@@ -81,7 +81,10 @@ class Job:
     images:    (count, generator) -> float array (count, height, width) or, in colour,
                (count, height, width, 3), in [0, 1].
     write:     (prompt, count, sampling, generator, stop) -> pieces of the text after the prompt;
-               `prompt` begins the texts that are written while it learns.
+               `prompt` begins the texts that are written while it learns, at `temperature`,
+               which is also that of `minigen sample` unless it is told another.
+    look:      (prompt, count, sampling, generator) -> a `viz.attention.Look`: where the model
+               looks while it writes, and what it finds likely.
     draw:      (count, generator) -> array (count, ...) in the data's own units: points, series.
     plot:      such an array -> the bytes of a PNG file that shows it.
     shown:     how many images or draws a picture of samples holds.
@@ -103,7 +106,9 @@ class Job:
     draw: Callable[..., Any] | None = None
     plot: Callable[[Any], bytes] | None = None
     shown: int = 64
+    look: Callable[..., Any] | None = None
     prompt: str = "\n"
+    temperature: float = 0.8
     pictures: dict[str, Callable[[], Any]] = field(default_factory=dict)
     scores: Callable[[Mapping[str, float]], Mapping[str, Sequence[Any]]] | None = None
 

@@ -237,7 +237,8 @@ def write_samples(job: Job, folder: Path, step: int, final: bool) -> None:
         write_file(folder / f"{name}.png", job.plot(job.draw(job.shown, generator)))
     if job.write is not None:
         length = 600 if final else 200
-        text = "".join(job.write(job.prompt, length, Sampling(temperature=0.8), generator))
+        how = Sampling(temperature=job.temperature)
+        text = "".join(job.write(job.prompt, length, how, generator))
         write_file(folder / f"{name}.txt", text.lstrip("\n") + "\n")
     if final:
         for caption, make in job.pictures.items():

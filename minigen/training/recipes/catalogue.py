@@ -8,9 +8,15 @@ from typing import Any
 
 from minigen.training.job import Settings
 from minigen.training.recipe import Recipe
-from minigen.training.recipes import gan, language, vae
+from minigen.training.recipes import arithmetic, gan, language, sequences, vae
 
-RECIPES: dict[str, Recipe] = {**vae.RECIPES, **gan.RECIPES, **language.RECIPES}
+RECIPES: dict[str, Recipe] = {
+    **vae.RECIPES,
+    **gan.RECIPES,
+    **language.RECIPES,
+    **sequences.RECIPES,
+    **arithmetic.RECIPES,
+}
 
 
 def default_settings(
