@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch_text
 import twins
 from torch import nn
 from torch.nn import functional as F
@@ -216,4 +217,5 @@ RECIPES: dict[str, Callable[..., TorchJob]] = {
     "wgan_gp": wgan_gp,
     "gpt": gpt,
     "lstm": lstm,
+    **torch_text.RECIPES,
 }

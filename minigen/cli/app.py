@@ -187,6 +187,12 @@ def train(
     fast: Annotated[
         bool, typer.Option("--fast", help="Seconds, not minutes: to see that it works.")
     ] = False,
+    frames: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Pictures in RUN/samples/training.gif, which shows how it learns; 0: none."
+        ),
+    ] = 0,
     device: Annotated[
         Device | None,
         typer.Option(
@@ -216,13 +222,13 @@ def train(
                 f"{given[0] if given else '--fast'} cannot be given together with --resume: a run "
                 "keeps the settings it began with"
             )
-        resume_training(model, resume, steps, device and str(device))
+        resume_training(model, resume, steps, device and str(device), frames)
     else:
         changes = {
             "steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed,
             "precision": precision and str(precision), "device": device and str(device),
         }  # fmt: skip
-        start_training(model, out, fast, changes, dict(map(keyword, set or ())))
+        start_training(model, out, fast, changes, dict(map(keyword, set or ())), frames)
 
 
 @explained(app.command)
@@ -297,6 +303,23 @@ def evaluate(run: Folder, checkpoint: Which = Checkpoint.last, device: OwnPlace 
     from minigen.cli.evaluate import evaluate_run
 
     evaluate_run(run, str(checkpoint), device and str(device))
+
+
+@explained(app.command)
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Folders of runs.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A new file.", show_default="comparison.html"),
+    ] = None,
+) -> None:
+    """Put runs side by side: the settings that differ, the results, and their curves overlaid.
+
+    [cyan]minigen compare runs/vae runs/vae-2[/cyan]
+    """
+    from minigen.cli.compare import compare_runs
+
+    compare_runs(runs, out)
 
 
 @explained(app.command)

@@ -6,6 +6,7 @@ batches of either, or of any `Dataset`.
 
 from minigen.data.augment import Augment, Augmented
 from minigen.data.collate import default_collate
+from minigen.data.colouring import coloured, ink, load_colour_digits
 from minigen.data.dataset import (
     ChainDataset,
     ConcatDataset,

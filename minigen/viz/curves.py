@@ -8,9 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 THEMES = {
-    "light": {"ink": "#3d4451", "grid": "#dfe3ea", "lines": ("#2f6fde", "#d9622b", "#2a9d6f")},
-    "dark": {"ink": "#b6bdca", "grid": "#343b47", "lines": ("#7aa7ff", "#ff9a66", "#62d2a2")},
+    "light": {
+        "ink": "#3d4451",
+        "grid": "#dfe3ea",
+        "lines": ("#2f6fde", "#d9622b", "#2a9d6f", "#8a4fbf", "#b3892a", "#c2407e"),
+    },
+    "dark": {
+        "ink": "#b6bdca",
+        "grid": "#343b47",
+        "lines": ("#7aa7ff", "#ff9a66", "#62d2a2", "#c29bf0", "#e3c05f", "#f08cbb"),
+    },
 }
+
+MOST = 6  # curves in a picture: so many colours can be told apart
 
 
 @dataclass(frozen=True)
@@ -38,14 +48,14 @@ def curves(
 
     level: (label, y) of a horizontal line to compare with; border: (label, x) of a vertical line.
     limits: of y. opaque: on white ground, for a page of any colour.
-    Raises ValueError if there is no curve, or one of unequal lengths.
+    Raises ValueError if there is no curve, more than MOST, or one of unequal lengths.
 
     >>> picture = curves([Curve("loss", [1, 2, 3], [0.9, 0.5, 0.4])], ylabel="nats")
     >>> picture[1:4]
     b'PNG'
     """
-    if not series or any(len(c.x) != len(c.y) for c in series):
-        raise ValueError("curves: expects at least one curve, each with as many x as y")
+    if not 1 <= len(series) <= MOST or any(len(c.x) != len(c.y) for c in series):
+        raise ValueError(f"curves: expects 1 to {MOST} curves, each with as many x as y")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

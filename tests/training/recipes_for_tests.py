@@ -15,6 +15,7 @@ SMALL: dict[str, dict] = {
     "wgan_gp": {"generator": [16, 24], "discriminator": [24, 16]},
     "lstm": {"context": 16, "embedding": 4, "hidden": 8},
     "gpt": {"context": 16, "layers": 1, "heads": 2, "width": 16, "dropout": 0.1},
+    "classifier": {},
     **{
         name: {"layers": 1, "heads": 2, "width": 8, "hidden": 16, "dropout": 0.1}
         for name in ("reverse", "sort", "dates")

@@ -8,12 +8,13 @@ from typing import Any
 
 from minigen.training.job import Settings
 from minigen.training.recipe import Recipe
-from minigen.training.recipes import arithmetic, gan, language, sequences, vae
+from minigen.training.recipes import arithmetic, classifier, gan, language, sequences, vae
 
 RECIPES: dict[str, Recipe] = {
     **vae.RECIPES,
     **gan.RECIPES,
     **language.RECIPES,
+    **classifier.RECIPES,
     **sequences.RECIPES,
     **arithmetic.RECIPES,
 }
