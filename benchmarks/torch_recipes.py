@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,21 +21,9 @@ import torch_text
 import twins
 from torch import nn
 from torch.nn import functional as F
+from torch_job import TorchJob
 
 from minigen.training import Settings
-
-Noise = Callable[..., torch.Tensor]
-
-
-@dataclass
-class TorchJob:
-    """`step` updates the modules from a batch and returns losses; `noise(*shape)` is what it uses,
-    and may be replaced."""
-
-    modules: dict[str, nn.Module]
-    step: Callable[[Any], dict[str, torch.Tensor]]
-    noise: Noise = torch.randn
-    uniform: Noise = torch.rand
 
 
 def vae(settings: Settings, fused: bool = False) -> TorchJob:

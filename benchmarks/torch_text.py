@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch_job import TorchJob
 
 from minigen.training import Settings
 
@@ -88,9 +89,7 @@ class TorchEncoderDecoder(nn.Module):
         return self.dropout(x + waves.to(x.dtype))
 
 
-def encoder_decoder(settings: Settings, fused: bool = False) -> Any:
-    from torch_recipes import TorchJob
-
+def encoder_decoder(settings: Settings, fused: bool = False) -> TorchJob:
     options = settings.options
     model = TorchEncoderDecoder(**settings.model)
     optimizer = torch.optim.Adam(

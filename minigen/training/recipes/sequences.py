@@ -169,7 +169,7 @@ class Answerer:
 
 
 def reverse_settings(fast: bool) -> Settings:
-    return _settings("reverse", fast, steps=1500, lengths=[3, 12])
+    return _settings("reverse", fast, steps=1200, lengths=[3, 12])
 
 
 def sort_settings(fast: bool) -> Settings:
@@ -177,7 +177,7 @@ def sort_settings(fast: bool) -> Settings:
 
 
 def dates_settings(fast: bool) -> Settings:
-    return _settings("dates", fast, steps=1000, lengths=[1, 1])
+    return _settings("dates", fast, steps=800, lengths=[1, 1])
 
 
 def _settings(task: str, fast: bool, steps: int, lengths: list[int]) -> Settings:
