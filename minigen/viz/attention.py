@@ -84,7 +84,7 @@ def attention_picture(maps: Sequence[AttentionMap]) -> bytes:
                 continue
             axes.imshow(m.weights[head], cmap="Greys", vmin=0, vmax=1, aspect="equal")
             axes.set_title(f"head {head + 1}", fontsize=7, color=INK, pad=3)
-            _label(axes, m.rows, m.columns, 38 * cell)
+            _label(axes, () if head else m.rows, m.columns, 38 * cell)
     return _png(figure)
 
 

@@ -169,9 +169,9 @@ class Pupil:
         """What follows a question, which ends with "="; of several, line by line."""
         questions = prompt.splitlines()
         longest = self.settings.model["context"] - 2
-        for question in questions:
-            if not re.fullmatch(r"[^=]+=", question) or len(question) > longest:
-                raise ValueError(f"a question ends with =, has up to {longest} characters")
+        right = [q for q in questions if re.fullmatch(r"[^=]+=", q) and len(q) <= longest]
+        if not questions or len(right) < len(questions):
+            raise ValueError(f"a question ends with = and has at most {longest} characters")
         answers = [self.write_all([question])[0] for question in questions]
         if len(questions) == 1:
             return iter(answers)
