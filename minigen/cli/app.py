@@ -242,7 +242,9 @@ def sample(
     ] = None,
     temperature: Annotated[
         float | None,
-        typer.Option(min=0, help="Text: below 1 likelier, above 1 bolder.", show_default="0.8"),
+        typer.Option(
+            min=0, help="Text: below 1 likelier, above 1 bolder.", show_default="0.8, answers 0"
+        ),
     ] = None,
     top_k: Annotated[
         int | None,

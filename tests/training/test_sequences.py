@@ -33,13 +33,12 @@ def generator() -> Generator:
     return Generator().manual_seed(0)
 
 
-@pytest.mark.parametrize("recipe", ["sort", "dates"])
-def test_ten_steps_equal_torch(recipe: str) -> None:
+def test_ten_steps_equal_torch() -> None:
     """Schedule, clipping (gradients are longer than 0.1) and smoothing included."""
-    job = job_of(recipe, clip=0.1, warmup=4)
+    job = job_of("sort", clip=0.1, warmup=4)
     (model,) = job.modules.values()
     model.double()
-    theirs = torch_recipes.RECIPES[recipe](job.settings)
+    theirs = torch_recipes.RECIPES["sort"](job.settings)
     (twin,) = theirs.modules.values()
     copy_weights(model, twin)
     for batch in itertools.islice(job.loader, 10):

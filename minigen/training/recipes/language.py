@@ -98,6 +98,7 @@ def _job(model: Any, predict: Predict, parameters: list, settings: Settings) -> 
         evaluate=evaluate,
         best="validation_loss",
         write=write,
+        look=look if isinstance(model, GPT) else None,
         scores=text_scores(settings),
     )
 
