@@ -237,7 +237,11 @@ def sample(
     n: Annotated[
         int | None,
         typer.Option(
-            "--n", "-n", min=1, help="How many images, or characters.", show_default="64 or 500"
+            "--n",
+            "-n",
+            min=1,
+            help="How many images, numbers, or characters.",
+            show_default="64 or 500; for series, as many as were held out",
         ),
     ] = None,
     temperature: Annotated[
@@ -271,7 +275,8 @@ def sample(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="A new file.", show_default="text to the screen, images into RUN/samples"
+            help="A new file; for points and series, .csv for numbers or .png for a picture.",
+            show_default="text to the screen, pictures into RUN/samples",
         ),
     ] = None,
     show: Annotated[
@@ -283,7 +288,7 @@ def sample(
     ] = None,
     device: OwnPlace = None,
 ) -> None:
-    """Let a trained model make images, or write text. The same seed makes the same."""
+    """Let a trained model make images or numbers, or write text. The same seed makes the same."""
     from minigen.cli.sample import sample_run
 
     text = {

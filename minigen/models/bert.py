@@ -12,6 +12,7 @@ Shapes: N sequences of T tokens, C channels, h heads, a vocabulary of V.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import minigen
 from minigen import Tensor, nn
@@ -141,6 +142,14 @@ class Bert(nn.Module):
         for layer in self.layers:
             x = layer(x, mask)
         return x
+
+    def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
+        """For AdamW: matrices decay, biases and layer norms do not (appendix A.2)."""
+        parameters = list(self.parameters())
+        return [
+            {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
+            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        ]
 
     def pool(self, states: Tensor) -> Tensor:
         """A summary, from the state of the first token, [CLS]: (N, T, C) -> (N, C)."""

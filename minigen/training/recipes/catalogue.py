@@ -8,13 +8,46 @@ from typing import Any
 
 from minigen.training.job import Settings
 from minigen.training.recipe import Recipe
-from minigen.training.recipes import arithmetic, classifier, gan, language, sequences, vae
+from minigen.training.recipes import (
+    ar,
+    arithmetic,
+    bert,
+    classifier,
+    colour,
+    conditional_gan,
+    conditional_vae,
+    finetune,
+    gan,
+    iwae,
+    language,
+    mixtures,
+    restoration,
+    sequences,
+    style_gan,
+    style_transfer,
+    vae,
+    vq_vae,
+    wavenet,
+)
 
 RECIPES: dict[str, Recipe] = {
     **vae.RECIPES,
+    **iwae.RECIPES,
+    **conditional_vae.RECIPES,
+    **vq_vae.RECIPES,
+    **restoration.RECIPES,
     **gan.RECIPES,
+    **conditional_gan.RECIPES,
+    **style_gan.RECIPES,
+    **colour.RECIPES,
+    **mixtures.RECIPES,
     **language.RECIPES,
+    **finetune.RECIPES,
+    **bert.RECIPES,
+    **ar.RECIPES,
+    **wavenet.RECIPES,
     **classifier.RECIPES,
+    **style_transfer.RECIPES,
     **sequences.RECIPES,
     **arithmetic.RECIPES,
 }
