@@ -52,8 +52,9 @@ def sample_run(
     device: str | None = None,
     show: Sequence[str] = (),
 ) -> None:
-    """Write images to a PNG file, numbers to a CSV or PNG file, text to the screen or a file; `show`
-    draws pictures of how the text came about, too: "attention", "probabilities"."""
+    """Write images to a PNG file, numbers to a CSV or PNG file, text to the screen or a file.
+
+    `show` draws pictures of how the text came about, too: "attention", "probabilities"."""
     if out is not None and out.exists():
         raise RunError(f"{out} exists; nothing was written. Choose another --out")
     if out is not None and not out.absolute().parent.is_dir():
