@@ -6,7 +6,7 @@
 | `sort`     | `kestrel`        | `eeklrst`                 |                              |
 | `dates`    | `3 March 1994`   | `1994-03-03`              |                              |
 | `addition` | `47+85=`         | `132`                     | `7+5=12;4+8+1=13;132`        |
-| `chain`    | `3+9*4-6=`       | `2`                       | `2;8;2`                      |
+| `chain`    | `3+9*4-6=`       | `2`                       | `3+9=2;2*4=8;8-6=2`          |
 
 **Held out.**  Whether a question may be trained on follows from its text alone, by a checksum: one
 in ten may not.  However many are drawn, with whatever seeds, what is tested with was never trained
@@ -138,7 +138,7 @@ OPERATIONS: dict[str, Callable[[int, int], int]] = {
 
 def chain(numbers: list[int], signs: str) -> Exercise:
     """Digits joined by + - *, worked out from left to right, of each result only the last digit
-    (on a clock with ten hours: modulo 10).  Written out, it is the results one after the other.
+    (on a clock with ten hours: modulo 10).  Written out, each step is an equation.
 
     Small relatives of it are the arithmetic tasks of G. Feng et al., "Towards Revealing the Mystery
     behind Chain of Thought", 2023 (arXiv:2305.15408), section 3, who show why no Transformer of
@@ -146,14 +146,14 @@ def chain(numbers: list[int], signs: str) -> Exercise:
 
     >>> exercise = chain([3, 9, 4, 6], "+*-")
     >>> exercise.question, exercise.steps, exercise.answer
-    ('3+9*4-6=', '2;8;2', '2')
+    ('3+9*4-6=', '3+9=2;2*4=8;8-6=2', '2')
     """
-    question, value, results = str(numbers[0]), numbers[0], []
+    question, value, steps = str(numbers[0]), numbers[0], []
     for sign, number in zip(signs, numbers[1:], strict=True):
         question += f"{sign}{number}"
-        value = OPERATIONS[sign](value, number) % 10
-        results.append(str(value))
-    return Exercise(question + "=", results[-1], ";".join(results))
+        before, value = value, OPERATIONS[sign](value, number) % 10
+        steps.append(f"{before}{sign}{number}={value}")
+    return Exercise(question + "=", str(value), ";".join(steps))
 
 
 # ----------------------------------------------------------------------------- at random

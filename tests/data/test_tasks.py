@@ -114,11 +114,13 @@ def test_chains_and_their_steps() -> None:
     """Each result is that of the first numbers, by Python, with brackets from the left."""
     for e in exercises("chain", 500, (1, 12), held_out=False, seed=0):
         terms = re.findall(r"[+*-]?\d", e.question)
-        results = []
+        value, lines = terms[0], []
         for count in range(2, len(terms) + 1):
-            results.append(str(eval("(" * count + ")".join(terms[:count]) + ")") % 10))
-        assert e.steps == ";".join(results)
-        assert e.answer == results[-1]
+            result = str(eval("(" * count + ")".join(terms[:count]) + ")") % 10)
+            lines.append(f"{value}{terms[count - 1]}={result}")
+            value = result
+        assert e.steps == ";".join(lines)
+        assert e.answer == value
     assert chain([2, 6], "-").answer == "6"
 
 

@@ -63,11 +63,11 @@ def test_what_steps_lead_to_is_the_answer(monkeypatch: pytest.MonkeyPatch) -> No
     texts = {e.question: e.steps for e in some}
     for e in some[:3]:
         texts[e.question] = e.steps[:-1] + str((int(e.answer) + 1) % 10)
-    texts[some[4].question] = f"9;9;{some[4].answer}"
+    texts[some[4].question] = f"9+9=9;9+9={some[4].answer}"
     learner = pupil("written")
     monkeypatch.setattr(learner, "write_all", lambda questions: [texts[q] for q in questions])
     assert learner.score(some) == 70.0
-    assert result("1;2;") == ""
+    assert result("1+1=2;2+1=") == ""
 
 
 @pytest.mark.parametrize(("steps", "kinds"), [("both", 2), ("written", 1), ("none", 1)])

@@ -185,10 +185,10 @@ class Pupil:
 def result(written: str) -> str:
     """What the steps lead to: the last of them.
 
-    >>> result("2;8;2"), result("132")
-    ('2', '132')
+    >>> result("3+9=2;2*4=8"), result("5+8=13;13"), result("132")
+    ('8', '13', '132')
     """
-    return written.rpartition(";")[2]
+    return written.rpartition(";")[2].rpartition("=")[2]
 
 
 # ------------------------------------------------------------------------------------- results
@@ -247,7 +247,7 @@ def picture(metrics: Mapping[str, float], settings: Settings) -> bytes:
 
 
 def chain_settings(fast: bool) -> Settings:
-    return _settings("arithmetic", "chain", fast, lengths=[1, 6], longest=9)
+    return _settings("arithmetic", "chain", fast, lengths=[1, 5], longest=8)
 
 
 def addition_settings(fast: bool) -> Settings:
@@ -283,12 +283,12 @@ def _settings(recipe: str, task: str, fast: bool, lengths: list[int], longest: i
 def room(task: str, length: int) -> int:
     """How many characters a question of that length, its steps and the end can have.
 
-    >>> room("chain", 3), len("3+9*4-6=2;8;2") + 1
-    (14, 14)
+    >>> room("chain", 3), len("3+9*4-6=3+9=2;2*4=8;8-6=2") + 1
+    (26, 26)
     >>> room("addition", 2), len("95+95=5+5=10;9+9+1=19;190") + 1
     (28, 26)
     """
-    return 4 * length + 2 if task == "chain" else 12 * length + 4
+    return 8 * length + 2 if task == "chain" else 12 * length + 4
 
 
 def follow(settings: Settings) -> Settings:
