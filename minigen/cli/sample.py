@@ -70,6 +70,12 @@ def sample_run(
             _show(job, count, text, Generator().manual_seed(seed), folder, checkpoint, show)
         return
     generator = Generator().manual_seed(seed)
+    prompt = text.get("prompt")
+    if job.illustrate is not None and prompt is not None:
+        slug = "-".join(prompt.split())
+        target = out or run.path / "samples" / f"{checkpoint}-{slug}-seed{seed}.png"
+        _illustrate(job, prompt, n or 16, generator, target)
+        return
     for name, value in text.items():
         if value is not None:
             option = "--" + name.replace("_", "-")
@@ -82,6 +88,17 @@ def sample_run(
         assert job.images is not None
         images = job.images(count, generator)
         write_picture(target, images[None], columns=max(1, round(count**0.5)))
+    print(target)
+
+
+def _illustrate(job: Job, prompt: str, count: int, generator: Generator, target: Path) -> None:
+    """Pictures of what the prompt asks for to a PNG file."""
+    assert job.illustrate is not None
+    try:
+        images = job.illustrate(prompt, count, generator)
+    except ValueError as error:  # a word that no caption has
+        raise RunError(str(error)) from error
+    write_picture(target, images[None], columns=max(1, round(count**0.5)))
     print(target)
 
 
