@@ -71,16 +71,18 @@ def test_what_steps_lead_to_is_the_answer(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(("steps", "kinds"), [("both", 2), ("written", 1), ("none", 1)])
-def test_every_length_is_measured(steps: str, kinds: int) -> None:
+def test_every_length_is_measured(steps: str, kinds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By pupils who are right the less often the longer a question is."""
+    monkeypatch.setattr(Pupil, "score", lambda self, some: 100.0 - len(some[0].question))
     job = job_of(steps=steps, lengths=[1, 2], longest=4)
     assert len(job.modules) == kinds
     losses = job.step(next(iter(job.loader)))
     assert len(losses) == kinds
     metrics = job.evaluate(True)
     for kind in arithmetic.KINDS[steps]:
-        assert list(shares(metrics, kind)) == [1, 2, 3, 4]
-        assert metrics[kind] == np.mean([metrics[f"{kind}_1"], metrics[f"{kind}_2"]])
-        assert metrics[f"{kind}_longest"] == metrics[f"{kind}_2"]
+        assert shares(metrics, kind) == {1: 96.0, 2: 94.0, 3: 92.0, 4: 90.0}
+        assert metrics[kind] == 95.0
+        assert metrics[f"{kind}_longest"] == 94.0
     assert job.pictures["lengths"]()[1:4] == b"PNG"
     lines = job.scores(metrics)["right answers by length"]
     assert len(lines) == 5
