@@ -200,11 +200,11 @@ def wavenet_settings(fast: bool) -> Settings:
     )
     return Settings(
         recipe="wavenet",
-        steps=40 if fast else 1000,
-        batch_size=8 if fast else 16,
+        steps=40 if fast else 600,
+        batch_size=8,
         lr=6e-3,
         log_every=10 if fast else 50,
-        save_every=20 if fast else 250,
+        save_every=20 if fast else 300,
         model=dataclasses.asdict(config),
         options={
             "data": None,  # a CSV file of your own
