@@ -221,6 +221,8 @@ def wavenet_settings(fast: bool) -> Settings:
 
 def follow(settings: Settings) -> Settings:
     """The settings with what follows from the data and the model, and the schedule's length."""
+    if settings.options["window"] < 1:
+        raise ValueError(f"window must be 1 or more, got {settings.options['window']}")
     window = settings.options["window"] + 1
     field = WaveNetConfig(**settings.model).field
     settings = recorded(settings, ecg, around_the_median, window=window, least=max(window, field))
