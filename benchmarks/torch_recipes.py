@@ -16,6 +16,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch_diffusion
+import torch_gans
 import torch_series
 import torch_text_bert
 import torch_text_finetune
@@ -171,6 +173,7 @@ def _language(
 RECIPES: dict[str, Callable[..., TorchJob]] = {
     **torch_vaes.RECIPES,
     **torch_vq_vae.RECIPES,
+    **torch_diffusion.RECIPES,
     "gan": gan,
     "dcgan": dcgan,
     "wgan_gp": wgan_gp,
@@ -179,5 +182,6 @@ RECIPES: dict[str, Callable[..., TorchJob]] = {
     **torch_text_finetune.RECIPES,
     "lstm": recurrent,
     "gru": recurrent,
+    **torch_gans.RECIPES,
     **torch_series.RECIPES,
 }
