@@ -101,7 +101,7 @@ def make_job(run: Run, build: BUILD) -> Job:
     take_over_threads(False)  # its layers ask for them, whatever ran in this process before
     try:
         return build(run.settings)
-    except DataError as error:
+    except (DataError, OSError) as error:  # something is wrong with the data, not with the run
         raise RunError(str(error)) from error
     except (KeyError, TypeError, ValueError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
