@@ -36,6 +36,13 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class Show(StrEnum):
+    """What can be seen of a text that is being written."""
+
+    attention = "attention"
+    probabilities = "probabilities"
+
+
 class Checkpoint(StrEnum):
     """Which state of a run is meant."""
 
@@ -240,7 +247,9 @@ def sample(
     ] = None,
     temperature: Annotated[
         float | None,
-        typer.Option(min=0, help="Text: below 1 likelier, above 1 bolder.", show_default="0.8"),
+        typer.Option(
+            min=0, help="Text: below 1 likelier, above 1 bolder.", show_default="0.8, answers 0"
+        ),
     ] = None,
     top_k: Annotated[
         int | None,
@@ -257,7 +266,7 @@ def sample(
         typer.Option(help="Text: above 1 avoids what was there already.", show_default="1"),
     ] = None,
     prompt: Annotated[
-        str | None, typer.Option(help="Text: how it begins.", show_default="a new line")
+        str | None, typer.Option(help="Text: how it begins; or the caption of a picture.")
     ] = None,
     stop: Annotated[
         list[str] | None, typer.Option(help="Text: end before this; once for each.")
@@ -269,6 +278,13 @@ def sample(
         typer.Option(
             help="A new file; for points and series, .csv for numbers or .png for a picture.",
             show_default="text to the screen, pictures into RUN/samples",
+        ),
+    ] = None,
+    show: Annotated[
+        list[Show] | None,
+        typer.Option(
+            help="With it, a picture in RUN/samples: attention, where the model looks; "
+            "probabilities, how likely it finds each character."
         ),
     ] = None,
     device: OwnPlace = None,
@@ -284,7 +300,9 @@ def sample(
         "prompt": prompt,
         "stop": stop or None,
     }
-    sample_run(run, n, text, seed, str(checkpoint), out, device and str(device))
+    sample_run(
+        run, n, text, seed, str(checkpoint), out, device and str(device), list(map(str, show or ()))
+    )
 
 
 @explained(app.command)

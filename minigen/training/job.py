@@ -84,8 +84,13 @@ class Job:
     What it makes, each only if it does:
     images:    (count, generator) -> float array (count, height, width) or, in colour,
                (count, height, width, 3), in [0, 1].
+    illustrate: (prompt, count, generator) -> images of what the prompt asks for; raises ValueError
+               for a prompt it does not understand.
     write:     (prompt, count, sampling, generator, stop) -> pieces of the text after the prompt;
-               `prompt` begins the texts that are written while it learns.
+               `prompt` begins the texts that are written while it learns, at `temperature`,
+               which is also that of `minigen sample` unless it is told another.
+    look:      (prompt, count, sampling, generator) -> a `viz.attention.Look`: where the model
+               looks while it writes, and what it finds likely.
     draw:      (count, generator) -> array (count, ...) in the data's own units: points, series.
     plot:      such an array -> the bytes of a PNG file that shows it, or two: for a light and a
                dark page.
@@ -106,12 +111,15 @@ class Job:
     best: str
     schedules: dict[str, Any] = field(default_factory=dict)
     images: Callable[..., Any] | None = None
+    illustrate: Callable[[str, int, Any], Any] | None = None
     write: Callable[..., Iterator[str]] | None = None
     draw: Callable[..., Any] | None = None
     plot: Callable[[Any], bytes | tuple[bytes, bytes]] | None = None
     columns: tuple[str, ...] = ("value",)
     shown: int = 64
+    look: Callable[..., Any] | None = None
     prompt: str = "\n"
+    temperature: float = 0.8
     pictures: dict[str, Callable[[], Any]] = field(default_factory=dict)
     scores: Callable[[Mapping[str, float]], Mapping[str, Sequence[Any]]] | None = None
 
