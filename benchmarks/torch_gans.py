@@ -33,7 +33,8 @@ class Network(nn.Module):
         self.model, self.classes = model, classes
 
     def forward(self, x: torch.Tensor, *y: torch.Tensor) -> torch.Tensor:
-        told = [F.one_hot(each, self.classes).to(x.dtype) for each in y]
+        length = x.shape[1] ** 0.5
+        told = [length * F.one_hot(each, self.classes).to(x.dtype) for each in y]
         return self.model(torch.cat([x, *told], dim=1))
 
 

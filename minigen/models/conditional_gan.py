@@ -5,7 +5,7 @@ Both networks get the class y beside their input, as in equation 2,
 
     V(D, G) = E_x [ln D(x | y)] + E_z [ln(1 - D(G(z | y) | y))],
 
-as ten more numbers, all 0 but the one of the class, which is 1 (figure 1). D then asks whether an
+as ten more numbers, all 0 but the one of the class (figure 1). D then asks whether an
 image looks like a real one *of that class*, and a G that draws another does not fool it.
 
 The layers are those of `minigen.models.gan`. Shapes: N images of D pixels in [-1, 1], N classes
@@ -91,7 +91,12 @@ class ConditionalDiscriminator(MLPDiscriminator):
 def beside(x: Tensor, y: Tensor, classes: int) -> Tensor:
     """(N, K) and classes (N,) -> (N, K + C): y as one-hot numbers after those of x.
 
-    >>> beside(minigen.tensor([[0.5]]), minigen.tensor([2]), classes=3)
-    tensor([[0.5000, 0.0000, 0.0000, 1.0000]])
+    The one that is not 0 is the root of K, so that the class is about as long a vector as K numbers
+    of size 1. As a plain 1 beside 784 pixels it is hardly heard: D then learns to judge the image
+    alone, and G to draw any digit.
+
+    >>> beside(minigen.tensor([[0.5, 0.0, 0.5, 0.0]]), minigen.tensor([2]), classes=3)
+    tensor([[0.5000, 0.0000, 0.5000, 0.0000, 0.0000, 0.0000, 2.0000]])
     """
-    return minigen.cat([x, F.one_hot(y, classes).to(x.dtype)], dim=1)
+    length = x.shape[1] ** 0.5
+    return minigen.cat([x, length * F.one_hot(y, classes).to(x.dtype)], dim=1)

@@ -16,6 +16,7 @@ from minigen.models.conditional_gan import (
     ConditionalDiscriminator,
     ConditionalGANConfig,
     ConditionalGenerator,
+    beside,
 )
 from minigen.models.gan_losses import LOSSES
 from minigen.models.point_gan import PointDiscriminator, PointGANConfig, PointGenerator
@@ -348,3 +349,11 @@ def test_drawing_takes_classes_or_goes_through_them() -> None:
 def test_a_conditional_gan_packs_nothing() -> None:
     with pytest.raises(ValueError, match="one by one"):
         ConditionalGANConfig(pack=2)
+
+
+def test_the_class_is_as_long_a_vector_as_what_it_stands_beside() -> None:
+    x = minigen.from_numpy(np.sign(np.random.default_rng(0).normal(size=(3, 784))))
+    both = beside(x, minigen.tensor([0, 4, 9]), 10).numpy()
+    np.testing.assert_array_equal(both[:, :784], x.numpy())
+    np.testing.assert_array_equal(both[:, 784:].argmax(axis=1), [0, 4, 9])
+    np.testing.assert_allclose(np.linalg.norm(both[:, 784:], axis=1), 28)
