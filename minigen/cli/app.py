@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from minigen.cli import bench, kernels
+from minigen.cli import bench, classroom, kernels
 from minigen.cli.explained import UsageError, explained, new_app
 from minigen.version import __version__
 
@@ -45,6 +45,7 @@ class Checkpoint(StrEnum):
 
 app = new_app()
 app.add_typer(kernels.app, name="kernels")
+app.add_typer(classroom.app, name="classroom")
 app.registered_commands += bench.app.registered_commands
 
 Seed = Annotated[int, typer.Option(min=0, help="Where the random numbers start.")]
@@ -230,7 +231,11 @@ def sample(
     n: Annotated[
         int | None,
         typer.Option(
-            "--n", "-n", min=1, help="How many images, or characters.", show_default="64 or 500"
+            "--n",
+            "-n",
+            min=1,
+            help="How many images, numbers, or characters.",
+            show_default="64 or 500; for series, as many as were held out",
         ),
     ] = None,
     temperature: Annotated[
@@ -252,7 +257,7 @@ def sample(
         typer.Option(help="Text: above 1 avoids what was there already.", show_default="1"),
     ] = None,
     prompt: Annotated[
-        str | None, typer.Option(help="Text: how it begins.", show_default="a new line")
+        str | None, typer.Option(help="Text: how it begins; or the caption of a picture.")
     ] = None,
     stop: Annotated[
         list[str] | None, typer.Option(help="Text: end before this; once for each.")
@@ -262,12 +267,13 @@ def sample(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="A new file.", show_default="text to the screen, images into RUN/samples"
+            help="A new file; for points and series, .csv for numbers or .png for a picture.",
+            show_default="text to the screen, pictures into RUN/samples",
         ),
     ] = None,
     device: OwnPlace = None,
 ) -> None:
-    """Let a trained model make images, or write text. The same seed makes the same."""
+    """Let a trained model make images or numbers, or write text. The same seed makes the same."""
     from minigen.cli.sample import sample_run
 
     text = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import minigen.kernels as kernels
 from minigen.cli.placing import usable
-from minigen.cli.report import write_run_report
+from minigen.cli.report import final_metrics, metric_rows, write_run_report
 from minigen.cli.sample import load_job
 from minigen.training import Progress, Run, RunError, for_terminal, train
 from minigen.training.progress import duration
@@ -35,7 +35,7 @@ def start_training(
         changes = {**changes, "device": usable(changes.get("device") or "cpu")}
         settings = default_settings(model, fast, own, **changes)
         RECIPES[model](settings)  # what cannot be trained shows now, before a folder is made
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise RunError(str(error)) from error
     run_to_end(Run.create(path, settings), frames=frames)
 
@@ -61,7 +61,7 @@ def resume_training(
 
 
 def run_to_end(run: Run, progress: Progress | None = None, frames: int = 0) -> None:
-    """Train, showing progress, and say where the results are."""
+    """Train, showing progress; then say what was reached and where the results are."""
     progress = progress or for_terminal()
     announce_compilation(progress)
     recipe = RECIPES[run.settings.recipe]
@@ -69,6 +69,9 @@ def run_to_end(run: Run, progress: Progress | None = None, frames: int = 0) -> N
     report = write_run_report(run, job.parameters())
     seconds = run.records()[-1]["seconds"]
     progress.line(f"{run.settings.recipe}: {run.settings.steps} steps in {duration(seconds)}")
+    for row in metric_rows(run.settings.recipe, final_metrics(run)):
+        against = f"  (to compare: {row.reference})" if row.reference else ""
+        progress.line(f"  {row.metric}: {row.value}{against}")
     progress.line(f"report: {report}")
 
 

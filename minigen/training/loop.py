@@ -24,7 +24,7 @@ from minigen.dispatch import take_over_threads
 from minigen.models.sampling import Sampling
 from minigen.nested import join, split
 from minigen.precision import at_precision
-from minigen.training.job import Job, Settings
+from minigen.training.job import DataError, Job, Settings
 from minigen.training.progress import Progress, Silent
 from minigen.training.run import Checkpoint, Run, RunError, write_file
 
@@ -101,6 +101,8 @@ def make_job(run: Run, build: BUILD) -> Job:
     take_over_threads(False)  # its layers ask for them, whatever ran in this process before
     try:
         return build(run.settings)
+    except (DataError, OSError) as error:  # something is wrong with the data, not with the run
+        raise RunError(str(error)) from error
     except (KeyError, TypeError, ValueError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
         raise RunError(f"{run.path / 'config.json'} is damaged: {reason}") from error
@@ -221,7 +223,8 @@ class _Loop:
         if picture is not None:
             folder = self.run.path / "samples" / "frames"
             folder.mkdir(exist_ok=True)
-            write_file(folder / f"step-{self.step:06d}.png", picture)
+            light = picture[0] if isinstance(picture, tuple) else picture
+            write_file(folder / f"step-{self.step:06d}.png", light)
 
     def save(self, best: bool) -> None:
         self.read()
@@ -250,7 +253,7 @@ def write_samples(job: Job, folder: Path, step: int, final: bool) -> None:
     name = f"step-{step:06d}"
     picture = drawn(job)
     if picture is not None:
-        write_file(folder / f"{name}.png", picture)
+        write_picture(folder / f"{name}.png", picture)
     if job.write is not None:
         length = 600 if final else 200
         generator = Generator().manual_seed(SAMPLE_SEED)
@@ -258,11 +261,20 @@ def write_samples(job: Job, folder: Path, step: int, final: bool) -> None:
         write_file(folder / f"{name}.txt", text.lstrip("\n") + "\n")
     if final:
         for caption, make in job.pictures.items():
-            write_file(folder / f"{caption}.png", _picture(make()))
+            write_picture(folder / f"{caption}.png", make())
 
 
-def drawn(job: Job) -> bytes | None:
-    """A picture of what the model makes from the noise of SAMPLE_SEED; None if it makes none."""
+def write_picture(path: Path, made: Any, columns: int | None = None) -> None:
+    """A picture of a job; of a pair, the second, for dark pages, goes to NAME-dark.png."""
+    if isinstance(made, tuple):
+        made, dark = made
+        write_file(path.with_stem(f"{path.stem}-dark"), dark)
+    write_file(path, _picture(made, columns))
+
+
+def drawn(job: Job) -> bytes | tuple[bytes, bytes] | None:
+    """A picture of what the model makes from the noise of SAMPLE_SEED, perhaps a second one for
+    dark pages; None if it makes none."""
     generator = Generator().manual_seed(SAMPLE_SEED)
     if job.images is not None:
         return _picture(job.images(job.shown, generator)[None], columns=8)

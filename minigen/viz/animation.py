@@ -18,7 +18,11 @@ def gif(frames: Sequence[bytes], *, milliseconds: int = 120, hold: int = 1500) -
     """
     from PIL import Image
 
-    pictures = [Image.open(io.BytesIO(frame)).convert("RGB") for frame in frames]
+    pictures = []
+    for frame in frames:
+        picture = Image.open(io.BytesIO(frame)).convert("RGBA")
+        paper = Image.new("RGBA", picture.size, "white")  # behind what is transparent
+        pictures.append(Image.alpha_composite(paper, picture).convert("RGB"))
     if not pictures or len({picture.size for picture in pictures}) > 1:
         sizes = sorted({picture.size for picture in pictures})
         raise ValueError(f"gif: expects pictures of one size, got sizes {sizes}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from numpy.typing import NDArray
 
 THEMES = {
     "light": {
@@ -28,8 +30,8 @@ class Curve:
     """A line through the points (x, y); `marker` shows the points themselves, too."""
 
     label: str
-    x: Sequence[float]
-    y: Sequence[float]
+    x: Sequence[float] | NDArray
+    y: Sequence[float] | NDArray
     marker: bool = False
 
 
@@ -79,6 +81,15 @@ def curves(
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", transparent=True, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def light_and_dark(draw: Callable[..., bytes]) -> tuple[bytes, bytes]:
+    """What `draw` makes for `theme="light"` and for `theme="dark"`.
+
+    >>> light_and_dark(lambda theme: theme.encode())
+    (b'light', b'dark')
+    """
+    return draw(theme="light"), draw(theme="dark")
 
 
 def style(axes: Any, colors: dict[str, Any], xlabel: str, ylabel: str) -> None:

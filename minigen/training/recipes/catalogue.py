@@ -9,16 +9,26 @@ from typing import Any
 from minigen.training.job import Settings
 from minigen.training.recipe import Recipe
 from minigen.training.recipes import (
+    ar,
+    bert,
     classifier,
+    colour,
     conditional_gan,
     conditional_vae,
+    diffusion,
+    finetune,
+    folder,
     gan,
     iwae,
     language,
     mixtures,
     restoration,
+    style_gan,
+    style_transfer,
+    text_to_image,
     vae,
     vq_vae,
+    wavenet,
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -29,9 +39,19 @@ RECIPES: dict[str, Recipe] = {
     **restoration.RECIPES,
     **gan.RECIPES,
     **conditional_gan.RECIPES,
+    **style_gan.RECIPES,
+    **colour.RECIPES,
+    **folder.RECIPES,
     **mixtures.RECIPES,
+    **diffusion.RECIPES,
+    **text_to_image.RECIPES,
     **language.RECIPES,
+    **finetune.RECIPES,
+    **bert.RECIPES,
+    **ar.RECIPES,
+    **wavenet.RECIPES,
     **classifier.RECIPES,
+    **style_transfer.RECIPES,
 }
 
 
