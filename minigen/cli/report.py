@@ -40,7 +40,7 @@ def metric_rows(settings: Settings, metrics: Mapping[str, float]) -> list[Row]:
         against = []
         if figure.torch is not None:
             against.append(f"{told(figure.torch)} (PyTorch, same model and steps)")
-        if figure.beside:
+        if figure.beside in metrics:
             against.append(f"{told(metrics[figure.beside])} ({figure.against})")
         samples = f"(n = {metrics[figure.count]:,})" if figure.count in metrics else ""
         value = " ".join(filter(None, [told(metrics[figure.key]), figure.unit, samples]))
@@ -110,6 +110,7 @@ def _curves(told: LossCurve, records: list[dict[str, Any]], final: Mapping[str, 
     series = [
         Curve(label, steps, [r[name] for r in losses])
         for name, label in told.losses or zip(named, named)
+        if name in named
     ]
     steps = [r["step"] for r in tests]
     series += [
