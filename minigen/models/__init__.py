@@ -52,3 +52,4 @@ from minigen.models.vae import (
     reparameterize,
 )
 from minigen.models.vq_vae import VQVAE, VQVAEConfig
+from minigen.models.wavenet import WaveNet, WaveNetConfig
