@@ -32,7 +32,6 @@
 # %%
 import numpy as np
 
-
 # %% [markdown] id="advice"
 # ## Three questions to settle first
 #
