@@ -44,7 +44,7 @@ def _unexcused(reporter: pytest.TerminalReporter) -> list[str]:
 
 def _whole_suite(config: pytest.Config) -> bool:
     """Whether nothing was left out on the command line."""
-    chosen = config.option.keyword or config.option.markexpr or config.option.lf
+    chosen = config.option.keyword or config.option.markexpr or getattr(config.option, "lf", False)
     return not chosen and config.args_source is not config.ArgsSource.ARGS
 
 
