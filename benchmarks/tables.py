@@ -12,6 +12,7 @@ from typing import Any
 import harness
 import tables_gpu
 import tables_kernels
+import tables_profile
 from tables_gpu import table
 
 README = Path(__file__).parent / "README.md"
@@ -21,8 +22,8 @@ MARKS = (
     "<!-- end of numbers -->",
 )
 RECORDED = (
-    "overhead", "operations", "steps", "peers", "ladders", "roofline", "quality_vae", "quality_gan",
-    "quality_gpt", "tokenization", "statement",
+    "overhead", "operations", "steps", "profile", "peers", "ladders", "roofline", "quality_vae",
+    "quality_gan", "quality_gpt", "tokenization", "statement",
 )  # fmt: skip
 NAMES = {
     "vae": "VAE",
@@ -53,6 +54,7 @@ def page(results: Results) -> str:
         engine(results["overhead"]),
         operations(results["operations"]),
         steps(results["steps"]),
+        tables_profile.section(results["profile"], NAMES),
         peers(results["peers"]),
         ladders(results["ladders"]),
         roofline(results["roofline"]),
