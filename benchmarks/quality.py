@@ -1,23 +1,22 @@
-"""Does minigen learn as well as torch?  `python benchmarks/quality.py vae|gan|gpt`
+"""Does minigen learn as well as torch?  `python benchmarks/quality.py vae`, or another recipe
 
     --seeds 0 1 2             one training each
     --engine minigen torch    which; both if left out
     --steps N                 instead of the recipe's own number
     --threads 2               for both
+    --set NAME=VALUE          one of the recipe's own settings, once for each
     --add                     keep what is recorded of other seeds
 
 Both train with the settings of minigen's recipe on the same batches in the same order, each from
 its own initial weights and with its own random numbers, drawn from the same seed.  Then torch's
 weights are carried over into minigen's model, so that one and the same evaluation judges both:
 
-    vae    test_loss: the negative ELBO of 1,000 held-out digits in nats, the mean of 10 draws each
-    gan    frechet: the distance between 1,000 generated and the 4,000 training digits in the
-           features of `minigen.metrics`; frechet_5000 of 5,000 generated; the Inception score.  As
-           a floor the same for 1,000 held-out real digits
-    gpt    validation_loss: nats a character on the last tenth of the plays, and as a yardstick that
-           of the best n-gram
+What is measured are the figures of the recipe (`minigen evaluate` says what each means), of GANs
+also the Fréchet distance of 5,000 images (frechet_5000) and the Inception score; as yardsticks what
+those figures are read against.
 
-Results, by seed and engine, go to results/quality_MODEL.json after each training.
+Results, by seed and engine, go to results/quality_MODEL.json after each training, or to
+results/quality_MODEL-NAME-VALUE.json where a setting was changed.
 """
 
 from __future__ import annotations
@@ -35,17 +34,27 @@ from typing import Any
 
 import harness
 
-METRICS = {
-    "vae": ("test_loss", "test_kl", "frechet"),
-    "gan": ("frechet", "frechet_5000", "inception"),
-    "gpt": ("validation_loss",),
-}
-YARDSTICKS = {
-    "vae": ("frechet_floor",),
-    "gan": ("frechet_floor", "inception_floor"),
-    "gpt": ("ngram_loss", "ngram_order"),
-}
+# Measured besides the figures of the recipe.
+ALSO = {"vae": ("test_kl",)} | dict.fromkeys(
+    ("gan", "dcgan", "wgan_gp"), ("frechet_5000", "inception")
+)
 EVALUATION_SEED, SAMPLES = 54321, 5000
+
+
+def measured(model: str) -> tuple[str, ...]:
+    """The names of what is recorded of every training."""
+    from minigen.training.recipes import RECIPES
+
+    return (*(figure.key for figure in RECIPES[model].figures), *ALSO.get(model, ()))
+
+
+def yardsticks(model: str) -> tuple[str, ...]:
+    """The names of what that is read against, which no training changes."""
+    from minigen.training.recipes import RECIPES
+
+    names = [figure.beside for figure in RECIPES[model].figures if figure.beside]
+    also = {"inception": "inception_floor", "validation_loss": "ngram_order"}
+    return (*names, *(also[name] for name in measured(model) if name in also))
 
 
 def endless(loader: Any) -> Iterator[Any]:
@@ -81,7 +90,7 @@ def trained(model: str, engine: str, settings: Any) -> Any:
 def judge(model: str, job: Any) -> dict[str, float]:
     """Everything that is measured of a trained model."""
     metrics = job.evaluate(True)
-    return metrics | realism(job) if model == "gan" else metrics
+    return metrics | realism(job) if "inception" in measured(model) else metrics
 
 
 def realism(job: Any) -> dict[str, float]:
@@ -103,7 +112,7 @@ def summary(model: str, runs: dict[str, list[dict[str, float]]]) -> dict[str, An
     """Means over the seeds; of minigen's less torch's, over the seeds that both have, the mean and,
     if there are several, its standard error: chance alone makes it that large."""
     means = {
-        engine: {metric: statistics.mean(run[metric] for run in done) for metric in METRICS[model]}
+        engine: {metric: statistics.mean(run[metric] for run in done) for metric in measured(model)}
         for engine, done in runs.items()
         if done
     }
@@ -113,7 +122,7 @@ def summary(model: str, runs: dict[str, list[dict[str, float]]]) -> dict[str, An
         return {"mean": means}
     gaps = {
         metric: [by_seed["minigen"][seed][metric] - by_seed["torch"][seed][metric] for seed in both]
-        for metric in METRICS[model]
+        for metric in measured(model)
     }
     found = {"mean": means, "difference": {m: statistics.mean(gap) for m, gap in gaps.items()}}
     if len(both) > 1:
@@ -138,27 +147,30 @@ def recorded(path: Path, settings: dict[str, Any], seeds: list[int]) -> dict[str
 
 
 def run(model: str, options: argparse.Namespace) -> dict[str, Any]:
+    from minigen.cli.keywords import keyword
     from minigen.training.recipes import default_settings
 
-    settings = default_settings(model, fast=options.fast, steps=options.steps)
+    own = dict(map(keyword, options.set or ()))
+    settings = default_settings(model, options.fast, own, steps=options.steps)
+    name = "-".join(["quality_" + model, *(f"{key}-{value}" for key, value in own.items())])
     shown = {
         k: v for k, v in settings.to_dict().items() if not k.endswith("_every") and k != "seed"
     }
     shown["options"] = {k: v for k, v in shown["options"].items() if k != "tokenizer"}
     runs: dict[str, list[dict[str, float]]] = {engine: [] for engine in options.engine}
     if options.add:
-        runs |= recorded(options.out / f"quality_{model}.json", shown, options.seeds)
-    content: dict[str, Any] = {"model": model, "settings": shown, "runs": runs}
+        runs |= recorded(options.out / f"{name}.json", shown, options.seeds)
+    content: dict[str, Any] = {"model": model, "changed": own, "settings": shown, "runs": runs}
     for seed, engine in itertools.product(options.seeds, options.engine):
         start = time.perf_counter()
         job = trained(model, engine, dataclasses.replace(settings, seed=seed))
         seconds = time.perf_counter() - start
         metrics = judge(model, job)
-        runs[engine].append({"seed": seed, **{name: metrics[name] for name in METRICS[model]}})
-        content["yardsticks"] = {name: metrics[name] for name in YARDSTICKS[model]}
+        runs[engine].append({"seed": seed, **{name: metrics[name] for name in measured(model)}})
+        content["yardsticks"] = {name: metrics[name] for name in yardsticks(model)}
         content |= summary(model, runs)
-        harness.record(f"quality_{model}", content, options.out)
-        figures = ", ".join(f"{name} {metrics[name]:.4f}" for name in METRICS[model])
+        harness.record(name, content, options.out)
+        figures = ", ".join(f"{name} {metrics[name]:.4f}" for name in measured(model))
         print(f"{model} seed {seed} {engine:8} {figures}   ({seconds:.0f} s)", flush=True)
     return content
 
@@ -167,11 +179,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("model", choices=list(METRICS))
+    parser.add_argument("model", help="a recipe, one of minigen models")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--engine", nargs="+", choices=["minigen", "torch"])
     parser.add_argument("--steps", type=int)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--set", action="append", metavar="NAME=VALUE")
     parser.add_argument("--add", action="store_true", help="keep what is recorded of other seeds")
     parser.add_argument("--fast", action="store_true", help="seconds, to see that it works")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)

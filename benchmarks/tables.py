@@ -15,6 +15,8 @@ import tables_kernels
 import tables_profile
 from tables_gpu import table
 
+from minigen.training.recipes import RECIPES
+
 README = Path(__file__).parent / "README.md"
 FRONT = README.parents[1] / "README.md"
 MARKS = (
@@ -45,7 +47,12 @@ def load(folder: Path = harness.RESULTS) -> Results:
     found = {
         name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in RECORDED
     }
-    return {**found, "gpu": tables_gpu.load(folder / "gpu")}
+    others = {
+        path.stem: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(folder.glob("quality_*.json"))
+        if path.stem not in RECORDED
+    }
+    return {**found, "others": others, "gpu": tables_gpu.load(folder / "gpu")}
 
 
 def page(results: Results) -> str:
@@ -61,12 +68,13 @@ def page(results: Results) -> str:
         vae(results["quality_vae"]),
         gan(results["quality_gan"]),
         gpt(results["quality_gpt"]),
+        others(results["others"]),
         tokenization(results["tokenization"]),
         tables_gpu.section(results["gpu"]),
         statement(results["statement"]),
         machines(results),
     ]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+    return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
 INTRODUCTION = """
@@ -305,6 +313,40 @@ is better.
 Counting alone reaches, on the same split:
 
 {text}
+"""
+
+
+def others(results: dict[str, Any]) -> str:
+    """A row for each figure of each further model that was trained by both engines."""
+    if not results:
+        return ""
+    rows = []
+    for result in results.values():
+        known = RECIPES[result["model"]]
+        changed = ", ".join(f"{name}={value}" for name, value in result["changed"].items())
+        model = " ".join(filter(None, [f"`{result['model']}`", changed]))
+        for figure in known.figures:
+            means = [result["mean"].get(e, {}).get(figure.key) for e in ("minigen", "torch")]
+            cells = ["" if mean is None else f"{mean:.{figure.digits}f}" for mean in means]
+            gap = ""
+            if "standard_error" in result:
+                parts = (result[part][figure.key] for part in ("difference", "standard_error"))
+                gap = "{:+.{d}f} ± {:.{d}f}".format(*parts, d=figure.digits)
+            beside = result["yardsticks"].get(figure.beside)
+            told = "" if beside is None else f"{beside:.{figure.digits}f} ({figure.against})"
+            rows.append((model, figure.label, *cells, gap, told))
+            model = ""
+    seeds = {tuple(run["seed"] for run in r["runs"]["minigen"]) for r in results.values()}
+    counts = sorted({len(each) for each in seeds})
+    return f"""
+## What the other models learn
+
+`python benchmarks/quality.py MODEL`, with `--set` where a setting stands beside the model
+
+Means of {" to ".join(map(str, counts))} seeds; both engines train on the same batches, and the same
+code judges both.  What is measured, and on how many samples, `minigen evaluate` says.
+
+{table(("", "", "**minigen**", "torch", "minigen - torch, ± standard error", "beside"), rows)}
 """
 
 

@@ -21,18 +21,6 @@ from minigen.cli.explained import UsageError, explained, new_app
 from minigen.version import __version__
 
 
-class Model(StrEnum):
-    """What can be trained."""
-
-    vae = "vae"
-    conv_vae = "conv_vae"
-    gan = "gan"
-    dcgan = "dcgan"
-    wgan_gp = "wgan_gp"
-    gpt = "gpt"
-    lstm = "lstm"
-
-
 class Precision(StrEnum):
     """What matrix products of a training step round their operands to."""
 
@@ -132,22 +120,35 @@ def demo(
 
 
 @explained(app.command)
+def models(
+    name: Annotated[str | None, typer.Argument(help="Which; left out, they are listed.")] = None,
+) -> None:
+    """What can be trained; of one model, also the settings it has."""
+    from minigen.cli.models import describe_model, list_models
+
+    if name is None:
+        list_models()
+    else:
+        describe_model(name)
+
+
+@explained(app.command)
 def train(
-    model: Annotated[Model, typer.Argument(help="What to train.")],
+    model: Annotated[str, typer.Argument(help="What to train, one of minigen models.")],
     steps: Annotated[
         int | None,
         typer.Option(
             min=1,
             help="How many updates; with --resume, a later end.",
-            show_default="2000, 2500, 1400 for vae, gan, gpt",
+            show_default="the model's own",
         ),
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(min=1, help="Examples in each update.", show_default="128, 64, 16"),
+        typer.Option(min=1, help="Examples in each update.", show_default="the model's own"),
     ] = None,
     lr: Annotated[
-        float | None, typer.Option(help="Learning rate.", show_default="0.001, 0.0002, 0.004")
+        float | None, typer.Option(help="Learning rate.", show_default="the model's own")
     ] = None,
     seed: Annotated[
         int | None,
@@ -159,6 +160,14 @@ def train(
             help="bf16: matrix products of operands rounded to bfloat16, all else in float32. "
             "Meant for GPUs; on the CPU it is emulated.",
             show_default="fp32",
+        ),
+    ] = None,
+    set: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="A setting that only this model has, once for each; minigen models NAME lists "
+            "them.",
         ),
     ] = None,
     out: Annotated[
@@ -179,20 +188,20 @@ def train(
         ),
     ] = None,
 ) -> None:
-    """Train a model: [bold]vae[/bold], [bold]conv_vae[/bold], [bold]gan[/bold],
-    [bold]dcgan[/bold] or [bold]wgan_gp[/bold] on digits, [bold]gpt[/bold] or [bold]lstm[/bold] on
-    plays.
+    """Train a model on data that came with the installation.
 
     Settings, log, checkpoints, samples and at the end a report go into the run folder. An existing
-    run is never overwritten. Defaults are given for vae, gan and gpt in this order: those of the
-    demo.
+    run is never overwritten.
+
+    [cyan]minigen train vae --set latent=2 --steps 1000[/cyan]
     """
+    from minigen.cli.keywords import keyword
     from minigen.cli.train import resume_training, start_training
 
     if resume is not None:
         fixed = {
             "--batch-size": batch_size, "--lr": lr, "--seed": seed, "--precision": precision,
-            "--out": out,
+            "--set": set, "--out": out,
         }  # fmt: skip
         given = [name for name, value in fixed.items() if value is not None]
         if given or fast:
@@ -200,13 +209,13 @@ def train(
                 f"{given[0] if given else '--fast'} cannot be given together with --resume: a run "
                 "keeps the settings it began with"
             )
-        resume_training(str(model), resume, steps, device and str(device))
+        resume_training(model, resume, steps, device and str(device))
     else:
         changes = {
             "steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed,
             "precision": precision and str(precision), "device": device and str(device),
         }  # fmt: skip
-        start_training(str(model), out, fast, changes)
+        start_training(model, out, fast, changes, dict(map(keyword, set or ())))
 
 
 @explained(app.command)

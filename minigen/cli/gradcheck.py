@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import importlib.util
 import inspect
@@ -18,6 +17,7 @@ import typer
 
 import minigen
 from minigen import nn
+from minigen.cli.keywords import keyword
 from minigen.testing import check_gradients
 
 EXAMPLE = "3x4, 3x4:positive, 3x4:unit, 5:int10 or scalar"
@@ -32,7 +32,7 @@ def run_gradcheck(
 ) -> bool:
     """Check `target` at `seeds` random inputs each; print what is found; whether all are right."""
     function = load(target)
-    keywords = dict(map(option, options))
+    keywords = dict(map(keyword, options))
     if isinstance(function, type) and issubclass(function, nn.Module):
         function = built(function)
     if isinstance(function, nn.Module):
@@ -134,17 +134,6 @@ def bound(function: Any, keywords: dict[str, Any]) -> Any:
 
 
 # ------------------------------------------------------------------------------ what it is given
-
-
-def option(text: str) -> tuple[str, Any]:
-    """`dim=-1` -> ("dim", -1); what is no Python literal is text."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
-        raise Wrong(f"--set takes NAME=VALUE, as in dim=-1, not {text!r}")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
 
 
 def drawn(spec: str, rng: np.random.Generator) -> np.ndarray:

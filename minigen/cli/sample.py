@@ -75,7 +75,7 @@ def _write(
     assert job.write is not None
     try:
         how = Sampling(**{"temperature": 0.8, **given})
-        pieces = job.write(prompt or "\n", count, how, generator, stop)
+        pieces = job.write(prompt or job.prompt, count, how, generator, stop)
     except ValueError as error:  # a character that the model has never seen, say
         raise RunError(str(error)) from error
     pieces = itertools.chain([prompt or ""], pieces)

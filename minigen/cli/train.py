@@ -16,13 +16,22 @@ from minigen.training.recipes import RECIPES, default_settings
 from minigen.training.run import free_path, require_free
 
 
-def start_training(model: str, out: Path | None, fast: bool, changes: Mapping[str, Any]) -> None:
-    """A new run, in `out` or in the first of runs/MODEL, runs/MODEL-2, ... that is free."""
+def start_training(
+    model: str,
+    out: Path | None,
+    fast: bool,
+    changes: Mapping[str, Any],
+    own: Mapping[str, Any],
+) -> None:
+    """A new run, in `out` or in the first of runs/MODEL, runs/MODEL-2, ... that is free.
+
+    `own` are settings that only this model has, `changes` those that all have.
+    """
     path = free_path(Path("runs") / model) if out is None else out
     require_free(path)
     try:
         changes = {**changes, "device": usable(changes.get("device") or "cpu")}
-        settings = default_settings(model, fast, **changes)
+        settings = default_settings(model, fast, own, **changes)
         RECIPES[model](settings)  # what cannot be trained shows now, before a folder is made
     except ValueError as error:
         raise RunError(str(error)) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,10 +76,18 @@ class Job:
     evaluate:  metrics of the model as it is. `thorough` asks for all of them on all of the test
                data, else for what can be afforded every few hundred steps.
     best:      the metric whose smallest value marks the best checkpoint.
-    images:    (count, generator) -> float array (count, height, width) in [0, 1].
-    reconstruct: real images as those of `images` -> what the model keeps of them, alike.
-    write:     (prompt, count, sampling, generator, stop) -> pieces of the text after the prompt.
-    pictures:  more images for the report, a grid (rows, columns, height, width) by caption.
+
+    What it makes, each only if it does:
+    images:    (count, generator) -> float array (count, height, width) or, in colour,
+               (count, height, width, 3), in [0, 1].
+    write:     (prompt, count, sampling, generator, stop) -> pieces of the text after the prompt;
+               `prompt` begins the texts that are written while it learns.
+    draw:      (count, generator) -> array (count, ...) in the data's own units: points, series.
+    plot:      such an array -> the bytes of a PNG file that shows it.
+    shown:     how many images or draws a picture of samples holds.
+
+    pictures:  more of them, by name: a grid (rows, columns, height, width[, 3]) or PNG bytes.
+    scores:    the metrics of `evaluate` -> further figures by heading, for `minigen evaluate`.
     """
 
     settings: Settings
@@ -91,9 +99,13 @@ class Job:
     best: str
     schedules: dict[str, Any] = field(default_factory=dict)
     images: Callable[..., Any] | None = None
-    reconstruct: Callable[[Any], Any] | None = None
     write: Callable[..., Iterator[str]] | None = None
+    draw: Callable[..., Any] | None = None
+    plot: Callable[[Any], bytes] | None = None
+    shown: int = 64
+    prompt: str = "\n"
     pictures: dict[str, Callable[[], Any]] = field(default_factory=dict)
+    scores: Callable[[Mapping[str, float]], Mapping[str, Sequence[Any]]] | None = None
 
     def parameters(self) -> int:
         """How many numbers are learned."""

@@ -229,20 +229,29 @@ class _Loop:
 def write_samples(job: Job, folder: Path, step: int, final: bool) -> None:
     """What the model makes now, into `folder`: a picture or a text, and at the end all pictures."""
     generator = Generator().manual_seed(SAMPLE_SEED)
+    name = f"step-{step:06d}"
     if job.images is not None:
-        from minigen.viz.grid import png, tile
-
-        images = job.images(64, generator)
-        write_file(folder / f"step-{step:06d}.png", png(tile(images, columns=8)))
-        if final:
-            for name, draw in job.pictures.items():
-                rows = np.asarray(draw())  # (rows, columns, height, width)
-                strip = tile(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1])
-                write_file(folder / f"{name}.png", png(strip))
+        grid = job.images(job.shown, generator)
+        write_file(folder / f"{name}.png", _picture(grid[None], columns=8))
+    if job.draw is not None and job.plot is not None:
+        write_file(folder / f"{name}.png", job.plot(job.draw(job.shown, generator)))
     if job.write is not None:
         length = 600 if final else 200
-        text = "".join(job.write("\n", length, Sampling(temperature=0.8), generator))
-        write_file(folder / f"step-{step:06d}.txt", text.lstrip("\n") + "\n")
+        text = "".join(job.write(job.prompt, length, Sampling(temperature=0.8), generator))
+        write_file(folder / f"{name}.txt", text.lstrip("\n") + "\n")
+    if final:
+        for caption, make in job.pictures.items():
+            write_file(folder / f"{caption}.png", _picture(make()))
+
+
+def _picture(made: bytes | Any, columns: int | None = None) -> bytes:
+    """A PNG file's bytes as they are; of a grid (rows, columns, height, width[, 3]) its picture."""
+    if isinstance(made, bytes):
+        return made
+    from minigen.viz.grid import png, tile
+
+    grid = np.asarray(made)
+    return png(tile(grid.reshape(-1, *grid.shape[2:]), columns=columns or grid.shape[1]))
 
 
 def moved(batch: Any, where: device) -> Any:

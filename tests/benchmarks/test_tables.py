@@ -11,7 +11,7 @@ import pytest
 import tables
 import tables_kernels
 
-from minigen.cli import report
+from minigen.training.recipes import RECIPES
 
 NUMBER = re.compile(r"[+-]?\d+(?:,\d{3})*(?:\.\d+)?")
 
@@ -121,10 +121,18 @@ def test_a_missing_result_is_named(tmp_path) -> None:
         tables.load(tmp_path)
 
 
-def test_what_the_report_compares_with_is_recorded(results: tables.Results) -> None:
-    for recipe, frechet in report.FRECHET_TORCH.items():
-        assert frechet == round(results[f"quality_{recipe}"]["mean"]["torch"]["frechet"], 1)
-    assert round(results["quality_vae"]["mean"]["torch"]["test_loss"], 1) == report.VAE_TORCH
+def test_what_the_reports_compare_with_is_recorded(results: tables.Results) -> None:
+    recorded = results | results["others"]
+    compared = [
+        (name, figure)
+        for name, recipe in RECIPES.items()
+        for figure in recipe.figures
+        if figure.torch is not None
+    ]
+    assert len(compared) >= 3
+    for name, figure in compared:
+        mean = recorded[f"quality_{name}"]["mean"]["torch"][figure.key]
+        assert round(mean, figure.digits) == figure.torch, (name, figure.key)
 
 
 def test_the_kernels_files_say_what_was_measured(results: tables.Results) -> None:

@@ -456,11 +456,37 @@ def test_an_error_of_a_process_is_one_line(tmp_path: Path) -> None:
     assert done.stderr == "minigen: there is no run folder nowhere\n"
 
 
-def test_every_recipe_can_be_trained_by_name() -> None:
-    from minigen.cli.app import Model
+def test_the_models_are_listed_and_described(cli: Cli) -> None:
     from minigen.training.recipes import RECIPES
 
-    assert [model.value for model in Model] == list(RECIPES)
+    code, out, _ = cli("models")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == list(RECIPES)
+    code, out, _ = cli("models", "gpt")
+    assert code == 0
+    for word in ("Transformer", "1,400 steps of 16", "\n  layers = 4\n", "\n  clip = 1.0\n"):
+        assert word in out
+    refused(cli("models", "gtp"), "no recipe 'gtp'", "lstm")
+
+
+def test_a_setting_that_only_one_model_has(cli: Cli) -> None:
+    code, _, err = cli(
+        "train", "vae", "--fast", "--steps", 1, "--set", "latent=2", "--set", "hidden=8",
+        "--set", "test_images=100", "--out", "run",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    settings = Run.open(Path("run")).settings
+    assert (settings.model["latent"], settings.model["hidden"]) == (2, 8)
+    assert settings.options["test_images"] == 100
+    for given, words in {
+        "layers=2": ["no setting 'layers'", "latent"],
+        "latent=2.5": ["latent", "like 20"],
+        "latent=True": ["latent", "like 20"],
+        "latent": ["NAME=VALUE"],
+    }.items():
+        refused(cli("train", "vae", "--set", given, "--out", "other"), *words)
+        assert not Path("other").exists()
+    refused(cli("train", "vae", "--set", "latent=2", "--resume", "run"), "--set")
 
 
 def test_kernels_list_and_why(cli: Cli) -> None:

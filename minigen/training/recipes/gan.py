@@ -26,7 +26,15 @@ from minigen.models.gan_losses import (
     gradient_penalty,
 )
 from minigen.training.job import Job, Settings
-from minigen.training.recipes.images import TO_TANH, digits, normalisation, realism
+from minigen.training.recipe import LossCurve, Recipe
+from minigen.training.recipes.images import (
+    TO_TANH,
+    digits,
+    frechet_figure,
+    image_scores,
+    normalisation,
+    realism,
+)
 from minigen.training.recipes.loading import batches
 
 
@@ -134,6 +142,7 @@ def _job(
         evaluate=lambda thorough: realism(images, settings, with_floor=thorough),
         best="frechet",
         images=images,
+        scores=image_scores(images, settings),
     )
 
 
@@ -181,3 +190,36 @@ def wgan_gp_settings(fast: bool) -> Settings:
             "test_images": 200 if fast else 1000,
         },
     )
+
+
+LEAD = (
+    "A generator turns noise into digits; a discriminator learns to tell them from real ones; each "
+    "gets better against the other."
+)
+CURVE = LossCurve("loss (nats)", "Losses over the steps: in a contest, neither has to fall")
+RECIPES = {
+    "gan": Recipe(
+        build=gan,
+        settings=gan_settings,
+        title="Generative adversarial network",
+        lead=LEAD,
+        figures=(frechet_figure(torch=231.8),),
+        curve=CURVE,
+    ),
+    "dcgan": Recipe(
+        build=dcgan,
+        settings=dcgan_settings,
+        title="Deep convolutional generative adversarial network",
+        lead=LEAD,
+        figures=(frechet_figure(),),
+        curve=CURVE,
+    ),
+    "wgan_gp": Recipe(
+        build=wgan_gp,
+        settings=wgan_gp_settings,
+        title="Wasserstein generative adversarial network with gradient penalty",
+        lead=LEAD,
+        figures=(frechet_figure(),),
+        curve=CURVE,
+    ),
+}

@@ -13,8 +13,9 @@ from minigen.models.recurrent import RNN, RNNConfig
 from minigen.models.sampling import Sampling, write_text
 from minigen.models.transformer import GPT, GPTConfig, next_token_loss
 from minigen.training.job import Job, Settings
+from minigen.training.recipe import Figure, LossCurve, Recipe
 from minigen.training.recipes.loading import batches
-from minigen.training.recipes.text import Windows, count_ngrams, cut, gather, plays
+from minigen.training.recipes.text import Windows, count_ngrams, cut, gather, plays, text_scores
 
 Predict = Callable[[Tensor], Tensor]  # tokens (N, T) -> logits of the next ones (N, T, V)
 
@@ -91,6 +92,7 @@ def _job(model: Any, predict: Predict, parameters: list, settings: Settings) -> 
         evaluate=evaluate,
         best="validation_loss",
         write=write,
+        scores=text_scores(settings),
     )
 
 
@@ -140,3 +142,34 @@ def scheduled(settings: Settings) -> Settings:
     """With the learning rate's schedule cut to the number of steps."""
     schedule = {"warmup": min(100, settings.steps // 10), "horizon": settings.steps}
     return dataclasses.replace(settings, options={**settings.options, **schedule})
+
+
+LEAD = (
+    "It reads 64 characters of Shakespeare and predicts the next one. Writing is predicting, over "
+    "and over."
+)
+FIGURES = (
+    Figure(
+        "validation_loss",
+        "loss on unseen text",
+        "How surprising it finds the last tenth of the plays. Lower is better.",
+        unit="nats/character",
+        beside="ngram_loss",
+        against="best n-gram model, by counting",
+        goal="beside",
+        digits=3,
+    ),
+)
+CURVE = LossCurve(
+    "nats a character",
+    "Loss over the steps",
+    losses=(("loss", "training"),),
+    measured=(("validation_loss", "unseen text"),),
+    level=("best n-gram", "ngram_loss"),
+)
+RECIPES = {
+    "gpt": Recipe(gpt, gpt_settings, "Transformer", LEAD, FIGURES, CURVE, follow=scheduled),
+    "lstm": Recipe(
+        lstm, lstm_settings, "Recurrent network", LEAD, FIGURES, CURVE, follow=scheduled
+    ),
+}

@@ -4,6 +4,9 @@ on them."""
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +14,7 @@ from numpy.typing import NDArray
 import minigen
 from minigen import Tensor
 from minigen.data import NGram, load_shakespeare
+from minigen.training.job import Settings
 
 
 def plays(characters: int | None) -> tuple[str, str]:
@@ -61,3 +65,22 @@ def count_ngrams(characters: int | None) -> dict[str, float]:
     }
     best = min(losses, key=losses.__getitem__)
     return {"ngram_loss": losses[best], "ngram_order": best}
+
+
+def text_scores(settings: Settings) -> Callable[[Mapping[str, float]], dict[str, list[Any]]]:
+    """What `minigen evaluate` says of a language model besides its loss: that in other units."""
+
+    def scores(metrics: Mapping[str, float]) -> dict[str, list[Any]]:
+        from minigen.metrics import Score, bits_per_dimension
+
+        context, nats = settings.model["context"], metrics["validation_loss"]
+        _, validation = plays(settings.options["characters"])
+        n = (len(validation) - 1) // context * context  # characters predicted
+        return {
+            "the same in other units": [
+                Score("bits a character", bits_per_dimension(nats, 1), n, digits=3),
+                Score("perplexity", math.exp(nats), n, digits=2),
+            ]
+        }
+
+    return scores

@@ -13,7 +13,8 @@ from minigen import Generator, Tensor, optim
 from minigen.data import TensorDataset
 from minigen.models.vae import VAE, ConvVAE, ConvVAEConfig, VAEConfig, elbo, kl_divergence
 from minigen.training.job import Job, Settings
-from minigen.training.recipes.images import digits, realism
+from minigen.training.recipe import Figure, LossCurve, Recipe
+from minigen.training.recipes.images import digits, frechet_figure, image_scores, realism
 from minigen.training.recipes.loading import EVALUATION_SEED, batches
 
 
@@ -77,8 +78,8 @@ def _job(model: VAE, settings: Settings) -> Job:
         evaluate=evaluate,
         best="test_loss",
         images=images,
-        reconstruct=reconstruct,
         pictures={"reconstructions": reconstructions},
+        scores=image_scores(images, settings, reconstruct),
     )
 
 
@@ -104,3 +105,54 @@ def conv_vae_settings(fast: bool) -> Settings:
         save_every=30 if fast else 200,
         model=dataclasses.asdict(ConvVAEConfig(**size)),
     )
+
+
+def _elbo(torch: float | None = None) -> Figure:
+    return Figure(
+        "test_loss",
+        "negative ELBO on test digits",
+        "How many nats it takes at most to describe an unseen image. Lower is better.",
+        unit="nats",
+        torch=torch,
+        goal=None if torch is None else "torch",
+        slack=0.5,
+    )
+
+
+def _curve(torch: float | None = None) -> LossCurve:
+    return LossCurve(
+        "negative ELBO (nats)",
+        "Negative ELBO over the steps",
+        losses=(("loss", "training"),),
+        measured=(("test_loss", "test"),),
+        level=None if torch is None else ("PyTorch", torch),
+    )
+
+
+LEAD = (
+    "It squeezes each handwritten digit into 20 numbers and draws it again from them. Drawing from "
+    "random numbers instead makes new digits."
+)
+CAPTIONS = {
+    "reconstructions": "Digits of the test set, and below each what 20 numbers keep of it",
+}
+RECIPES = {
+    "vae": Recipe(
+        build=vae,
+        settings=vae_settings,
+        title="Variational autoencoder",
+        lead=LEAD,
+        figures=(_elbo(torch=112.4), frechet_figure(torch=252.0)),
+        curve=_curve(torch=112.4),
+        captions=CAPTIONS,
+    ),
+    "conv_vae": Recipe(
+        build=conv_vae,
+        settings=conv_vae_settings,
+        title="Convolutional variational autoencoder",
+        lead=LEAD,
+        figures=(_elbo(), frechet_figure()),
+        curve=_curve(),
+        captions=CAPTIONS,
+    ),
+}
