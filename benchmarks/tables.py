@@ -61,7 +61,7 @@ def page(results: Results) -> str:
         engine(results["overhead"]),
         operations(results["operations"]),
         steps(results["steps"]),
-        tables_profile.section(results["profile"], NAMES),
+        tables_profile.section(results["profile"]),
         peers(results["peers"]),
         ladders(results["ladders"]),
         roofline(results["roofline"]),

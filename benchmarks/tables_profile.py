@@ -9,17 +9,14 @@ from tables_gpu import table
 SHOWN = 3  # the percentage of a step from which on an operation has a row
 
 
-def section(result: dict[str, Any], names: dict[str, str]) -> str:
-    """`names`: what recipes are called, by name."""
-    recipes = result["recipes"]
-    titles = {recipe: names.get(recipe, recipe) for recipe in recipes}
+def section(result: dict[str, Any]) -> str:
+    recipes = list(result["recipes"].values())
     overview = [
-        (titles[recipe], *map(_percent, found["phases"].values()), _percent(found["kernels"]))
-        for recipe, found in recipes.items()
+        (found["title"], *map(_percent, found["phases"].values()), _percent(found["kernels"]))
+        for found in recipes
     ]
-    rows = [row for recipe, found in recipes.items() for row in _rows(titles[recipe], found)]
-    first = next(iter(recipes.values()))
-    phases = table(("", *first["phases"], "of all, in kernels"), overview)
+    rows = [row for found in recipes for row in _rows(found)]
+    phases = table(("", *recipes[0]["phases"], "of all, in kernels"), overview)
     operations = table(("", "operation", "calls", "forward", "backward", "of it, in kernels"), rows)
     return f"""
 ## Where the time of a step goes
@@ -39,14 +36,14 @@ The operations that take {_percent(SHOWN)} of a step and more, and the kernels t
 """
 
 
-def _rows(title: str, found: dict[str, Any]) -> list[tuple[str, ...]]:
+def _rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
     rows = []
     for name, parts in found["operations"].items():
         if parts["forward"] + parts["backward"] >= SHOWN:
             costliest = sorted(parts["kernels"].items(), key=lambda item: -item[1])
             kernels = ", ".join(f"{kernel} {_percent(share)}" for kernel, share in costliest)
             times = _percent(parts["forward"]), _percent(parts["backward"])
-            rows.append((title, f"`{name}`", f"{parts['calls']:.0f}", *times, kernels))
+            rows.append((found["title"], f"`{name}`", f"{parts['calls']:.0f}", *times, kernels))
     return rows
 
 
