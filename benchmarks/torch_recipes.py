@@ -12,53 +12,19 @@ usual:  written as the well-known scripts are, where minigen's recipe has found 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch_series
+import torch_vaes
+import torch_vq_vae
 import twins
 from torch import nn
 from torch.nn import functional as F
+from torch_job import TorchJob, cosine_with_warmup
 
 from minigen.training import Settings
-
-Noise = Callable[..., torch.Tensor]
-
-
-@dataclass
-class TorchJob:
-    """`step` updates the modules from a batch and returns losses; `noise(*shape)` is what it uses,
-    and may be replaced."""
-
-    modules: dict[str, nn.Module]
-    step: Callable[[Any], dict[str, torch.Tensor]]
-    noise: Noise = torch.randn
-    uniform: Noise = torch.rand
-
-
-def vae(settings: Settings, fused: bool = False) -> TorchJob:
-    return _vae(twins.TorchVAE(**settings.model), settings, fused)
-
-
-def conv_vae(settings: Settings, fused: bool = False) -> TorchJob:
-    return _vae(twins.TorchConvVAE(**settings.model), settings, fused)
-
-
-def _vae(model: nn.Module, settings: Settings, fused: bool) -> TorchJob:
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr, fused=fused)
-
-    def step(batch: Any) -> dict[str, torch.Tensor]:
-        (x,) = batch
-        loss = model.loss(x, job.noise(len(x), settings.model["latent"]))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return {"loss": loss}
-
-    job = TorchJob({"vae": model}, step)
-    return job
 
 
 def gan(settings: Settings, fused: bool = False, usual: bool = False) -> TorchJob:
@@ -166,12 +132,12 @@ def gpt(settings: Settings, fused: bool = False) -> TorchJob:
     return _language("gpt", model, groups, settings, fused)
 
 
-def lstm(settings: Settings, fused: bool = False) -> TorchJob:
+def recurrent(settings: Settings, fused: bool = False) -> TorchJob:
     c = settings.model
     model = twins.TorchRNN(
         c["vocabulary"], c["cell"], c["embedding"], c["hidden"], c["layers"], c["dropout"]
     )
-    return _language("lstm", model, list(model.parameters()), settings, fused)
+    return _language(settings.recipe, model, list(model.parameters()), settings, fused)
 
 
 def _language(
@@ -185,15 +151,7 @@ def _language(
         weight_decay=options["weight_decay"],
         fused=fused,
     )
-    warmup, horizon, lowest = options["warmup"], options["horizon"], options["lowest_lr"]
-
-    def rate(t: int) -> float:
-        if t < warmup:
-            return (t + 1) / (warmup + 1)
-        done = min(1.0, (t - warmup) / (horizon - warmup))
-        return lowest + (1 - lowest) / 2 * (1 + math.cos(math.pi * done))
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    schedule = cosine_with_warmup(optimizer, options)
 
     def step(batch: torch.Tensor) -> dict[str, torch.Tensor]:
         logits = model(batch[:, :-1])
@@ -209,11 +167,13 @@ def _language(
 
 
 RECIPES: dict[str, Callable[..., TorchJob]] = {
-    "vae": vae,
-    "conv_vae": conv_vae,
+    **torch_vaes.RECIPES,
+    **torch_vq_vae.RECIPES,
     "gan": gan,
     "dcgan": dcgan,
     "wgan_gp": wgan_gp,
     "gpt": gpt,
-    "lstm": lstm,
+    "lstm": recurrent,
+    "gru": recurrent,
+    **torch_series.RECIPES,
 }

@@ -63,30 +63,56 @@ def drawn(seed: int, *shape: int) -> np.ndarray:
 class TorchVAE(nn.Module):
     """Written as PyTorch's own example is: the sigmoid first, then the cross-entropy."""
 
-    def __init__(self, pixels: int = 784, hidden: int = 400, latent: int = 20) -> None:
+    def __init__(
+        self,
+        pixels: int = 784,
+        hidden: int = 400,
+        latent: int = 20,
+        likelihood: str = "bernoulli",
+    ) -> None:
         super().__init__()
+        self.gaussian = likelihood == "gaussian"
         self.fc1 = nn.Linear(pixels, hidden)
         self.fc21, self.fc22 = nn.Linear(hidden, latent), nn.Linear(hidden, latent)
         self.fc3, self.fc4 = nn.Linear(latent, hidden), nn.Linear(hidden, pixels)
+        if self.gaussian:
+            self.output_logvar = nn.Parameter(torch.tensor(-3.0))
+
+    def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        h = F.relu(self.fc1(x))
+        return self.fc21(h), self.fc22(h)
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        return self.fc4(F.relu(self.fc3(z)))
 
     def forward(self, x: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        h = F.relu(self.fc1(x))
-        mu, logvar = self.fc21(h), self.fc22(h)
+        mu, logvar = self.encode(x)
         z = mu + torch.exp(0.5 * logvar) * noise
-        return self.fc4(F.relu(self.fc3(z))), mu, logvar
+        return self.decode(z), mu, logvar
 
-    def loss(self, x: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        logits, mu, logvar = self(x, noise)
-        bce = F.binary_cross_entropy(torch.sigmoid(logits), x, reduction="sum")
+    def loss(self, x: torch.Tensor, noise: torch.Tensor, beta: float = 1.0) -> torch.Tensor:
+        out, mu, logvar = self(x, noise)
+        if self.gaussian:
+            variance = self.output_logvar.exp().expand_as(out)
+            unlikely = F.gaussian_nll_loss(out, x, variance, full=True, reduction="sum")
+        else:
+            unlikely = F.binary_cross_entropy(torch.sigmoid(out), x, reduction="sum")
         kld = -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
-        return (bce + kld) / len(x)
+        return (unlikely + beta * kld) / len(x)
 
 
 class TorchConvVAE(TorchVAE):
     def __init__(
-        self, channels: int, size: int, widths: Sequence[int], hidden: int, latent: int
+        self,
+        channels: int,
+        size: int,
+        widths: Sequence[int],
+        hidden: int,
+        latent: int,
+        likelihood: str = "bernoulli",
     ) -> None:
         nn.Module.__init__(self)
+        self.gaussian = likelihood == "gaussian"
         w1, w2 = widths
         self.shape, self.small = (channels, size, size), (w2, size // 4, size // 4)
         self.conv1, self.conv2 = nn.Conv2d(channels, w1, 4, 2, 1), nn.Conv2d(w1, w2, 4, 2, 1)
@@ -95,14 +121,17 @@ class TorchConvVAE(TorchVAE):
         self.fc3, self.fc4 = nn.Linear(latent, hidden), nn.Linear(hidden, math.prod(self.small))
         self.deconv1 = nn.ConvTranspose2d(w2, w1, 4, 2, 1)
         self.deconv2 = nn.ConvTranspose2d(w1, channels, 4, 2, 1)
+        if self.gaussian:
+            self.output_logvar = nn.Parameter(torch.tensor(-3.0))
 
-    def forward(self, x: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         h = F.relu(self.conv2(F.relu(self.conv1(x.reshape(-1, *self.shape)))))
         h = F.relu(self.fc1(h.flatten(1)))
-        mu, logvar = self.fc21(h), self.fc22(h)
-        z = mu + torch.exp(0.5 * logvar) * noise
+        return self.fc21(h), self.fc22(h)
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
         h = F.relu(self.fc4(F.relu(self.fc3(z)))).reshape(-1, *self.small)
-        return self.deconv2(F.relu(self.deconv1(h))).flatten(1), mu, logvar
+        return self.deconv2(F.relu(self.deconv1(h))).flatten(1)
 
 
 def torch_generator(
@@ -177,9 +206,9 @@ class TorchRNN(nn.Module):
 
 
 class TorchBlock(nn.Module):
-    def __init__(self, width: int, heads: int, bias: bool) -> None:
+    def __init__(self, width: int, heads: int, bias: bool, dropout: float = 0.0) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.dropout = heads, nn.Dropout(dropout)
         self.ln_1, self.ln_2 = nn.LayerNorm(width, bias=bias), nn.LayerNorm(width, bias=bias)
         self.attn, self.mlp = nn.Module(), nn.Module()
         self.attn.c_attn = nn.Linear(width, 3 * width, bias=bias)
@@ -191,18 +220,27 @@ class TorchBlock(nn.Module):
         n, t, c = x.shape
         q, k, v = self.attn.c_attn(self.ln_1(x)).split(c, dim=2)
         q, k, v = (a.view(n, t, self.heads, c // self.heads).transpose(1, 2) for a in (q, k, v))
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.attn.c_proj(y.transpose(1, 2).reshape(n, t, c))
-        return x + self.mlp.c_proj(F.gelu(self.mlp.c_fc(self.ln_2(x))))
+        drop = self.dropout.p if self.training else 0.0
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=drop, is_causal=True)
+        x = x + self.dropout(self.attn.c_proj(y.transpose(1, 2).reshape(n, t, c)))
+        return x + self.dropout(self.mlp.c_proj(F.gelu(self.mlp.c_fc(self.ln_2(x)))))
 
 
 class TorchGPT(nn.Module):
     def __init__(
-        self, vocabulary: int, context: int, layers: int, heads: int, width: int, bias: bool
+        self,
+        vocabulary: int,
+        context: int,
+        layers: int,
+        heads: int,
+        width: int,
+        bias: bool,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.dropout = nn.Dropout(dropout)
         self.wte, self.wpe = nn.Embedding(vocabulary, width), nn.Embedding(context, width)
-        self.h = nn.ModuleList([TorchBlock(width, heads, bias) for _ in range(layers)])
+        self.h = nn.ModuleList([TorchBlock(width, heads, bias, dropout) for _ in range(layers)])
         self.ln_f = nn.LayerNorm(width, bias=bias)
         narrow = 0.02 / math.sqrt(2 * layers)
         for name, parameter in self.named_parameters():
@@ -212,7 +250,7 @@ class TorchGPT(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        x = self.wte(ids) + self.wpe.weight[: ids.shape[1]]
+        x = self.dropout(self.wte(ids) + self.wpe.weight[: ids.shape[1]])
         for block in self.h:
             x = block(x)
         return F.linear(self.ln_f(x), self.wte.weight)

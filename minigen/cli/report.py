@@ -38,10 +38,15 @@ def metric_rows(recipe: str, metrics: Mapping[str, float]) -> list[Row]:
     return rows
 
 
+def final_metrics(run: Run) -> dict[str, float]:
+    """What was measured of the finished model."""
+    return [r["metrics"] for r in run.records() if "metrics" in r][-1]
+
+
 def run_section(run: Run, parameters: int) -> Section:
     """A finished run as a section of a report, from what is in its folder."""
     settings, records, recipe = run.settings, run.records(), RECIPES[run.settings.recipe]
-    final = [r["metrics"] for r in records if "metrics" in r][-1]
+    final = final_metrics(run)
     seconds = records[-1]["seconds"]
     written = run.path / "samples" / f"step-{settings.steps:06d}.txt"
     return Section(
@@ -67,11 +72,14 @@ def _pictures(run: Run, recipe: Recipe) -> list[Picture]:
     captions = {"samples": "64 samples, not selected", **recipe.captions}
     files = {samples / f"step-{run.settings.steps:06d}.png": captions.pop("samples")}
     files |= {samples / f"{name}.png": caption for name, caption in captions.items()}
-    return [
-        Picture(file.read_bytes(), caption, pixels=True)
-        for file, caption in files.items()
-        if file.exists()
-    ]
+    pictures = []
+    for file, caption in files.items():
+        night = file.with_stem(f"{file.stem}-dark")
+        if night.exists():
+            pictures.append(Picture(file.read_bytes(), caption, dark=night.read_bytes()))
+        elif file.exists():
+            pictures.append(Picture(file.read_bytes(), caption, pixels=True))
+    return pictures
 
 
 def _curves(told: LossCurve, records: list[dict[str, Any]], final: Mapping[str, float]) -> Picture:

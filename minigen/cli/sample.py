@@ -1,17 +1,23 @@
-"""`minigen sample`: images or text from a trained model."""
+"""`minigen sample`: images, numbers or text from a trained model."""
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from minigen import Generator
 from minigen.cli.placing import usable
 from minigen.models import Sampling
 from minigen.training import Job, Run, RunError, make_job, restore_weights
+from minigen.training.loop import write_picture
 from minigen.training.recipes import RECIPES
 from minigen.training.run import write_file
 
@@ -43,7 +49,7 @@ def sample_run(
     out: Path | None,
     device: str | None = None,
 ) -> None:
-    """Write images to a PNG file, or text to the screen or a file."""
+    """Write images to a PNG file, numbers to a CSV or PNG file, text to the screen or a file."""
     if out is not None and out.exists():
         raise RunError(f"{out} exists; nothing was written. Choose another --out")
     if out is not None and not out.absolute().parent.is_dir():
@@ -57,13 +63,47 @@ def sample_run(
         if value is not None:
             option = "--" + name.replace("_", "-")
             raise RunError(f"{option} is for text, and {path} is a run of {run.settings.recipe}")
-    assert job.images is not None
-    from minigen.viz.grid import png, tile
-
-    count = n or 64
+    count = n or job.shown
     target = out or run.path / "samples" / f"{checkpoint}-n{count}-seed{seed}.png"
-    write_file(target, png(tile(job.images(count, generator), columns=max(1, round(count**0.5)))))
+    if job.draw is not None:
+        _draw(job, count, generator, target)
+    else:
+        assert job.images is not None
+        images = job.images(count, generator)
+        write_picture(target, images[None], columns=max(1, round(count**0.5)))
     print(target)
+
+
+def _draw(job: Job, count: int, generator: Generator, target: Path) -> None:
+    """Numbers in the units of the data, a line for each draw, or a picture of them."""
+    kinds = [".csv", *([] if job.plot is None else [".png"])]
+    if target.suffix.lower() not in kinds:
+        raise RunError(f"--out must end in {' or '.join(kinds)}, not {target.name}")
+    assert job.draw is not None
+    values = job.draw(count, generator)
+    if target.suffix.lower() == ".csv":
+        write_file(target, csv_text(values, job.columns))
+    else:
+        assert job.plot is not None
+        write_picture(target, job.plot(values))
+
+
+def csv_text(values: ArrayLike, columns: Sequence[str]) -> str:
+    """A header and a line for each of n draws, (n,) or (n, ...), with all digits that count.
+
+    Columns beyond those with a name are numbered.
+
+    >>> print(csv_text([[0.1, 2.0], [3.5, 4.0]], ["x"]), end="")
+    x,column 2
+    0.1,2.0
+    3.5,4.0
+    """
+    array = np.asarray(values)
+    rows = array.reshape(len(array), -1).astype(str)  # (n, D); the shortest digits that are exact
+    names = [*columns, *(f"column {i + 1}" for i in range(len(columns), rows.shape[1]))]
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows([names[: rows.shape[1]], *rows.tolist()])
+    return file.getvalue()
 
 
 def _write(

@@ -8,7 +8,7 @@ from typing import Any
 
 import minigen.kernels as kernels
 from minigen.cli.placing import usable
-from minigen.cli.report import write_run_report
+from minigen.cli.report import final_metrics, metric_rows, write_run_report
 from minigen.cli.sample import load_job
 from minigen.training import Progress, Run, RunError, for_terminal, train
 from minigen.training.progress import duration
@@ -22,10 +22,12 @@ def start_training(
     fast: bool,
     changes: Mapping[str, Any],
     own: Mapping[str, Any],
+    frames: int = 0,
 ) -> None:
     """A new run, in `out` or in the first of runs/MODEL, runs/MODEL-2, ... that is free.
 
-    `own` are settings that only this model has, `changes` those that all have.
+    `own` are settings that only this model has, `changes` those that all have; `frames` of how many
+    pictures an animation is made.
     """
     path = free_path(Path("runs") / model) if out is None else out
     require_free(path)
@@ -35,10 +37,12 @@ def start_training(
         RECIPES[model](settings)  # what cannot be trained shows now, before a folder is made
     except ValueError as error:
         raise RunError(str(error)) from error
-    run_to_end(Run.create(path, settings))
+    run_to_end(Run.create(path, settings), frames=frames)
 
 
-def resume_training(model: str, path: Path, steps: int | None, device: str | None) -> None:
+def resume_training(
+    model: str, path: Path, steps: int | None, device: str | None, frames: int = 0
+) -> None:
     """Go on with a run, to the step it was made for or to a later one, on its device or another."""
     run, _, step = load_job(path, "last", device)  # shows that all is sound, and changes nothing
     if run.settings.recipe != model:
@@ -53,18 +57,21 @@ def resume_training(model: str, path: Path, steps: int | None, device: str | Non
         )
     if device is not None:
         run.move(run.settings.device)
-    run_to_end(run)
+    run_to_end(run, frames=frames)
 
 
-def run_to_end(run: Run, progress: Progress | None = None) -> None:
-    """Train, showing progress, and say where the results are."""
+def run_to_end(run: Run, progress: Progress | None = None, frames: int = 0) -> None:
+    """Train, showing progress; then say what was reached and where the results are."""
     progress = progress or for_terminal()
     announce_compilation(progress)
     recipe = RECIPES[run.settings.recipe]
-    job = train(run, recipe, progress=progress)
+    job = train(run, recipe, progress=progress, frames=frames)
     report = write_run_report(run, job.parameters())
     seconds = run.records()[-1]["seconds"]
     progress.line(f"{run.settings.recipe}: {run.settings.steps} steps in {duration(seconds)}")
+    for row in metric_rows(run.settings.recipe, final_metrics(run)):
+        against = f"  (to compare: {row.reference})" if row.reference else ""
+        progress.line(f"  {row.metric}: {row.value}{against}")
     progress.line(f"report: {report}")
 
 

@@ -6,6 +6,7 @@ batches of either, or of any `Dataset`.
 
 from minigen.data.augment import Augment, Augmented
 from minigen.data.collate import default_collate
+from minigen.data.colouring import coloured, ink, load_colour_digits
 from minigen.data.dataset import (
     ChainDataset,
     ConcatDataset,
@@ -41,4 +42,5 @@ from minigen.data.sampler import (
     WeightedRandomSampler,
 )
 from minigen.data.series import SeriesWindows, read_series
+from minigen.data.tasks import Exercise, exercises
 from minigen.data.tokenizers import BytePairTokenizer, CharTokenizer, WordPieceTokenizer

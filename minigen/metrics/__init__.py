@@ -1,6 +1,7 @@
 """How good are samples: distances and scores, each equal to its published formula."""
 
 from minigen.metrics.bits import bits_per_dimension
+from minigen.metrics.by_class import diversity_within_classes, label_agreement
 from minigen.metrics.by_size import BySize, frechet_by_size
 from minigen.metrics.classifier import (
     DigitClassifier,
@@ -26,6 +27,7 @@ from minigen.metrics.modes import (
     class_coverage,
     grid_centres,
     mode_coverage,
+    mode_distance,
     ring_centres,
 )
 from minigen.metrics.neighbours import (
@@ -55,14 +57,17 @@ __all__ = [
     "digit_features",
     "digit_probabilities",
     "digit_scores",
+    "diversity_within_classes",
     "frechet_by_size",
     "frechet_distance",
     "grid_centres",
     "inception_score",
     "inception_score_of_splits",
     "kernel_inception_distance",
+    "label_agreement",
     "mean_squared_error",
     "mode_coverage",
+    "mode_distance",
     "peak_signal_noise_ratio",
     "polynomial_mmd2",
     "precision_recall",

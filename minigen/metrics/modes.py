@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from minigen.metrics.checks import as_array
 
+IN_A_PLANE = 1 - np.exp(-9 / 2)  # how much of a Gaussian lies within three standard deviations
+
 
 class ModeCoverage(NamedTuple):
     """captured: modes reached; modes: how many there are; high_quality: the share of samples near
@@ -96,6 +98,23 @@ def mode_coverage(
     counts = np.bincount(nearest[good], minlength=len(c))
     captured = int((counts >= max(1, at_least * len(x))).sum())
     return ModeCoverage(captured, len(c), float(good.mean()), counts)
+
+
+def mode_distance(found: ModeCoverage, near: float = IN_A_PLANE) -> float:
+    """How far samples are from those of equally likely modes: the total variation between the
+    shares of both by mode, with what lies near none as one more class. 0: as they should be; 1:
+    nothing in common. It counts what is missed, what is made too often, and what lies nowhere.
+
+    near: the share of true samples that lie near a mode; in a plane, with the three deviations of
+    `mode_coverage`, it is 1 - exp(-9/2).
+
+    >>> half = mode_coverage([[2.0, 0.0]] * 9, ring_centres(2), std=0.02)
+    >>> mode_distance(half, near=1)
+    0.5
+    """
+    shares = found.counts * (found.high_quality / max(1, found.counts.sum()))
+    apart = np.abs(shares - near / found.modes).sum() + abs(found.high_quality - near)
+    return float(apart / 2)
 
 
 def class_coverage(labels: ArrayLike, classes: int, *, at_least: float = 0.0) -> ClassCoverage:

@@ -3,9 +3,20 @@
 How each is trained stands in `minigen.training.recipes`.
 """
 
+from minigen.models.beam_search import beam_search, greedy_search
 from minigen.models.bert import Bert, BertConfig
+from minigen.models.conditional_gan import (
+    ConditionalDiscriminator,
+    ConditionalGANConfig,
+    ConditionalGenerator,
+)
 from minigen.models.conditional_vae import ConditionalVAE, ConditionalVAEConfig
 from minigen.models.dcgan import ConvDiscriminator, ConvGenerator, DCGANConfig
+from minigen.models.encoder_decoder import (
+    EncoderDecoder,
+    EncoderDecoderConfig,
+    label_smoothed_loss,
+)
 from minigen.models.gan import (
     Discriminator,
     GANConfig,
@@ -21,9 +32,12 @@ from minigen.models.gan_losses import (
 )
 from minigen.models.linear_autoregressive import LinearAR
 from minigen.models.llama import Llama, LlamaConfig
+from minigen.models.point_gan import PointDiscriminator, PointGANConfig, PointGenerator
 from minigen.models.pretrained import load_pretrained, save_pretrained
 from minigen.models.recurrent import RNN, RNNConfig
 from minigen.models.sampling import Sampling, next_token, write_text
+from minigen.models.sentence import SentenceEncoder, load_sentence_encoder, mean_of_tokens
+from minigen.models.symbol_prior import SymbolPrior, SymbolPriorConfig
 from minigen.models.transformer import GPT, GPTConfig, next_token_loss
 from minigen.models.vae import (
     VAE,

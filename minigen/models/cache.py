@@ -32,6 +32,17 @@ class KeyValueCache:
         self.keys, self.values = keys, values
         return keys, values
 
+    def stored(self) -> tuple[Tensor, Tensor]:
+        """Those of all tokens so far. Raises ValueError if there are none."""
+        if self.keys is None or self.values is None:
+            raise ValueError("KeyValueCache.stored: no token was read yet")
+        return self.keys, self.values
+
+    def select(self, rows: Tensor) -> None:
+        """Go on with these of the N sequences, int64 (M,), in this order."""
+        if self.keys is not None and self.values is not None:
+            self.keys, self.values = self.keys[rows], self.values[rows]
+
 
 def causal_mask(new: int, total: int, device: object = None) -> Tensor:
     """Where the last `new` of `total` tokens may look: bool (new, total).

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import minigen
 from minigen import Generator, Tensor, nn
+from minigen.models.pixels import as_rows, require_pixels
 from minigen.models.vae import reparameterize
 from minigen.nn import functional as F
 
@@ -72,8 +73,11 @@ class ConditionalVAE(nn.Module):
     def forward(
         self, x: Tensor, y: Tensor, noise: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Images (N, ...) in [0, 1] and classes (N,) -> logits (N, D), mu, ln sigma^2 (N, J)."""
-        x = x.reshape(-1, self.config.pixels)  # (N, 28, 28) -> (N, D)
+        """Images (N, ...) in [0, 1] and classes (N,) -> logits (N, D), mu, ln sigma^2 (N, J).
+
+        Raises ValueError for images of another size, and classes outside 0 to K - 1.
+        """
+        x = as_rows(x, self.config)  # (N, 28, 28) -> (N, D)
         mu, logvar = self.encode(x, y)
         return self.decode(reparameterize(mu, logvar, noise), y), mu, logvar
 
@@ -83,3 +87,36 @@ class ConditionalVAE(nn.Module):
         weight = self.fc3.weight
         z = minigen.randn(len(y), self.config.latent, generator=generator, dtype=weight.dtype)
         return minigen.sigmoid(self.decode(z.to(weight.device), y))
+
+    @minigen.no_grad()
+    def reconstruct(self, x: Tensor, y: Tensor) -> Tensor:
+        """Images (N, ...) of classes (N,) through the mean of their codes and back, (N, D)."""
+        mu, _ = self.encode(require_pixels(as_rows(x, self.config)), y)
+        return minigen.sigmoid(self.decode(mu, y))
+
+    @minigen.no_grad()
+    def in_all_classes(self, z: Tensor) -> Tensor:
+        """One code (n, J) in each class: (K, n, D) in [0, 1], n hands that write K digits each."""
+        n, classes = len(z), self.config.classes
+        y = minigen.arange(classes, device=z.device).repeat_interleave(n)  # (K n,)
+        images = minigen.sigmoid(self.decode(z.repeat(classes, 1), y))  # z: (n, J) -> (K n, J)
+        return images.reshape(classes, n, -1)  # (K n, D) -> (K, n, D)
+
+
+def require_classes(y: Tensor, classes: int) -> None:
+    """Raises ValueError if one of the classes has no example in y, (N,).
+
+    The weights that the class has of its own would stay as they were drawn, and what is made of
+    them would look like a digit and be none.
+
+    >>> require_classes(minigen.tensor([0, 2, 2]), 4)
+    Traceback (most recent call last):
+    ValueError: no example of class 1, 3 among the 3 given: nothing can be learned of it
+    """
+    counts = minigen.bincount(y, minlength=classes).tolist()
+    missing = [str(k) for k in range(classes) if counts[k] == 0]
+    if missing:
+        raise ValueError(
+            f"no example of class {', '.join(missing)} among the {len(y)} given: nothing can be "
+            "learned of it"
+        )

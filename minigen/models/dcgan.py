@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from minigen import nn
 from minigen.models.gan import Discriminator, Generator
+from minigen.models.gan_losses import MinibatchStandardDeviation
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,9 @@ class DCGANConfig:
     kernel: int = 5  # odd
     slope: float = 0.2  # of LeakyReLU
     dropout: float = 0.3  # in the discriminator
+    pack: int = 1  # images that D judges at once, as channels of one (PacGAN)
+    minibatch_std: bool = False  # one more channel for D: how much the batch varies
+    spectral_norm: bool = False  # every layer of D with spectral norm 1
 
     def __post_init__(self) -> None:
         if self.size % 4:
@@ -84,19 +88,22 @@ class ConvDiscriminator(Discriminator):
     def __init__(self, config: DCGANConfig | None = None) -> None:
         super().__init__()
         c = config or DCGANConfig()
-        self.shape = (c.channels, c.size, c.size)
+        self.shape = (c.pack * c.channels, c.size, c.size)
         k, half = c.kernel, c.kernel // 2
+        spread = [MinibatchStandardDeviation()] if c.minibatch_std else []
         self.model = nn.Sequential(
-            nn.Conv2d(c.channels, c.width, k, 2, half),  # -> (N, w, s/2, s/2)
+            nn.Conv2d(c.pack * c.channels, c.width, k, 2, half),  # -> (N, w, s/2, s/2)
             nn.LeakyReLU(c.slope),
             nn.Dropout(c.dropout),
             nn.Conv2d(c.width, 2 * c.width, k, 2, half),  # -> (N, 2w, s/4, s/4)
             nn.LeakyReLU(c.slope),
             nn.Dropout(c.dropout),
+            *spread,  # -> (N, 2w + 1, s/4, s/4)
             nn.Flatten(),
-            nn.Linear(2 * c.width * (c.size // 4) ** 2, 1),
+            nn.Linear((2 * c.width + len(spread)) * (c.size // 4) ** 2, 1),
         )
         self.apply(narrow)
+        self.follow(c)
 
 
 def narrow(module: nn.Module) -> None:

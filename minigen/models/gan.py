@@ -18,9 +18,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import minigen
 from minigen import Tensor, nn
+from minigen.models.gan_losses import MinibatchStandardDeviation, bound_layers
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,9 @@ class GANConfig:
     discriminator: tuple[int, ...] = (512, 256)
     slope: float = 0.2  # of LeakyReLU where its input is negative
     dropout: float = 0.3  # in the discriminator
+    pack: int = 1  # images that D judges at once (PacGAN)
+    minibatch_std: bool = False  # one more feature for D: how much the batch varies
+    spectral_norm: bool = False  # every layer of D with spectral norm 1
     # Widely copied scripts write BatchNorm1d(width, 0.8): meant as momentum, it is epsilon. One so
     # large hardly normalises: the same training then ended at 1.7 times the Fréchet distance.
     batch_norm_eps: float = 1e-5
@@ -70,13 +75,28 @@ class Generator(nn.Module):
 
 class Discriminator(nn.Module):
     """What turns images (N, ...) in [-1, 1] into logits (N, 1): how surely each is real,
-    ln(D / (1 - D)); a subclass makes `model`."""
+    ln(D / (1 - D)); a subclass makes `model`.
 
-    model: nn.Module
-    shape: tuple[int, ...]  # of one image, as `model` takes it
+    With `pack` images at a time, `gan_losses.packed`, N is the number of packs.
+    """
+
+    model: nn.Sequential
+    shape: tuple[int, ...]  # of one image, or pack, as `model` takes it
+    pack = 1
+    compares = False  # whether an image's logit depends on the others in the batch
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(x.reshape(-1, *self.shape))  # (N, ...) -> (N, *shape) -> (N, 1)
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the last layer sees of images (N, ...): (N, F)."""
+        return self.model[:-1](x.reshape(-1, *self.shape))  # (N, ...) -> (N, *shape) -> (N, F)
+
+    def follow(self, config: Any) -> None:
+        """What the configs of all discriminators ask for, once `model` is made."""
+        self.pack, self.compares = config.pack, config.minibatch_std
+        if config.spectral_norm:
+            bound_layers(self)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -123,9 +143,9 @@ class MLPDiscriminator(Discriminator):
     def __init__(self, config: GANConfig | None = None) -> None:
         super().__init__()
         config = config or GANConfig()
-        self.shape = (config.pixels,)
+        self.shape = (config.pack * config.pixels,)
         layers: list[nn.Module] = []
-        width = config.pixels
+        width = config.pack * config.pixels
         for narrower in config.discriminator:
             layers += [
                 nn.Linear(width, narrower),
@@ -133,4 +153,8 @@ class MLPDiscriminator(Discriminator):
                 nn.Dropout(config.dropout),
             ]
             width = narrower
+        if config.minibatch_std:
+            layers.append(MinibatchStandardDeviation())
+            width += 1
         self.model = nn.Sequential(*layers, nn.Linear(width, 1))
+        self.follow(config)

@@ -27,6 +27,8 @@ import minigen
 from minigen import Tensor, nn
 from minigen.nn import functional as F
 
+Critic = Callable[[Tensor], Tensor]  # images (N, ...) -> logits (N, 1)
+
 
 class AdversarialLoss(NamedTuple):
     """discriminator(real logits, generated logits) and generator(generated logits), scalars."""
@@ -148,7 +150,23 @@ def clip_weights(critic: nn.Module, bound: float = 0.01) -> None:
         weight.clamp_(-bound, bound)
 
 
-def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor, epsilon: Tensor) -> Tensor:
+def bound_layers(critic: nn.Module) -> None:
+    """Divide the weights of all its linear and convolutional layers by their spectral norms, from
+    now on and whatever they are trained to (Miyato et al. 2018, arXiv:1802.05957): a network of
+    such layers, and of activations that rise by at most 1, is 1-Lipschitz. (Of a convolution it is
+    the norm of its weight as a matrix, as in the paper, which only bounds the layer's own.)
+
+    >>> layers = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
+    >>> bound_layers(layers)
+    >>> round(minigen.linalg.vector_norm(layers[2].weight).item(), 4)  # a row's is its length
+    1.0
+    """
+    for layer in list(critic.modules()):
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            nn.utils.parametrizations.spectral_norm(layer)
+
+
+def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, epsilon: Tensor) -> Tensor:
     """Mean of (|grad f(x)| - 1)^2 at points between real and generated images, a scalar: the last
     term of equation 3 of Gulrajani et al. 2017, arXiv:1704.00028, without its factor lambda.
 
@@ -165,7 +183,7 @@ def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor, epsilon: Ten
     return ((lengths - 1) ** 2).mean()
 
 
-def r1_penalty(discriminator: nn.Module, real: Tensor) -> Tensor:
+def r1_penalty(discriminator: Critic, real: Tensor) -> Tensor:
     """1/2 mean of |grad D(x)|² at real images (N, ...): equation 9 of Mescheder et al. 2018,
     arXiv:1801.04406, without its factor gamma. D is to be flat where the data is, so that a
     generator which has arrived there is not driven off again.
@@ -179,7 +197,7 @@ def r1_penalty(discriminator: nn.Module, real: Tensor) -> Tensor:
     return (slopes**2).sum(dim=1).mean() / 2
 
 
-def _slopes(network: nn.Module, x: Tensor) -> Tensor:
+def _slopes(network: Critic, x: Tensor) -> Tensor:
     """The gradient of each image's logit with respect to the image: (N, ...) -> (N, D)."""
     (slope,) = minigen.autograd.grad(network(x).sum(), x, create_graph=True)
     return slope.flatten(1)

@@ -91,8 +91,12 @@ class LinearAR:
         return cls(coefficients, mean, math.sqrt(squares / count))
 
     def residuals(self, series: ArrayLike) -> NDArray[np.float64]:
-        """ε_t of (1) for every value but the first p: (n,) -> (n - p,)."""
-        past, present = lagged(_checked(series, self.order) - self.mean, self.order)
+        """ε_t of (1), the errors of one step ahead, for all but the first p: (n,) -> (n - p,).
+
+        Raises ValueError for values that are not finite, or p of them or fewer.
+        """
+        values = _finite(series, self.order, least=self.order + 1)
+        past, present = lagged(values - self.mean, self.order)
         return present - past @ self.coefficients
 
     def log_likelihood(self, series: ArrayLike) -> float:
@@ -158,18 +162,22 @@ class LinearAR:
         return values[::-1][: self.order] - self.mean
 
 
-def _checked(series: ArrayLike, order: int) -> NDArray[np.float64]:
+def _finite(series: ArrayLike, order: int, least: int) -> NDArray[np.float64]:
     values = np.asarray(series, np.float64)
-    if order < 1:
-        raise ValueError(f"the order must be 1 or more, got {order}")
-    if values.ndim != 1 or len(values) < 2 * order + 1:
+    if values.ndim != 1 or len(values) < least:
         raise ValueError(
-            f"AR({order}) needs a series of at least {2 * order + 1} values, "
-            f"got shape {values.shape}"
+            f"AR({order}) needs a series of at least {least} values, got shape {values.shape}"
         )
     if not np.isfinite(values).all():
         first = int(np.argmin(np.isfinite(values)))
         raise ValueError(f"the series holds {values[first]} at position {first}")
+    return values
+
+
+def _checked(series: ArrayLike, order: int) -> NDArray[np.float64]:
+    if order < 1:
+        raise ValueError(f"the order must be 1 or more, got {order}")
+    values = _finite(series, order, least=2 * order + 1)
     if values.min() == values.max():
         raise ValueError(f"the series is constant ({values[0]:g}): there is nothing to model")
     return values

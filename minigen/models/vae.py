@@ -16,10 +16,12 @@ Shapes: N images of D pixels, codes of J numbers.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import minigen
 from minigen import Generator, Tensor, nn
+from minigen.models.pixels import as_rows, require_pixels
 from minigen.nn import functional as F
 
 
@@ -30,10 +32,19 @@ class VAEConfig:
     pixels: int = 784  # D
     hidden: int = 400
     latent: int = 20  # J
+    likelihood: str = "bernoulli"  # of a pixel: or "gaussian", its variance learned
+
+    def __post_init__(self) -> None:
+        require_likelihood(self.likelihood)
 
 
 class VAE(nn.Module):
-    """Encoder D -> hidden -> (mu, ln sigma^2) of J numbers each; decoder J -> hidden -> D logits.
+    """Encoder D -> hidden -> (mu, ln sigma^2) of J numbers each; decoder J -> hidden -> D outputs.
+
+    What the decoder's outputs are depends on the likelihood p(x|z): the logits of Bernoulli
+    distributions, or the means of normal ones, which have one variance in common. That is learned,
+    too (`output_logvar`; appendix C.2 has one for every pixel, of which those that are always black
+    would go to zero).
 
     >>> model = VAE(VAEConfig(pixels=16, hidden=8, latent=2))
     >>> logits, mu, logvar = model(minigen.rand(5, 16))
@@ -50,6 +61,16 @@ class VAE(nn.Module):
         self.fc22 = nn.Linear(config.hidden, config.latent)  # ln sigma^2
         self.fc3 = nn.Linear(config.latent, config.hidden)
         self.fc4 = nn.Linear(config.hidden, config.pixels)
+        self._learn_variance()
+
+    def _learn_variance(self) -> None:
+        """A parameter more, ln sigma^2 of the pixels, if they are Gaussian.
+
+        It begins near what it will be for pixels in [0, 1]: an Adam moves it by its learning rate a
+        step, and from 0 it would be on its way for thousands of them.
+        """
+        if self.config.likelihood == "gaussian":
+            self.output_logvar = nn.Parameter(minigen.tensor(-3.0))
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """q(z|x) = N(mu, diag sigma^2), appendix C.2: images (N, D) -> mu, ln sigma^2 (N, J)."""
@@ -57,32 +78,48 @@ class VAE(nn.Module):
         return self.fc21(h), self.fc22(h)  # (N, hidden) -> 2 x (N, J)
 
     def decode(self, z: Tensor) -> Tensor:
-        """p(x|z), appendix C.1: codes (N, J) -> logits of the pixels (N, D)."""
+        """p(x|z), appendix C.1: codes (N, J) -> logits, or means, of the pixels (N, D)."""
         h = F.relu(self.fc3(z))  # (N, J) -> (N, hidden)
         return self.fc4(h)  # (N, hidden) -> (N, D)
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Images of N x anything in [0, 1] -> logits (N, D), mu (N, J), ln sigma^2 (N, J).
+        """Images of N x anything in [0, 1] -> outputs (N, D), mu (N, J), ln sigma^2 (N, J).
 
-        `noise` is epsilon, (N, J); drawn from the default generator if None.
+        `noise` is epsilon, (N, J); drawn from the default generator if None. Raises ValueError for
+        images of another size.
         """
-        x = x.reshape(-1, self.config.pixels)  # (N, 28, 28) -> (N, D)
+        x = as_rows(x, self.config)  # (N, 28, 28) -> (N, D)
         mu, logvar = self.encode(x)
         z = reparameterize(mu, logvar, noise)
         return self.decode(z), mu, logvar
+
+    def log_likelihood(self, output: Tensor, x: Tensor) -> Tensor:
+        """ln p(x|z) in nats of what `decode` gave: two times (N, D) -> (N,)."""
+        if self.config.likelihood == "gaussian":
+            return gaussian_log_likelihood(output, x, self.output_logvar)
+        return bernoulli_log_likelihood(output, x)
+
+    def mean(self, output: Tensor) -> Tensor:
+        """The mean of p(x|z), a picture in [0, 1], of what `decode` gave: (N, D) -> (N, D)."""
+        if self.config.likelihood == "gaussian":
+            return output.clamp(0, 1)  # a normal distribution does not know that pixels end there
+        return minigen.sigmoid(output)
 
     @minigen.no_grad()
     def sample(self, count: int, generator: Generator | None = None) -> Tensor:
         """Images from codes drawn from the prior: the mean of p(x|z), (count, D) in [0, 1]."""
         weight = next(self.parameters())
         z = minigen.randn(count, self.config.latent, generator=generator, dtype=weight.dtype)
-        return minigen.sigmoid(self.decode(z.to(weight.device)))
+        return self.mean(self.decode(z.to(weight.device)))
 
     @minigen.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Images (N, ...) through the mean of their codes and back, (N, D) in [0, 1]."""
-        mu, _ = self.encode(x.reshape(-1, self.config.pixels))  # (N, 28, 28) -> (N, D)
-        return minigen.sigmoid(self.decode(mu))
+        """Images (N, ...) through the mean of their codes and back, (N, D) in [0, 1].
+
+        Raises ValueError for images of another size, and for pixels that are not in [0, 1].
+        """
+        mu, _ = self.encode(require_pixels(as_rows(x, self.config)))  # (N, 28, 28) -> (N, D)
+        return self.mean(self.decode(mu))
 
 
 @dataclass(frozen=True)
@@ -94,8 +131,10 @@ class ConvVAEConfig:
     widths: tuple[int, int] = (32, 64)  # channels after the first and the second convolution
     hidden: int = 256
     latent: int = 20  # J
+    likelihood: str = "bernoulli"  # of a pixel: or "gaussian", its variance learned
 
     def __post_init__(self) -> None:
+        require_likelihood(self.likelihood)
         if self.size % 4:
             raise ValueError(f"size {self.size} cannot be halved twice; take a multiple of 4")
 
@@ -131,6 +170,7 @@ class ConvVAE(VAE):
         self.fc4 = nn.Linear(config.hidden, flat)
         self.deconv1 = nn.ConvTranspose2d(w2, w1, 4, 2, 1)  # s -> 2 s
         self.deconv2 = nn.ConvTranspose2d(w1, config.channels, 4, 2, 1)
+        self._learn_variance()
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Images (N, D) -> mu, ln sigma^2 (N, J)."""
@@ -140,11 +180,19 @@ class ConvVAE(VAE):
         return self.fc21(h), self.fc22(h)  # -> 2 x (N, J)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Codes (N, J) -> logits of the pixels (N, D)."""
+        """Codes (N, J) -> logits, or means, of the pixels (N, D)."""
         h = F.relu(self.fc4(F.relu(self.fc3(z))))  # (N, J) -> (N, hidden) -> (N, w2 s^2 / 16)
         h = h.reshape(-1, *self.small)  # -> (N, w2, s/4, s/4)
         h = self.deconv2(F.relu(self.deconv1(h)))  # -> (N, w1, s/2, s/2) -> (N, c, s, s)
         return h.flatten(1)  # -> (N, D)
+
+
+LIKELIHOODS = ("bernoulli", "gaussian")
+
+
+def require_likelihood(name: str) -> None:
+    if name not in LIKELIHOODS:
+        raise ValueError(f"likelihood must be one of {', '.join(LIKELIHOODS)}, got {name!r}")
 
 
 def reparameterize(mu: Tensor, logvar: Tensor, noise: Tensor | None = None) -> Tensor:
@@ -202,18 +250,26 @@ def gaussian_log_likelihood(mean: Tensor, x: Tensor, logvar: Tensor | float = 0.
     return -0.5 * (squares + logvar + math.log(2 * math.pi)).sum(dim=1)
 
 
-def elbo(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, beta: float = 1.0) -> Tensor:
+def elbo(
+    output: Tensor,
+    x: Tensor,
+    mu: Tensor,
+    logvar: Tensor,
+    beta: float = 1.0,
+    log_likelihood: Callable[[Tensor, Tensor], Tensor] = bernoulli_log_likelihood,
+) -> Tensor:
     """The lower bound of ln p(x) in nats for each image, (N,); equation 10 with one draw of z.
 
-    logits (N, D) of the decoder, images x (N, D) or (N, 28, 28) in [0, 1], mu and logvar (N, J) of
+    output (N, D) of the decoder, images x (N, D) or (N, 28, 28) in [0, 1], mu and logvar (N, J) of
     the encoder. Its negative mean is the loss. beta weighs the divergence (Higgins et al. 2017,
     "beta-VAE", equation 4): more than 1 buys independent codes with blurred images, and what comes
-    out is a bound of ln p(x) for beta >= 1 only.
+    out is a bound of ln p(x) for beta >= 1 only. log_likelihood: what to make of the output;
+    `VAE.log_likelihood` knows.
 
     >>> model = VAE()
     >>> x = minigen.rand(3, 28, 28)
     >>> elbo(*model(x)[:1], x, *model(x)[1:]).shape
     minigen.Size([3])
     """
-    x = x.reshape(logits.shape)  # (N, 28, 28) -> (N, D)
-    return bernoulli_log_likelihood(logits, x) - beta * kl_divergence(mu, logvar)
+    x = x.reshape(output.shape)  # (N, 28, 28) -> (N, D)
+    return log_likelihood(output, x) - beta * kl_divergence(mu, logvar)

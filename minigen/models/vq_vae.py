@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 import minigen
 from minigen import Tensor, nn
+from minigen.models.pixels import as_rows, require_pixels
 from minigen.nn import functional as F
 
 
@@ -42,6 +43,11 @@ class VQVAEConfig:
     def __post_init__(self) -> None:
         if self.size % 4:
             raise ValueError(f"size {self.size} cannot be halved twice; take a multiple of 4")
+
+    @property
+    def pixels(self) -> int:
+        """D = c s^2."""
+        return self.channels * self.size**2
 
 
 class Quantized(NamedTuple):
@@ -85,6 +91,24 @@ class Codebook(nn.Module):
         distances = (self.vectors**2).sum(dim=1) - 2 * flat @ self.vectors.T  # (N h w, K)
         return distances.argmin(dim=1).reshape(n, h, w)
 
+    @minigen.no_grad()
+    def revive(self, z_e: Tensor) -> int:
+        """Vectors that are the nearest of none of z_e, (N, C, h, w), start again as one of them,
+        drawn at random: a vector that is never chosen gets no gradient and would never be. (Not of
+        this paper: P. Dhariwal et al., "Jukebox", 2020, arXiv:2005.00341, section 3.)
+
+        Returns how many there were.
+        """
+        k, c = self.vectors.shape
+        counts = minigen.bincount(self.nearest(z_e).flatten(), minlength=k)
+        dead = (counts == 0).nonzero().flatten()
+        flat = z_e.permute(0, 2, 3, 1).reshape(-1, c)  # (N, C, h, w) -> (N h w, C)
+        chosen = minigen.randint(len(flat), (len(dead),)).to(flat.device)
+        vectors = self.vectors.detach().clone()
+        vectors[dead] = flat[chosen]
+        self.vectors.data = vectors
+        return len(dead)
+
     def look_up(self, symbols: Tensor) -> Tensor:
         """int64 (N, h, w) -> vectors (N, C, h, w)."""
         return F.embedding(symbols, self.vectors).permute(0, 3, 1, 2)  # (N, h, w, C) -> ...
@@ -116,18 +140,26 @@ class VQVAE(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> tuple[Tensor, Quantized]:
-        """Images (N, ...) in [0, 1] -> logits (N, c, s, s), codes (N, C, s/4, s/4)."""
-        c = self.config
-        x = x.reshape(-1, c.channels, c.size, c.size)
-        quantized = self.codebook(self.encoder(x))
+        """Images (N, ...) in [0, 1] -> logits (N, c, s, s), codes (N, C, s/4, s/4).
+
+        Raises ValueError for images of another size or number of channels.
+        """
+        quantized = self.codebook(self.encoder(self.as_maps(x)))
         return self.decoder(quantized.codes), quantized
 
     @minigen.no_grad()
     def encode(self, x: Tensor) -> Tensor:
-        """Images (N, ...) -> maps of symbols, int64 (N, s/4, s/4)."""
+        """Images (N, ...) -> maps of symbols, int64 (N, s/4, s/4).
+
+        Raises ValueError for images of another size, and for pixels that are not in [0, 1]: the
+        nearest vector to NaN is a symbol like any other.
+        """
+        return self.codebook.nearest(self.encoder(self.as_maps(require_pixels(x))))
+
+    def as_maps(self, x: Tensor) -> Tensor:
+        """Images (N, ...) -> (N, c, s, s)."""
         c = self.config
-        x = x.reshape(-1, c.channels, c.size, c.size)
-        return self.codebook.nearest(self.encoder(x))
+        return as_rows(x, c).reshape(-1, c.channels, c.size, c.size)
 
     @minigen.no_grad()
     def decode(self, symbols: Tensor) -> Tensor:

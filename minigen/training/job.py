@@ -68,6 +68,10 @@ class Settings:
         return cls(**saved)
 
 
+class DataError(ValueError):
+    """The data that a run's settings name are not there, or are not those it was started with."""
+
+
 @dataclass
 class Job:
     """A model in training. A recipe makes one; the loop runs it and never looks inside.
@@ -83,10 +87,13 @@ class Job:
     write:     (prompt, count, sampling, generator, stop) -> pieces of the text after the prompt;
                `prompt` begins the texts that are written while it learns.
     draw:      (count, generator) -> array (count, ...) in the data's own units: points, series.
-    plot:      such an array -> the bytes of a PNG file that shows it.
+    plot:      such an array -> the bytes of a PNG file that shows it, or two: for a light and a
+               dark page.
+    columns:   what the numbers of a draw are called in a CSV file.
     shown:     how many images or draws a picture of samples holds.
 
-    pictures:  more of them, by name: a grid (rows, columns, height, width[, 3]) or PNG bytes.
+    pictures:  more of them, by name: a grid (rows, columns, height, width[, 3]) or what `plot`
+               gives.
     scores:    the metrics of `evaluate` -> further figures by heading, for `minigen evaluate`.
     """
 
@@ -101,7 +108,8 @@ class Job:
     images: Callable[..., Any] | None = None
     write: Callable[..., Iterator[str]] | None = None
     draw: Callable[..., Any] | None = None
-    plot: Callable[[Any], bytes] | None = None
+    plot: Callable[[Any], bytes | tuple[bytes, bytes]] | None = None
+    columns: tuple[str, ...] = ("value",)
     shown: int = 64
     prompt: str = "\n"
     pictures: dict[str, Callable[[], Any]] = field(default_factory=dict)

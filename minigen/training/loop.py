@@ -24,7 +24,7 @@ from minigen.dispatch import take_over_threads
 from minigen.models.sampling import Sampling
 from minigen.nested import join, split
 from minigen.precision import at_precision
-from minigen.training.job import Job, Settings
+from minigen.training.job import DataError, Job, Settings
 from minigen.training.progress import Progress, Silent
 from minigen.training.run import Checkpoint, Run, RunError, write_file
 
@@ -52,11 +52,18 @@ class Diverged(RuntimeError):
 
 
 def train(
-    run: Run, build: BUILD, *, progress: Progress | None = None, stop_after: int | None = None
+    run: Run,
+    build: BUILD,
+    *,
+    progress: Progress | None = None,
+    stop_after: int | None = None,
+    frames: int = 0,
 ) -> Job:
     """Train to the last step of the run's settings, from its last checkpoint if it has one.
 
     `build` is a recipe. `stop_after` a step saves there and raises Interrupted, as Ctrl-C does.
+    `frames` is of how many pictures samples/training.gif is to consist, which shows what the model
+    makes while it learns, always from the same noise.
     Returns the job with the trained model. Raises Diverged when a loss turns NaN or infinite,
     RunError when the run's checkpoint does not fit its recipe.
     """
@@ -73,12 +80,15 @@ def train(
                 losses = loop.advance()
                 if losses:
                     progress.update(loop.step, losses)
+                if frames and loop.step % max(1, run.settings.steps // frames) == 0:
+                    loop.show()
                 if loop.step % run.settings.save_every == 0 or loop.step == run.settings.steps:
                     loop.evaluate()
                 elif interrupted or loop.step == stop_after:
                     loop.save(best=False)
                 if (interrupted or loop.step == stop_after) and loop.step < run.settings.steps:
                     raise Interrupted(run, loop.step)
+            write_animation(run.path / "samples")
         finally:
             progress.stop()
         if interrupted:  # in the last step: the run is complete, but what follows is not wanted
@@ -91,6 +101,8 @@ def make_job(run: Run, build: BUILD) -> Job:
     take_over_threads(False)  # its layers ask for them, whatever ran in this process before
     try:
         return build(run.settings)
+    except DataError as error:
+        raise RunError(str(error)) from error
     except (KeyError, TypeError, ValueError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
         raise RunError(f"{run.path / 'config.json'} is damaged: {reason}") from error
@@ -204,6 +216,16 @@ class _Loop:
         self.best = min(self.best, value)
         self.save(best=better)
 
+    def show(self) -> None:
+        """A frame of the animation: what the model makes at this step."""
+        with _undisturbed():
+            picture = drawn(self.job)
+        if picture is not None:
+            folder = self.run.path / "samples" / "frames"
+            folder.mkdir(exist_ok=True)
+            light = picture[0] if isinstance(picture, tuple) else picture
+            write_file(folder / f"step-{self.step:06d}.png", light)
+
     def save(self, best: bool) -> None:
         self.read()
         tensors: dict[str, Any] = {}
@@ -228,20 +250,46 @@ class _Loop:
 
 def write_samples(job: Job, folder: Path, step: int, final: bool) -> None:
     """What the model makes now, into `folder`: a picture or a text, and at the end all pictures."""
-    generator = Generator().manual_seed(SAMPLE_SEED)
     name = f"step-{step:06d}"
-    if job.images is not None:
-        grid = job.images(job.shown, generator)
-        write_file(folder / f"{name}.png", _picture(grid[None], columns=8))
-    if job.draw is not None and job.plot is not None:
-        write_file(folder / f"{name}.png", job.plot(job.draw(job.shown, generator)))
+    picture = drawn(job)
+    if picture is not None:
+        write_picture(folder / f"{name}.png", picture)
     if job.write is not None:
         length = 600 if final else 200
+        generator = Generator().manual_seed(SAMPLE_SEED)
         text = "".join(job.write(job.prompt, length, Sampling(temperature=0.8), generator))
         write_file(folder / f"{name}.txt", text.lstrip("\n") + "\n")
     if final:
         for caption, make in job.pictures.items():
-            write_file(folder / f"{caption}.png", _picture(make()))
+            write_picture(folder / f"{caption}.png", make())
+
+
+def write_picture(path: Path, made: Any, columns: int | None = None) -> None:
+    """A picture of a job; of a pair, the second, for dark pages, goes to NAME-dark.png."""
+    if isinstance(made, tuple):
+        made, dark = made
+        write_file(path.with_stem(f"{path.stem}-dark"), dark)
+    write_file(path, _picture(made, columns))
+
+
+def drawn(job: Job) -> bytes | tuple[bytes, bytes] | None:
+    """A picture of what the model makes from the noise of SAMPLE_SEED, perhaps a second one for
+    dark pages; None if it makes none."""
+    generator = Generator().manual_seed(SAMPLE_SEED)
+    if job.images is not None:
+        return _picture(job.images(job.shown, generator)[None], columns=8)
+    if job.draw is not None and job.plot is not None:
+        return job.plot(job.draw(job.shown, generator))
+    return None
+
+
+def write_animation(folder: Path) -> None:
+    """training.gif of the frames in samples/frames, if there are any."""
+    frames = sorted((folder / "frames").glob("step-*.png"))
+    if frames:
+        from minigen.viz.animation import gif
+
+        write_file(folder / "training.gif", gif([frame.read_bytes() for frame in frames]))
 
 
 def _picture(made: bytes | Any, columns: int | None = None) -> bytes:

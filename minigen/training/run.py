@@ -181,12 +181,12 @@ def require_free(path: Path) -> None:
         raise RunError(f"{path} is a file, not a folder; nothing was written")
 
 
-def free_path(path: Path) -> Path:
-    """`path` if nothing is there, else `path-2`, `path-3`, ..."""
-    candidate, number = path, 1
+def free_path(path: Path, suffix: str = "") -> Path:
+    """`path` + `suffix` if nothing is there, else `path-2`, `path-3`, ... with that suffix."""
+    candidate, number = path.with_name(path.name + suffix), 1
     while candidate.exists() and not (candidate.is_dir() and not any(candidate.iterdir())):
         number += 1
-        candidate = path.with_name(f"{path.name}-{number}")
+        candidate = path.with_name(f"{path.name}-{number}{suffix}")
     return candidate
 
 

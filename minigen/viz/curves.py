@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from numpy.typing import NDArray
+
 THEMES = {
-    "light": {"ink": "#3d4451", "grid": "#dfe3ea", "lines": ("#2f6fde", "#d9622b", "#2a9d6f")},
-    "dark": {"ink": "#b6bdca", "grid": "#343b47", "lines": ("#7aa7ff", "#ff9a66", "#62d2a2")},
+    "light": {
+        "ink": "#3d4451",
+        "grid": "#dfe3ea",
+        "lines": ("#2f6fde", "#d9622b", "#2a9d6f", "#8a4fbf", "#b3892a", "#c2407e"),
+    },
+    "dark": {
+        "ink": "#b6bdca",
+        "grid": "#343b47",
+        "lines": ("#7aa7ff", "#ff9a66", "#62d2a2", "#c29bf0", "#e3c05f", "#f08cbb"),
+    },
 }
+
+MOST = 6  # curves in a picture: so many colours can be told apart
 
 
 @dataclass(frozen=True)
@@ -18,8 +30,8 @@ class Curve:
     """A line through the points (x, y); `marker` shows the points themselves, too."""
 
     label: str
-    x: Sequence[float]
-    y: Sequence[float]
+    x: Sequence[float] | NDArray
+    y: Sequence[float] | NDArray
     marker: bool = False
 
 
@@ -35,14 +47,14 @@ def curves(
     """The curves in one picture with a transparent ground, as a PNG file's bytes.
 
     level: (label, y) of a horizontal line to compare with. limits: of y.
-    Raises ValueError if there is no curve, or one of unequal lengths.
+    Raises ValueError if there is no curve, more than MOST, or one of unequal lengths.
 
     >>> picture = curves([Curve("loss", [1, 2, 3], [0.9, 0.5, 0.4])], ylabel="nats")
     >>> picture[1:4]
     b'PNG'
     """
-    if not series or any(len(c.x) != len(c.y) for c in series):
-        raise ValueError("curves: expects at least one curve, each with as many x as y")
+    if not 1 <= len(series) <= MOST or any(len(c.x) != len(c.y) for c in series):
+        raise ValueError(f"curves: expects 1 to {MOST} curves, each with as many x as y")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -69,6 +81,15 @@ def curves(
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", transparent=True, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def light_and_dark(draw: Callable[..., bytes]) -> tuple[bytes, bytes]:
+    """What `draw` makes for `theme="light"` and for `theme="dark"`.
+
+    >>> light_and_dark(lambda theme: theme.encode())
+    (b'light', b'dark')
+    """
+    return draw(theme="light"), draw(theme="dark")
 
 
 def style(axes: Any, colors: dict[str, Any], xlabel: str, ylabel: str) -> None:

@@ -37,10 +37,19 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """A table of columns with names; each row begins with what it is about."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
 class Section:
     title: str
     lead: str
     rows: Sequence[Row] = ()
+    grid: Grid | None = None
     pictures: Sequence[Picture] = ()
     text: str = ""  # shown as typed, with its line breaks
     text_caption: str = ""
@@ -84,6 +93,8 @@ def _section(section: Section) -> str:
     parts = [f"<h2>{escape(section.title)}</h2>", f"<p>{escape(section.lead)}</p>"]
     if section.rows:
         parts.append(_table(section.rows))
+    if section.grid:
+        parts.append(_grid(section.grid))
     parts += [_figure(picture) for picture in section.pictures]
     if section.text:
         caption = f"<figcaption>{escape(section.text_caption)}</figcaption>"
@@ -105,6 +116,17 @@ def _table(rows: Sequence[Row]) -> str:
         )
     head = "<tr><th>metric</th><th>measured</th><th>to compare</th></tr>"
     return f"<table><thead>{head}</thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def _grid(grid: Grid) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in ("", *grid.columns))
+    body = "".join(
+        f'<tr><th scope="row">{escape(title)}</th>'
+        + "".join(f'<td class="value">{escape(cell)}</td>' for cell in cells)
+        + "</tr>"
+        for title, *cells in grid.rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _figure(picture: Picture) -> str:

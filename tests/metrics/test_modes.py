@@ -13,6 +13,7 @@ from minigen.metrics import (
     class_coverage,
     grid_centres,
     mode_coverage,
+    mode_distance,
     ring_centres,
 )
 
@@ -101,3 +102,20 @@ RING = ring_centres()
 def test_bad_input_is_refused(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_mode_distance_is_the_total_variation_of_shares() -> None:
+    centres = ring_centres(4)
+    shares = np.array([0.5, 0.3, 0.1, 0.0])  # and a tenth nowhere
+    samples = np.repeat([*centres, [0.0, 0.0]], (1000 * np.append(shares, 0.1)).astype(int), axis=0)
+    found = mode_coverage(samples, centres, std=0.02)
+    expected = (abs(shares - 0.25).sum() + 0.1) / 2
+    assert mode_distance(found, near=1.0) == pytest.approx(expected, rel=1e-12)
+
+
+def test_mode_distance_of_true_points_is_small_and_of_none_near_a_mode_large() -> None:
+    rng, centres = np.random.default_rng(0), ring_centres()
+    true = centres[rng.integers(0, 8, 20_000)] + 0.02 * rng.normal(size=(20_000, 2))
+    assert mode_distance(mode_coverage(true, centres, std=0.02)) < 0.02
+    nowhere = mode_coverage(true * 2, centres, std=0.02)
+    assert mode_distance(nowhere) == pytest.approx(1 - np.exp(-4.5))

@@ -11,6 +11,8 @@ from twins import TorchVAE, copy_weights, drawn, same_weights
 
 import minigen
 from minigen import Generator
+from minigen.models.conditional_vae import ConditionalVAE, ConditionalVAEConfig
+from minigen.models.importance_weighting import negative_log_likelihood
 from minigen.models.vae import (
     VAE,
     ConvVAE,
@@ -21,6 +23,7 @@ from minigen.models.vae import (
     kl_divergence,
     reparameterize,
 )
+from minigen.models.vq_vae import VQVAE, VQVAEConfig
 from minigen.training.recipes import default_settings
 from minigen.training.recipes.vae import vae
 
@@ -123,3 +126,82 @@ def test_the_convolutional_vae_has_the_size_of_its_baseline() -> None:
     assert model.reconstruct(minigen.rand(2, 28, 28)).shape == (2, 784)
     with pytest.raises(ValueError, match="multiple of 4"):
         ConvVAEConfig(size=30)
+
+
+def test_a_gaussian_vae_gets_torchs_gradients() -> None:
+    """Its one variance too, and with another weight of the divergence."""
+    minigen.manual_seed(0)
+    model = VAE(VAEConfig(pixels=12, hidden=7, latent=3, likelihood="gaussian")).double()
+    model.output_logvar.data = minigen.tensor(-1.3, dtype=minigen.float64)
+    twin = TorchVAE(12, 7, 3, "gaussian")
+    copy_weights(model, twin)
+    rng = np.random.default_rng(1)
+    x, noise = rng.random((5, 12)), rng.normal(size=(5, 3))
+    output, mu, logvar = model(tensor(x), tensor(noise))
+    ours = -elbo(output, tensor(x), mu, logvar, 2.5, model.log_likelihood).mean()
+    ours.backward()
+    loss = twin.loss(torch.from_numpy(x), torch.from_numpy(noise), beta=2.5)
+    loss.backward()
+    assert ours.item() == pytest.approx(loss.item(), rel=1e-12)
+    for name, p in model.named_parameters():
+        expected = dict(twin.named_parameters())[name].grad.numpy()
+        np.testing.assert_allclose(p.grad.numpy(), expected, atol=1e-10, err_msg=name)
+
+
+def test_what_the_decoder_says_is_a_picture_whatever_the_likelihood() -> None:
+    output = tensor(np.array([[-3.0, 0.25, 4.0]]))
+    config = {"pixels": 3, "hidden": 2, "latent": 1}
+    gaussian = VAE(VAEConfig(**config, likelihood="gaussian"))
+    np.testing.assert_array_equal(gaussian.mean(output).numpy(), [[0, 0.25, 1]])
+    np.testing.assert_allclose(
+        VAE(VAEConfig(**config)).mean(output).numpy(), 1 / (1 + np.exp(-output.numpy()))
+    )
+    assert "output_logvar" not in dict(VAE(VAEConfig(**config)).named_parameters())
+    with pytest.raises(ValueError, match="bernoulli, gaussian, got 'poisson'"):
+        ConvVAEConfig(likelihood="poisson")
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((4, 3, 28, 28), "images of 784 values each"),
+        ((4, 27, 28), "images of 784 values each"),
+        ((784,), "images of 784 values each"),
+    ],
+)
+def test_images_of_another_size_are_refused(shape: tuple, message: str) -> None:
+    """A reshape to (-1, 784) would make twelve grey images of four coloured ones."""
+    small = {"hidden": 4, "latent": 2}
+    models = [
+        VAE(VAEConfig(**small)),
+        ConvVAE(ConvVAEConfig(**small, widths=(1, 1))),
+        VQVAE(VQVAEConfig(widths=(1, 1), codes=3, dimension=2)),
+    ]
+    for model in models:
+        with pytest.raises(ValueError, match=message):
+            model(minigen.zeros(*shape))
+    conditional = ConditionalVAE(ConditionalVAEConfig(**small))
+    with pytest.raises(ValueError, match=message):
+        conditional(minigen.zeros(*shape), minigen.zeros(shape[0], dtype=minigen.int64))
+
+
+def test_colours_come_first() -> None:
+    """(N, height, width, 3) has as many values as (N, 3, height, width) and is something else."""
+    model = ConvVAE(ConvVAEConfig(channels=3, size=8, widths=(1, 1), hidden=4, latent=2))
+    assert model(minigen.zeros(2, 3, 8, 8))[0].shape == (2, 192)
+    with pytest.raises(ValueError, match=r"\(3, 8, 8\), got shape \(2, 8, 8, 3\)"):
+        model(minigen.zeros(2, 8, 8, 3))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(float("nan"), "hold NaN"), (255.0, "0 to 255: divide bytes"), (-1.0, "got -1 to 0$")],
+)
+def test_pixels_that_are_none_are_refused(value: float, message: str) -> None:
+    """Where no loss shows them: a symbol, or a likelihood, comes out of any number."""
+    x = minigen.zeros(2, 28, 28)
+    x[1, 3, 4] = value
+    vae, vq_vae = VAE(VAEConfig(hidden=4, latent=2)), VQVAE(VQVAEConfig(widths=(1, 1), codes=3))
+    for use in (vae.reconstruct, vq_vae.encode, lambda x: negative_log_likelihood(vae, x, 2)):
+        with pytest.raises(ValueError, match=message):
+            use(x)

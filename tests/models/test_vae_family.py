@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 import minigen
 from minigen import Generator
-from minigen.models.conditional_vae import ConditionalVAE, ConditionalVAEConfig
+from minigen.models.conditional_vae import ConditionalVAE, ConditionalVAEConfig, require_classes
 from minigen.models.importance_weighting import (
+    active_units,
     importance_weighted_bound,
     log_importance_weights,
     negative_log_likelihood,
@@ -82,6 +83,30 @@ def test_negative_log_likelihood_is_the_integral(small: VAE) -> None:
     noise = Generator().manual_seed(1)
     nll = negative_log_likelihood(small, tensor(IMAGES), samples=20_000, generator=noise, rows=7)
     np.testing.assert_allclose(-nll.numpy(), exact_log_likelihood(small, IMAGES), atol=0.03)
+
+
+def test_a_gaussian_likelihood_is_integrated_likewise() -> None:
+    minigen.manual_seed(4)
+    config = VAEConfig(pixels=6, hidden=5, latent=1, likelihood="gaussian")
+    model = VAE(config).double()
+    model.output_logvar.data = minigen.tensor(-0.5, dtype=minigen.float64)
+    z = np.linspace(-12, 12, 20_001)
+    with minigen.no_grad():
+        means = model.decode(tensor(z[:, None])).numpy()
+    densities = np.prod(np.exp(-((IMAGES[:, None] - means) ** 2) / 2 / math.exp(-0.5)), axis=-1)
+    densities = densities / (2 * math.pi * math.exp(-0.5)) ** 3
+    exact = np.log(np.trapezoid(densities * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi), z))
+    noise = Generator().manual_seed(1)
+    nll = negative_log_likelihood(model, tensor(IMAGES), samples=20_000, generator=noise)
+    np.testing.assert_allclose(-nll.numpy(), exact, atol=0.03)
+
+
+def test_numbers_of_a_code_that_say_nothing_are_not_active() -> None:
+    mu = rng.normal(size=(500, 4)) * np.array([1.0, 0.05, 0.2, 0.0]) + 3.0
+    assert active_units(tensor(mu)) == 2
+    assert active_units(tensor(mu), threshold=0.1) == 1
+    with pytest.raises(ValueError, match="1 or more draws, got 0"):
+        log_importance_weights(VAE(VAEConfig(pixels=6)), tensor(IMAGES), 0)
 
 
 def test_one_draw_is_the_elbo_with_the_divergence_sampled(small: VAE) -> None:
@@ -154,6 +179,28 @@ def test_the_class_reaches_encoder_and_decoder() -> None:
         model.sample(tensor(np.array([0, 3])))
 
 
+def test_one_code_in_each_class() -> None:
+    minigen.manual_seed(0)
+    model = ConditionalVAE(ConditionalVAEConfig(pixels=6, hidden=5, latent=2, classes=3)).double()
+    z = tensor(rng.normal(size=(4, 2)))
+    table = model.in_all_classes(z).numpy()
+    assert table.shape == (3, 4, 6)
+    for y in range(3):
+        row = minigen.sigmoid(model.decode(z, tensor(np.full(4, y)))).detach().numpy()
+        np.testing.assert_allclose(table[y], row, rtol=1e-12)
+    assert np.abs(table[0] - table[1]).min() > 1e-4
+    x, y = tensor(rng.random((4, 2, 3))), tensor(np.array([0, 1, 2, 1]))
+    mu, _ = model.encode(x.reshape(4, 6), y)
+    expected = minigen.sigmoid(model.decode(mu, y)).detach().numpy()
+    np.testing.assert_allclose(model.reconstruct(x, y).numpy(), expected, rtol=1e-12)
+
+
+def test_a_class_without_an_example_is_named() -> None:
+    require_classes(tensor(np.array([2, 0, 1])), 3)
+    with pytest.raises(ValueError, match=r"no example of class 1, 3 among the 2 given"):
+        require_classes(tensor(np.array([0, 2])), 4)
+
+
 # ----------------------------------------------------------------------------------------- VQ-VAE
 
 
@@ -164,6 +211,21 @@ def test_nearest_is_the_nearest() -> None:
     flat = z.transpose(0, 2, 3, 1)[..., None, :]
     expected = ((flat - book.vectors.detach().numpy()) ** 2).sum(-1).argmin(-1)
     np.testing.assert_array_equal(book.nearest(tensor(z)).numpy(), expected)
+
+
+def test_vectors_that_nobody_chooses_start_again_as_what_is_there() -> None:
+    minigen.manual_seed(0)
+    book = Codebook(6, 2).double()
+    book.vectors.data = tensor(np.array([[0, 0], [1, 1], [50, 50], [60, 60], [70, 70], [80, 80.0]]))
+    z = tensor(rng.normal(size=(3, 2, 4, 4)) * 0.3 + 0.5)
+    assert book.revive(z) == 4
+    vectors = book.vectors.detach().numpy()
+    np.testing.assert_array_equal(vectors[:2], [[0, 0], [1, 1]])  # chosen: left alone
+    there = z.numpy().transpose(0, 2, 3, 1).reshape(-1, 2)
+    for vector in vectors[2:]:
+        assert (there == vector).all(1).any()
+    assert codebook_usage(book.nearest(z), 6).used == 6
+    assert book.revive(z) == 0
 
 
 def test_a_step_equals_torchs() -> None:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
 import minigen
-from minigen.models.wavenet import WaveNet, WaveNetConfig, mu_law_decode, mu_law_encode
+from minigen.models.wavenet import (
+    WaveNet,
+    WaveNetConfig,
+    mu_law_decode,
+    mu_law_encode,
+    mu_law_levels,
+)
 
 CONFIG = WaveNetConfig(levels=9, layers=3, channels=12, skips=24)  # ReLU lets something pass
 
 
-@pytest.fixture
-def model() -> WaveNet:
+@pytest.fixture(params=["one_hot", "height"])
+def model(request: pytest.FixtureRequest) -> WaveNet:
     minigen.manual_seed(0)
-    return WaveNet(CONFIG).double()
+    return WaveNet(dataclasses.replace(CONFIG, one_hot=request.param == "one_hot")).double()
 
 
 def logits(model: WaveNet, ids: np.ndarray) -> np.ndarray:
@@ -39,7 +47,18 @@ def test_a_prediction_sees_the_last_field_of_values_and_nothing_after(model: Wav
 def test_forward_equals_torch(model: WaveNet) -> None:
     w = {k: torch.from_numpy(v.detach().numpy().copy()) for k, v in model.named_parameters()}
     ids = np.random.default_rng(1).integers(0, 9, (2, 12))
-    x = w["embedding.weight"][torch.from_numpy(ids)].transpose(1, 2)
+    if model.config.one_hot:
+        x = w["embedding.weight"][torch.from_numpy(ids)]
+    else:
+        height = torch.linspace(-1, 1, 9, dtype=torch.float64)
+        number = height.sign() * (9 ** height.abs() - 1)
+        both = torch.stack([height / height.std(correction=0), number / number.std(correction=0)])
+        x = F.linear(
+            both.T[torch.from_numpy(ids)],
+            w["embedding.linear.weight"],
+            w["embedding.linear.bias"],
+        )
+    x = x.transpose(1, 2)
     total = torch.zeros(())
     for i in range(CONFIG.layers):
         name = f"layers.{i}."
@@ -73,10 +92,10 @@ def test_writing_with_memory_is_writing_without(model: WaveNet) -> None:
 def test_what_is_remembered_gives_the_logits_of_the_whole(model: WaveNet) -> None:
     ids = np.random.default_rng(4).integers(0, 9, (2, 14))
     whole = logits(model, ids)
-    memory = [minigen.zeros(2, 12, layer.gap, dtype=minigen.float64) for layer in model.layers]
+    memory = model._memory(2)
     for t in range(14):
         with minigen.no_grad():
-            now = model._advance(minigen.from_numpy(ids[:, t : t + 1].copy()), memory).numpy()
+            now = model._advance(minigen.from_numpy(ids[:, t].copy()), memory).numpy()
         np.testing.assert_allclose(now, whole[:, t], atol=1e-12)
 
 
@@ -113,3 +132,10 @@ def test_mu_law() -> None:
         mu_law_encode([1.5])
     with pytest.raises(ValueError, match="scale the series"):
         mu_law_encode([np.nan])
+
+
+def test_mu_law_of_tensors_is_that_of_arrays() -> None:
+    x = np.linspace(-1.5, 1.5, 3001)
+    for levels in (16, 256):
+        found = mu_law_levels(minigen.from_numpy(x), levels)
+        np.testing.assert_array_equal(found.numpy(), mu_law_encode(x.clip(-1, 1), levels))

@@ -367,3 +367,28 @@ def test_what_the_newer_schedules_reject() -> None:
     once.step()
     with pytest.raises(ValueError, match="step 2 of 1"):
         once.step()
+
+
+def test_noam_is_equation_3() -> None:
+    """The rates of the base model (section 5.3), by hand: 512 wide, 4,000 steps of warm-up."""
+    optimizer = optim.SGD([minigen.zeros(1)], lr=1.0)
+    scheduler = lr_scheduler.noam(optimizer, 4000, width=512)
+    found = {}
+    for step in range(1, 16_001):
+        found[step] = scheduler.get_last_lr()[0]
+        optimizer.step()
+        scheduler.step()
+    for step in (1, 1000, 4000, 4001, 16_000):
+        assert found[step] == pytest.approx(512**-0.5 * min(step**-0.5, step * 4000**-1.5))
+    assert max(found, key=found.__getitem__) == 4000
+    assert found[4000] == pytest.approx(7e-4, rel=0.002)
+
+
+def test_noam_by_its_highest_rate() -> None:
+    ours = rates(lambda s, o: s.noam(o, 5), optim)
+    whole = rates(lambda s, o: s.noam(o, 5, width=2), optim)
+    np.testing.assert_allclose(ours[:, 0], whole[:, 0] * 10**0.5, rtol=1e-12)
+    assert ours[4, 0] == 2.0
+    for bad in ((0, None), (-1, None), (5, 0)):
+        with pytest.raises(ValueError, match="positive warmup_steps"):
+            lr_scheduler.noam(optim.SGD([minigen.zeros(1)], lr=1.0), *bad)

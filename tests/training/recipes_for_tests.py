@@ -10,11 +10,22 @@ from minigen.training.recipes import default_settings
 SMALL: dict[str, dict] = {
     "vae": {"hidden": 24, "latent": 4},
     "gan": {"generator": [16, 24], "discriminator": [24, 16]},
+    "iwae": {"hidden": 24, "latent": 2},
+    "conditional_vae": {"hidden": 24, "latent": 4},
+    "vq_vae": {"widths": [2, 3], "codes": 9, "dimension": 4},
+    "restoration": {"widths": [2, 3], "hidden": 8, "latent": 3},
     "conv_vae": {"widths": [2, 3], "hidden": 8, "latent": 3},
     "dcgan": {"width": 2},
     "wgan_gp": {"generator": [16, 24], "discriminator": [24, 16]},
+    "conditional_gan": {"generator": [16, 24], "discriminator": [24, 16]},
+    "ring": {"width": 8},
+    "grid": {"width": 8},
     "lstm": {"context": 16, "embedding": 4, "hidden": 8},
+    "gru": {"context": 16, "embedding": 4, "hidden": 8},
+    "ar": {"order": 3},
+    "wavenet": {"layers": 2, "levels": 16, "channels": 4, "skips": 4},
     "gpt": {"context": 16, "layers": 1, "heads": 2, "width": 16, "dropout": 0.1},
+    "classifier": {},
 }
 
 
@@ -24,7 +35,7 @@ def small(recipe: str, **changes: object) -> Settings:
         settings,
         log_every=4,
         save_every=7,
-        batch_size=8,
+        batch_size=10 if recipe == "wgan_gp" else 8,  # which is divided by 5
         model={**settings.model, **SMALL[recipe]},
         options={**settings.options, "test_images": 100},
     )

@@ -234,3 +234,20 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     other = Run.open(run.path)
     with pytest.raises(RunError, match="does not fit its config"):
         restore_weights(RECIPES["vae"](other.settings), other.load(), other)
+
+
+def test_frames_of_an_animation_change_nothing_else(tmp_path: Path) -> None:
+    """Also when the run is stopped between two of them and goes on."""
+    settings = small("vae")
+    plain, filmed = make(tmp_path, settings, "plain"), make(tmp_path, settings, "filmed")
+    train(plain, RECIPES["vae"])
+    with pytest.raises(Interrupted):
+        train(filmed, RECIPES["vae"], frames=5, stop_after=10)
+    train(Run.open(filmed.path), RECIPES["vae"], frames=5)
+    assert_same(plain.load("last"), filmed.load("last"))
+    frames = sorted((filmed.path / "samples" / "frames").iterdir())
+    assert [frame.name for frame in frames] == [f"step-{n:06d}.png" for n in (4, 8, 12, 16, 20)]
+    last = filmed.path / "samples" / "step-000020.png"
+    assert frames[-1].read_bytes() == last.read_bytes()
+    assert (filmed.path / "samples" / "training.gif").read_bytes().startswith(b"GIF89a")
+    assert not (plain.path / "samples" / "training.gif").exists()

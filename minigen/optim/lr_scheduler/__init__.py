@@ -36,6 +36,7 @@ from minigen.optim.lr_scheduler.factors import (
     PolynomialLR,
     StepLR,
 )
+from minigen.optim.lr_scheduler.noam import noam
 from minigen.optim.lr_scheduler.plateau import ReduceLROnPlateau
 
 __all__ = [
@@ -56,4 +57,5 @@ __all__ = [
     "SequentialLR",
     "StepLR",
     "cosine_with_warmup",
+    "noam",
 ]

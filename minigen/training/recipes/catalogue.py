@@ -8,9 +8,35 @@ from typing import Any
 
 from minigen.training.job import Settings
 from minigen.training.recipe import Recipe
-from minigen.training.recipes import gan, language, vae
+from minigen.training.recipes import (
+    ar,
+    classifier,
+    conditional_gan,
+    conditional_vae,
+    gan,
+    iwae,
+    language,
+    mixtures,
+    restoration,
+    vae,
+    vq_vae,
+    wavenet,
+)
 
-RECIPES: dict[str, Recipe] = {**vae.RECIPES, **gan.RECIPES, **language.RECIPES}
+RECIPES: dict[str, Recipe] = {
+    **vae.RECIPES,
+    **iwae.RECIPES,
+    **conditional_vae.RECIPES,
+    **vq_vae.RECIPES,
+    **restoration.RECIPES,
+    **gan.RECIPES,
+    **conditional_gan.RECIPES,
+    **mixtures.RECIPES,
+    **language.RECIPES,
+    **ar.RECIPES,
+    **wavenet.RECIPES,
+    **classifier.RECIPES,
+}
 
 
 def default_settings(

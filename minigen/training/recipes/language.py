@@ -26,8 +26,8 @@ def gpt(settings: Settings) -> Job:
     return _job(model, model, model.parameter_groups(settings.options["weight_decay"]), settings)
 
 
-def lstm(settings: Settings) -> Job:
-    """A recurrent network, which reads each window from an empty state."""
+def recurrent(settings: Settings) -> Job:
+    """A recurrent network of LSTM or GRU cells, which reads each window from an empty state."""
     model = RNN(RNNConfig(**settings.model))
     return _job(model, lambda ids: model(ids)[0], list(model.parameters()), settings)
 
@@ -106,6 +106,11 @@ def lstm_settings(fast: bool) -> Settings:
     return _settings("lstm", RNNConfig, size, fast, steps=2000, lr=4e-3, weight_decay=0.0)
 
 
+def gru_settings(fast: bool) -> Settings:
+    settings = lstm_settings(fast)
+    return dataclasses.replace(settings, recipe="gru", model={**settings.model, "cell": "gru"})
+
+
 def _settings(
     recipe: str,
     config: Any,
@@ -170,6 +175,9 @@ CURVE = LossCurve(
 RECIPES = {
     "gpt": Recipe(gpt, gpt_settings, "Transformer", LEAD, FIGURES, CURVE, follow=scheduled),
     "lstm": Recipe(
-        lstm, lstm_settings, "Recurrent network", LEAD, FIGURES, CURVE, follow=scheduled
+        recurrent, lstm_settings, "Recurrent network (LSTM)", LEAD, FIGURES, CURVE, follow=scheduled
+    ),
+    "gru": Recipe(
+        recurrent, gru_settings, "Recurrent network (GRU)", LEAD, FIGURES, CURVE, follow=scheduled
     ),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,51 +12,93 @@ from numpy.typing import NDArray
 import minigen
 from minigen import Generator, Tensor, optim
 from minigen.data import TensorDataset
+from minigen.models.importance_weighting import active_units, negative_log_likelihood
 from minigen.models.vae import VAE, ConvVAE, ConvVAEConfig, VAEConfig, elbo, kl_divergence
 from minigen.training.job import Job, Settings
 from minigen.training.recipe import Figure, LossCurve, Recipe
+from minigen.training.recipes.binary import binarized, require_binarization
 from minigen.training.recipes.images import digits, frechet_figure, image_scores, realism
+from minigen.training.recipes.latent_pictures import pictures
 from minigen.training.recipes.loading import EVALUATION_SEED, batches
+
+# How much a batch of images (N, 784) falls short: a scalar to be made small.
+Objective = Callable[[Tensor], Tensor]
 
 
 def vae(settings: Settings) -> Job:
     """Maximise the ELBO of grey MNIST digits with Adam."""
-    return _job(VAE(VAEConfig(**settings.model)), settings)
+    return _elbo_job(VAE(VAEConfig(**settings.model)), settings)
 
 
 def conv_vae(settings: Settings) -> Job:
     """The same with a convolutional encoder and decoder."""
-    return _job(ConvVAE(ConvVAEConfig(**settings.model)), settings)
+    return _elbo_job(ConvVAE(ConvVAEConfig(**settings.model)), settings)
 
 
-def _job(model: VAE, settings: Settings) -> Job:
-    model.to(settings.device)
-    optimizer = optim.Adam(model.parameters(), lr=settings.lr)
-    test = digits("test")[: settings.options["test_images"]].to(settings.device)
+def _elbo_job(model: VAE, settings: Settings) -> Job:
+    beta = settings.options.get("beta", 1.0)
+    if beta <= 0:
+        raise ValueError(f"beta must be a positive number, got {beta}")
 
-    def step(batch: Any) -> dict[str, Tensor]:
-        (x,) = batch  # (N, 784)
-        logits, mu, logvar = model(x)
-        loss = -elbo(logits, x, mu, logvar).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return {"loss": loss}
+    def loss(x: Tensor) -> Tensor:
+        output, mu, logvar = model(x)
+        return -elbo(output, x, mu, logvar, beta, model.log_likelihood).mean()
 
-    @minigen.no_grad()
-    def evaluate(thorough: bool) -> dict[str, float]:
+    def bounds(test: Tensor, draws: int) -> dict[str, float]:
         noise = Generator().manual_seed(EVALUATION_SEED)
         mu, _ = model.encode(test)
-        draws = 10 if thorough else 1  # of z for each image
         losses, kls = [], []
         for _ in range(draws):
             epsilon = minigen.randn(*mu.shape, generator=noise, dtype=mu.dtype, device=mu.device)
-            logits, mu, logvar = model(test, epsilon)
-            losses.append(-float(elbo(logits, test, mu, logvar).mean()))
+            output, mu, logvar = model(test, epsilon)
+            likelihood = model.log_likelihood
+            losses.append(-float(elbo(output, test, mu, logvar, 1.0, likelihood).mean()))
             kls.append(float(kl_divergence(mu, logvar).mean()))
-        metrics = {"test_loss": float(np.mean(losses)), "test_kl": float(np.mean(kls))}
+        return {"test_loss": float(np.mean(losses)), "test_kl": float(np.mean(kls))}
+
+    return vae_job(model, settings, loss, bounds)
+
+
+def vae_job(
+    model: VAE,
+    settings: Settings,
+    loss: Objective,
+    bounds: Callable[[Tensor, int], dict[str, float]],
+) -> Job:
+    """A VAE in training: with which loss, and measured by which bounds on ln p(x), given the test
+    images and the number of draws; `test_loss` is among them."""
+    options = settings.options
+    model.to(settings.device)
+    optimizer = optim.Adam(model.parameters(), lr=settings.lr)
+    how = require_binarization(options.get("binarize", "no"))
+    training, test = digits("train"), digits("test")[: options["test_images"]]
+    if how != "no":
+        test = binarized(test, Generator().manual_seed(EVALUATION_SEED))
+    if how == "fixed":
+        training = binarized(training, Generator().manual_seed(EVALUATION_SEED))
+    test = test.to(settings.device)
+
+    def step(batch: Any) -> dict[str, Tensor]:
+        (x,) = batch  # (N, 784)
+        if how == "stochastic":
+            x = binarized(x)
+        value = loss(x)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        return {"loss": value}
+
+    @minigen.no_grad()
+    def evaluate(thorough: bool) -> dict[str, float]:
+        metrics = bounds(test, 10 if thorough else 1)  # draws of z for each image
         if thorough:
             metrics |= realism(images, settings)
+            metrics["active"] = active_units(model.encode(test)[0])
+            samples = options.get("nll_samples", 0)
+            if samples:
+                noise = Generator().manual_seed(EVALUATION_SEED)
+                nll = negative_log_likelihood(model, test, samples, noise)
+                metrics |= {"nll": float(nll.mean()), "nll_samples": samples}
         return metrics
 
     def images(count: int, generator: Generator) -> NDArray[np.float32]:
@@ -65,20 +108,16 @@ def _job(model: VAE, settings: Settings) -> Job:
         there = minigen.from_numpy(originals).to(settings.device)
         return model.reconstruct(there).cpu().numpy().reshape(originals.shape)
 
-    def reconstructions() -> NDArray[np.float32]:
-        originals = digits("test")[:10].numpy().reshape(-1, 28, 28)
-        return np.stack([originals, reconstruct(originals)])
-
     return Job(
         settings,
         modules={"vae": model},
         optimizers={"adam": optimizer},
-        loader=batches(settings, TensorDataset(digits("train"))),
+        loader=batches(settings, TensorDataset(training)),
         step=step,
         evaluate=evaluate,
         best="test_loss",
         images=images,
-        pictures={"reconstructions": reconstructions},
+        pictures=pictures(model),
         scores=image_scores(images, settings, reconstruct),
     )
 
@@ -92,22 +131,29 @@ def vae_settings(fast: bool) -> Settings:
         log_every=10 if fast else 50,
         save_every=30 if fast else 500,
         model=dataclasses.asdict(VAEConfig()),
-        options={"test_images": 200 if fast else 1000},
+        options={
+            "test_images": 200 if fast else 1000,
+            "beta": 1.0,
+            "binarize": "no",  # or "stochastic", anew in every step, or "fixed"
+            "nll_samples": 20 if fast else 500,  # K; 0 to do without
+        },
     )
 
 
 def conv_vae_settings(fast: bool) -> Settings:
     size: dict[str, Any] = {"widths": (4, 8), "hidden": 32} if fast else {}
+    settings = vae_settings(fast)
     return dataclasses.replace(
-        vae_settings(fast),
+        settings,
         recipe="conv_vae",
         steps=60 if fast else 800,
         save_every=30 if fast else 200,
         model=dataclasses.asdict(ConvVAEConfig(**size)),
+        options={**settings.options, "nll_samples": 0},  # convolutions make it a matter of minutes
     )
 
 
-def _elbo(torch: float | None = None) -> Figure:
+def elbo_figure(torch: float | None = None) -> Figure:
     return Figure(
         "test_loss",
         "negative ELBO on test digits",
@@ -117,6 +163,15 @@ def _elbo(torch: float | None = None) -> Figure:
         goal=None if torch is None else "torch",
         slack=0.5,
     )
+
+
+NLL = Figure(
+    "nll",
+    "negative log-likelihood of test digits",
+    "The same from 500 weighted draws of the code for each image, in place of one: a tighter "
+    "bound, close to the truth. Lower is better.",
+    unit="nats",
+)
 
 
 def _curve(torch: float | None = None) -> LossCurve:
@@ -134,7 +189,12 @@ LEAD = (
     "random numbers instead makes new digits."
 )
 CAPTIONS = {
-    "reconstructions": "Digits of the test set, and below each what 20 numbers keep of it",
+    "reconstructions": "Digits of the test set, and below each what its code keeps of it",
+    "interpolation": "From one test digit to another: straight lines between their codes",
+    "walk": "A test digit, one number of its code moved from -3 to 3: a row for each of the "
+    "numbers that say most",
+    "plane": "The whole plane of codes, decoded: as many digits as the prior thinks likely",
+    "codes": "Where the encoder puts the test digits on the plane of codes",
 }
 RECIPES = {
     "vae": Recipe(
@@ -142,7 +202,7 @@ RECIPES = {
         settings=vae_settings,
         title="Variational autoencoder",
         lead=LEAD,
-        figures=(_elbo(torch=112.4), frechet_figure(torch=252.0)),
+        figures=(elbo_figure(torch=112.4), NLL, frechet_figure(torch=252.0)),
         curve=_curve(torch=112.4),
         captions=CAPTIONS,
     ),
@@ -151,7 +211,7 @@ RECIPES = {
         settings=conv_vae_settings,
         title="Convolutional variational autoencoder",
         lead=LEAD,
-        figures=(_elbo(), frechet_figure()),
+        figures=(elbo_figure(), frechet_figure()),
         curve=_curve(),
         captions=CAPTIONS,
     ),

@@ -1,0 +1,85 @@
+"""The recipes of sequences (`minigen.training.recipes.sequences`) in torch, out of torch's own
+`nn.Transformer`."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import torch
+from torch import nn
+
+# What torch calls the weights, and what minigen does.
+RENAMED = (
+    (r"^transformer\.(encoder|decoder)\.layers\.", r"\1."),
+    (r"^transformer\.(encoder|decoder)\.norm\.", r"\1_norm."),
+    (r"\.in_proj_", ".in_proj."),
+    (r"\.multihead_attn\.", ".cross_attn."),
+    (r"\.linear(\d)\.", r".feed_forward.linear\1."),
+    (r"\.norm(\d)\.", r".residual\1.norm."),
+)
+
+
+def our_name(name: str) -> str:
+    """What `minigen.models.EncoderDecoder` calls a weight of torch's."""
+    for theirs, ours in RENAMED:
+        name = re.sub(theirs, ours, name)
+    return name
+
+
+class TorchEncoderDecoder(nn.Module):
+    """`state_dict` and `load_state_dict` speak of weights by minigen's names."""
+
+    def __init__(
+        self, vocabulary: int, layers: int, heads: int, width: int, hidden: int, dropout: float,
+        norm_first: bool, epsilon: float, padding: int,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        options: dict[str, Any] = {
+            "d_model": width, "nhead": heads, "dim_feedforward": hidden, "dropout": dropout,
+            "layer_norm_eps": epsilon, "norm_first": norm_first, "batch_first": True,
+        }  # fmt: skip
+        norms = [nn.LayerNorm(width, epsilon) if norm_first else None for _ in range(2)]
+        self.padding, self.width = padding, width
+        self.embedding = nn.Embedding(vocabulary, width)
+        self.dropout = nn.Dropout(dropout)
+        self.transformer = nn.Transformer(
+            **options,
+            custom_encoder=nn.TransformerEncoder(
+                nn.TransformerEncoderLayer(**options), layers, norms[0], enable_nested_tensor=False
+            ),
+            custom_decoder=nn.TransformerDecoder(
+                nn.TransformerDecoderLayer(**options), layers, norms[1]
+            ),
+        )
+        nn.init.normal_(self.embedding.weight, std=width**-0.5)
+
+    def state_dict(self, *args: Any, **options: Any) -> dict[str, torch.Tensor]:
+        return {our_name(k): v for k, v in super().state_dict(*args, **options).items()}
+
+    def load_state_dict(self, state: Any, strict: bool = True, assign: bool = False) -> Any:
+        names = {our_name(name): name for name in super().state_dict()}
+        return super().load_state_dict({names[k]: v for k, v in state.items()}, strict, assign)
+
+    def forward(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        hidden = source == self.padding
+        later = nn.Transformer.generate_square_subsequent_mask(target.shape[1]).isinf()
+        out = self.transformer(
+            self._embed(source),
+            self._embed(target),
+            tgt_mask=later,
+            src_key_padding_mask=hidden,
+            memory_key_padding_mask=hidden,
+            tgt_is_causal=True,
+        )
+        return out @ self.embedding.weight.T
+
+    def _embed(self, ids: torch.Tensor) -> torch.Tensor:
+        place = torch.arange(ids.shape[1], dtype=torch.float64)[:, None]
+        channel = torch.arange(0, self.width, 2, dtype=torch.float64)
+        angle = place * torch.exp(-math.log(10_000.0) / self.width * channel)
+        waves = torch.empty(ids.shape[1], self.width, dtype=torch.float64)
+        waves[:, 0::2], waves[:, 1::2] = angle.sin(), angle.cos()
+        x = self.embedding(ids) * math.sqrt(self.width)
+        return self.dropout(x + waves.to(x.dtype))
