@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from minigen.cli import bench, kernels
+from minigen.cli import bench, classroom, kernels
 from minigen.cli.explained import UsageError, explained, new_app
 from minigen.version import __version__
 
@@ -45,6 +45,7 @@ class Checkpoint(StrEnum):
 
 app = new_app()
 app.add_typer(kernels.app, name="kernels")
+app.add_typer(classroom.app, name="classroom")
 app.registered_commands += bench.app.registered_commands
 
 Seed = Annotated[int, typer.Option(min=0, help="Where the random numbers start.")]
@@ -256,7 +257,7 @@ def sample(
         typer.Option(help="Text: above 1 avoids what was there already.", show_default="1"),
     ] = None,
     prompt: Annotated[
-        str | None, typer.Option(help="Text: how it begins.", show_default="a new line")
+        str | None, typer.Option(help="Text: how it begins; or the caption of a picture.")
     ] = None,
     stop: Annotated[
         list[str] | None, typer.Option(help="Text: end before this; once for each.")

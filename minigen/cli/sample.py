@@ -59,6 +59,12 @@ def sample_run(
     if job.write is not None:
         _write(job, n or 500, text, generator, out)
         return
+    prompt = text.get("prompt")
+    if job.illustrate is not None and prompt is not None:
+        slug = "-".join(prompt.split())
+        target = out or run.path / "samples" / f"{checkpoint}-{slug}-seed{seed}.png"
+        _illustrate(job, prompt, n or 16, generator, target)
+        return
     for name, value in text.items():
         if value is not None:
             option = "--" + name.replace("_", "-")
@@ -71,6 +77,17 @@ def sample_run(
         assert job.images is not None
         images = job.images(count, generator)
         write_picture(target, images[None], columns=max(1, round(count**0.5)))
+    print(target)
+
+
+def _illustrate(job: Job, prompt: str, count: int, generator: Generator, target: Path) -> None:
+    """Pictures of what the prompt asks for to a PNG file."""
+    assert job.illustrate is not None
+    try:
+        images = job.illustrate(prompt, count, generator)
+    except ValueError as error:  # a word that no caption has
+        raise RunError(str(error)) from error
+    write_picture(target, images[None], columns=max(1, round(count**0.5)))
     print(target)
 
 

@@ -32,8 +32,11 @@ from minigen.models.gan_losses import (
 )
 from minigen.models.linear_autoregressive import LinearAR
 from minigen.models.llama import Llama, LlamaConfig
+from minigen.models.lora import LoRALinear, add_lora, merge_lora
+from minigen.models.masked_language import fill, hide, masked_loss
 from minigen.models.point_gan import PointDiscriminator, PointGANConfig, PointGenerator
 from minigen.models.pretrained import load_pretrained, save_pretrained
+from minigen.models.probing import LinearProbe
 from minigen.models.recurrent import RNN, RNNConfig
 from minigen.models.sampling import Sampling, next_token, write_text
 from minigen.models.sentence import SentenceEncoder, load_sentence_encoder, mean_of_tokens

@@ -12,6 +12,7 @@ Shapes: N sequences of T tokens, C channels, h heads, a vocabulary of V.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import minigen
 from minigen import Tensor, nn
@@ -33,6 +34,7 @@ class BertConfig:
     epsilon: float = 1e-12  # of layer norm
     pooler: bool = True  # a summary of the whole, from the first token
     masked_language_model: bool = False  # logits of the tokens
+    deviation: float = 0.02  # of the initial weights; 1/sqrt(C) suits small ones better
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -117,7 +119,7 @@ class Bert(nn.Module):
             self.head = MaskedLanguageModel(config)
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:
-                nn.init.normal_(parameter, mean=0.0, std=0.02)
+                nn.init.normal_(parameter, mean=0.0, std=config.deviation)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
 
@@ -141,6 +143,14 @@ class Bert(nn.Module):
         for layer in self.layers:
             x = layer(x, mask)
         return x
+
+    def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
+        """For AdamW: matrices decay, biases and layer norms do not (appendix A.2)."""
+        parameters = list(self.parameters())
+        return [
+            {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
+            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        ]
 
     def pool(self, states: Tensor) -> Tensor:
         """A summary, from the state of the first token, [CLS]: (N, T, C) -> (N, C)."""

@@ -25,8 +25,10 @@ from minigen.nn import functional as F
 
 @dataclass(frozen=True)
 class ConditionalGANConfig(GANConfig):
-    """The multi-layer perceptron of the GAN, and how many classes there are."""
+    """The multi-layer perceptron of the GAN, smaller: a class is a narrower thing to draw."""
 
+    generator: tuple[int, ...] = (128, 256, 512)
+    discriminator: tuple[int, ...] = (256, 128)
     classes: int = 10  # C
 
     def __post_init__(self) -> None:

@@ -99,11 +99,10 @@ def style_loss(features: Tensor, gram: Tensor, pixels: int | None = None) -> Ten
 
 
 class StyleTransfer(nn.Module):
-    """The picture in the making: `pixels` (1, 1, H, W), its only parameter, begins as the content.
+    """Pictures in the making: `pixels` (N, 1, H, W), the only parameter, begins as the contents.
 
-    content, style: pictures (1, 1, H, W) and (1, 1, H', W') in [0, 1]. content_layers: those of
-    `StrokeFeatures` by number; the style has all. `losses` gives those of the picture as it is, or
-    of any other; `keep_in_range` belongs after each step.
+    content, style: pairs of pictures (N, 1, H, W) and (N, 1, H', W') in [0, 1]. content_layers:
+    those of `StrokeFeatures` by number; the style has all. `keep_in_range` belongs after each step.
 
     >>> picture = StyleTransfer(minigen.zeros(1, 1, 16, 16), minigen.ones(1, 1, 16, 16), scales=1)
     >>> content, style = picture.losses()
@@ -120,6 +119,8 @@ class StyleTransfer(nn.Module):
         classifier: DigitClassifier | None = None,
     ) -> None:
         super().__init__()
+        if len(content) != len(style):
+            raise ValueError(f"{len(content)} contents and {len(style)} styles make no pairs")
         self.features = StrokeFeatures(classifier, scales)  # fixed: no part of what is trained
         self.content_layers = [i for i in content_layers if i < 2 * scales]
         with minigen.no_grad():
@@ -129,18 +130,28 @@ class StyleTransfer(nn.Module):
             self.places = [f.shape[2] * f.shape[3] for f in styles]
         self.pixels = nn.Parameter(content.clone())
 
-    def losses(self, picture: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """L_content and L_style of a picture (1, 1, H, W), two scalars: the means over layers, that
-        of content also over the features' values, so that the size of the picture does not count.
+    def losses(
+        self, chosen: Tensor | None = None, pictures: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """L_content and L_style, two scalars, of the pictures as they are or of other `pictures`
+        for the same contents and styles, (N, 1, H, W); of all, or of the `chosen` numbers (K,).
+
+        Means over pictures and layers, that of content also over the values of a layer, so that the
+        size of a picture does not count.
         """
-        features = self.features(self.pixels if picture is None else picture)
+        x = self.pixels if pictures is None else pictures
+        pick = slice(None) if chosen is None else chosen
+        features = self.features(x[pick])
         content = [
-            content_loss(features[i], self.targets[i]) / features[i].numel()
+            content_loss(features[i], self.targets[i][pick]) / features[i].numel()
             for i in self.content_layers
         ]
-        style = [style_loss(f, a, m) for f, a, m in zip(features, self.grams, self.places)]
+        style = [
+            style_loss(f, a[pick], m) / len(f) for f, a, m in zip(features, self.grams, self.places)
+        ]
         return minigen.stack(content).mean(), minigen.stack(style).mean()
 
     @minigen.no_grad()
     def keep_in_range(self) -> None:
+        """Put every pixel back into [0, 1]."""
         self.pixels.clamp_(0, 1)

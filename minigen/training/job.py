@@ -84,6 +84,8 @@ class Job:
     What it makes, each only if it does:
     images:    (count, generator) -> float array (count, height, width) or, in colour,
                (count, height, width, 3), in [0, 1].
+    illustrate: (prompt, count, generator) -> images of what the prompt asks for; raises ValueError
+               for a prompt it does not understand.
     write:     (prompt, count, sampling, generator, stop) -> pieces of the text after the prompt;
                `prompt` begins the texts that are written while it learns.
     draw:      (count, generator) -> array (count, ...) in the data's own units: points, series.
@@ -106,6 +108,7 @@ class Job:
     best: str
     schedules: dict[str, Any] = field(default_factory=dict)
     images: Callable[..., Any] | None = None
+    illustrate: Callable[[str, int, Any], Any] | None = None
     write: Callable[..., Iterator[str]] | None = None
     draw: Callable[..., Any] | None = None
     plot: Callable[[Any], bytes | tuple[bytes, bytes]] | None = None

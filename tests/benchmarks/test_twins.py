@@ -16,12 +16,14 @@ import minigen
 from minigen.training import Settings
 from minigen.training.recipes import RECIPES, default_settings
 
+PARTS = ("model", "options")  # of the settings of a recipe
+
 
 def small(model: str) -> Settings:
     settings = default_settings("gpt" if model == "nanogpt" else model, fast=True)
     if model == "vae":
         return dataclasses.replace(settings, model={**settings.model, "hidden": 40}, batch_size=16)
-    if model in ("gan", "wgan_gp"):
+    if model in ("gan", "wgan_gp", "conditional_gan"):
         sizes = {"generator": [12, 16], "discriminator": [16, 12]}
         return dataclasses.replace(settings, model={**settings.model, **sizes})
     if model == "vq_vae":  # five steps of each half, nothing drawn
@@ -104,10 +106,27 @@ def test_all_contenders_compute_the_same_losses(
         steps.check(model)
 
 
-@pytest.mark.parametrize("model", RECIPES)
+@pytest.mark.parametrize("model", torch_recipes.RECIPES)
 def test_ten_steps_in_double_precision_equal_torch(model: str) -> None:
     """Losses to 1e-8, and all weights and buffers after them: the updates of every recipe."""
+    ten_steps_equal_torch(small(model))
+
+
+@pytest.mark.parametrize(
+    ("model", "own"),
+    [
+        ("ring", {"pack": 2, "average": 0.9}),
+        ("grid", {"loss": "wasserstein", "penalty": 10.0, "critic_steps": 4}),
+        ("conditional_gan", {"mode_seeking": 1.0, "average": 0.5}),
+    ],
+)
+def test_ten_steps_with_settings_of_its_own_equal_torch(model: str, own: dict) -> None:
     settings = small(model)
+    both = {part: {k: own.get(k, v) for k, v in getattr(settings, part).items()} for part in PARTS}
+    ten_steps_equal_torch(dataclasses.replace(settings, **both))
+
+
+def ten_steps_equal_torch(settings: Settings) -> None:
     if "dropout" in settings.model:
         without = {**settings.model, "dropout": 0.0}
         settings = dataclasses.replace(settings, model=without, lr=1e-3)

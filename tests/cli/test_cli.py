@@ -83,7 +83,7 @@ def refused(result: tuple[int, str, str], *words: str) -> None:
         (["fly"], ["fly", "minigen --help"]),
         (["--fly"], ["--fly"]),
         (["train"], ["Missing argument"]),
-        (["train", "bert"], ["bert", "vae", "gan", "gpt"]),
+        (["train", "parrot"], ["parrot", "vae", "gan", "gpt"]),
         (["train", "vae", "--step"], ["--step"]),
         (["train", "vae", "--steps", "many"], ["--steps"]),
         (["train", "vae", "--steps", "0"], ["--steps"]),
@@ -149,7 +149,7 @@ def test_a_run_of_another_version(cli: Cli, run: Path) -> None:
 def test_a_damaged_config(cli: Cli, run: Path) -> None:
     config = json.loads((run / "config.json").read_text())
     for path, value, words in (
-        (("settings", "recipe"), "bert", ["bert"]),
+        (("settings", "recipe"), "parrot", ["parrot"]),
         (("settings", "lr"), "x", ["lr"]),
         (("settings", "model", "hidden"), "wide", ["damaged"]),
         (("settings", "model", "depth"), 3, ["damaged", "depth"]),

@@ -130,6 +130,37 @@ def test_a_picture_takes_on_the_strokes_of_another_and_still_shows_its_own() -> 
     assert made[8:24, 8:24].mean() > made[:, :4].mean() + 0.1
 
 
+def test_several_pictures_are_made_as_each_alone() -> None:
+    """The losses of a batch are the means of those of its pictures, and so are the gradients."""
+    net = classifier()
+    content, style = (minigen.from_numpy(rng.random((3, 1, 16, 16))) for _ in range(2))
+    both = StyleTransfer(content, style, 2, classifier=net)
+    made = minigen.from_numpy(rng.random((3, 1, 16, 16)))
+    with minigen.no_grad():
+        both.pixels.copy_(made)
+    whole = both.losses()
+    sum(whole).backward()
+    single = []
+    for i in range(3):
+        one = StyleTransfer(content[i : i + 1], style[i : i + 1], 2, classifier=net)
+        with minigen.no_grad():
+            one.pixels.copy_(made[i : i + 1])
+        single.append([loss.item() for loss in one.losses()])
+        sum(one.losses()).backward()
+        np.testing.assert_allclose(
+            both.pixels.grad[i].numpy(), one.pixels.grad[0].numpy() / 3, rtol=1e-8, atol=1e-14
+        )
+    np.testing.assert_allclose([loss.item() for loss in whole], np.mean(single, 0), rtol=1e-10)
+    some = both.losses(minigen.tensor([2, 0]))
+    np.testing.assert_allclose(
+        [loss.item() for loss in some], np.mean([single[2], single[0]], 0), rtol=1e-10
+    )
+    others = both.losses(pictures=content)
+    assert others[0].item() == 0
+    with pytest.raises(ValueError, match="3 contents and 2 styles"):
+        StyleTransfer(content, style[:2])
+
+
 def test_bad_input_is_refused_by_name() -> None:
     features = StrokeFeatures(scales=3)
     for shape in ((1, 3, 32, 32), (1, 1, 12, 32), (1, 32, 32)):

@@ -20,12 +20,21 @@ SMALL: dict[str, dict] = {
     "conditional_gan": {"generator": [16, 24], "discriminator": [24, 16]},
     "ring": {"width": 8},
     "grid": {"width": 8},
+    "ddpm": {"widths": [4, 8], "groups": 2, "time": 8},
+    "flow": {"widths": [4, 8], "groups": 2, "time": 8},
+    "text_to_image": {"widths": [2, 4], "codes": 8, "layers": 1, "heads": 2, "channels": 8},
     "lstm": {"context": 16, "embedding": 4, "hidden": 8},
+    "bert": {"context": 16, "layers": 1, "heads": 2, "width": 16, "hidden": 16, "dropout": 0.1},
+    "finetune": {"context": 16, "layers": 1, "heads": 2, "width": 16, "dropout": 0.1},
     "gru": {"context": 16, "embedding": 4, "hidden": 8},
     "ar": {"order": 3},
     "wavenet": {"layers": 2, "levels": 16, "channels": 4, "skips": 4},
+    "bpe_gpt": {"context": 16, "layers": 1, "heads": 2, "width": 16, "dropout": 0.1},
     "gpt": {"context": 16, "layers": 1, "heads": 2, "width": 16, "dropout": 0.1},
+    "style_gan": {"latent": 8, "width": 2, "mapping": 1},
+    "colour_dcgan": {"width": 2},
     "classifier": {},
+    "style_transfer": {},
 }
 
 

@@ -117,15 +117,15 @@ def coverage(samples: NDArray[np.float32], target: Mixture) -> dict[str, float]:
 def ring_settings(fast: bool) -> Settings:
     return Settings(
         recipe="ring",
-        steps=200 if fast else 8000,
+        steps=200 if fast else 4000,
         batch_size=256,
         lr=1e-3,
         log_every=20 if fast else 100,
-        save_every=100 if fast else 2000,
+        save_every=100 if fast else 1000,
         model=dataclasses.asdict(PointGANConfig()),
         options={
             "betas": [0.5, 0.999],
-            **dataclasses.asdict(Rules()),
+            **dataclasses.asdict(Rules(average=0.998)),
             "points": 100_000,
         },
     )

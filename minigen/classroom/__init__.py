@@ -1,0 +1,14 @@
+"""The classroom: assignments as text, what students get of them, and fair, fast grading.
+
+    source       files of cells
+    assignment   a solved file of cells: what is asked, which tests
+    release      the same without its solutions, as .py and .ipynb
+    submission   a student's work, and calls of its functions in a process of its own
+    grading      every test against it, in the grader's process
+    proof        that an assignment is fair
+    reports      Gradescope's results.json, a table, pages
+
+A student's code runs in a forked process (`nursery`, `worker`) that is kept from what it need not
+do (`confinement`, `seccomp`) and can send nothing but values (`wire`). The standard library and
+minigen are all it takes.
+"""

@@ -1,0 +1,146 @@
+"""What the process that runs a submission may not do, as far as the system lets us forbid it.
+
+Limits of the kernel hold for memory and the size of files. On Linux a filter of system calls keeps
+it from starting processes and programs (`minigen.classroom.seccomp`); and where a user may make
+namespaces, the process is in ones of its own: it has no network, sees no other process, ends with
+all its descendants, and the folders of the assignment and of the other submissions are empty for
+it. Where that is refused, Python itself (an audit hook) turns down opening those folders and
+sockets, which stops the careless and the curious.
+
+This is no sandbox against an attacker who knows the kernel: run the grading of strangers' code in a
+container that holds nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+try:
+    import resource as _resource
+
+    resource: Any = _resource
+except ImportError:  # there is none on Windows
+    resource = None
+
+NOBODY = 65534
+NAMESPACES = {  # flags of unshare(2)
+    "users": 0x10000000, "mounts": 0x00020000, "network": 0x40000000, "processes": 0x20000000,
+    "ipc": 0x08000000,
+}  # fmt: skip
+MS_PRIVATE, MS_REC, MS_RDONLY = 0x40000, 0x4000, 1
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
+NETWORK = ("socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """seconds: for one call of the submission, and for loading it; megabytes: of memory, as the
+    process counts it; file_megabytes: of any file it writes; processes: beside it."""
+
+    seconds: float = 5.0
+    megabytes: int = 4096
+    file_megabytes: int = 1
+    processes: int = 32
+
+
+def give_up_root() -> None:
+    """Become nobody if this process is root's, and nobody can read Python's own files."""
+    if sys.platform == "win32" or os.getuid() != 0:
+        return
+    paths = [Path(entry) for entry in sys.path if entry]
+    if all(_open_to_all(path) for path in paths if path.exists()):
+        with contextlib.suppress(OSError):
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+        if sys.platform.startswith("linux"):
+            _libc().prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)  # else its own /proc would be root's
+
+
+def _open_to_all(path: Path) -> bool:
+    return all(each.stat().st_mode & 0o001 for each in (*path.parents, path) if each.is_dir())
+
+
+def isolate(hidden: Sequence[str]) -> list[str]:
+    """Put this process into namespaces of its own, with the folders `hidden` empty.
+
+    Forks: what returns is the child, the first process of its namespace; the parent waits for it
+    and ends as it does. Returns what is in force, nothing where the system refuses.
+    """
+    if not sys.platform.startswith("linux"):
+        return []
+    libc = _libc()
+    uid, gid = os.getuid(), os.getgid()
+    if libc.unshare(ctypes.c_int(sum(NAMESPACES.values()))) != 0:
+        return []
+    with contextlib.suppress(OSError):
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1\n")
+        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1\n")
+    child = os.fork()
+    if child:
+        _, status = os.waitpid(child, 0)
+        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    done = ["no network", "no other processes"]
+    libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+    covered = [
+        libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", MS_RDONLY, b"size=4k") == 0
+        or not os.access(folder, os.R_OK)
+        for folder in (*hidden, "/proc")  # the latter is a way into the memory of the grader
+    ]
+    return [*done, "no assignment files"] if all(covered) else done
+
+
+def limit(limits: Limits) -> None:
+    """Kernel limits for this process."""
+    if resource is None:
+        return
+    for which, value in (
+        (resource.RLIMIT_AS, limits.megabytes << 20),
+        (resource.RLIMIT_FSIZE, limits.file_megabytes << 20),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NPROC, _processes() + limits.processes),
+    ):
+        with contextlib.suppress(ValueError, OSError):  # a lower one is in force already
+            resource.setrlimit(which, (value, value))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing too much is an OSError, not the end
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _processes() -> int:
+    """How many the user that this process is, or becomes, has already: they count too."""
+    user = os.getuid()
+    count = 0
+    for entry in Path("/proc").glob("[0-9]*/task/*"):
+        with contextlib.suppress(OSError):
+            count += entry.stat().st_uid == user
+    return count
+
+
+def forbid(hidden: Sequence[str]) -> None:
+    """Let Python refuse to open the folders `hidden` and sockets; cannot be taken back."""
+    roots = [os.path.realpath(folder) for folder in hidden]
+
+    def refuse(event: str, arguments: tuple) -> None:
+        if event in NETWORK:
+            raise PermissionError("submissions have no network")
+        if event in ("open", "os.listdir", "os.scandir") and arguments:
+            path = arguments[0]
+            if isinstance(path, str | bytes | os.PathLike):
+                real = os.path.realpath(os.fsdecode(path))
+                if any(real == root or real.startswith(root + os.sep) for root in roots):
+                    raise PermissionError(f"submissions may not read {os.fsdecode(path)}")
+
+    sys.addaudithook(refuse)

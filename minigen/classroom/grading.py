@@ -1,0 +1,129 @@
+"""Grading: every test of an assignment against a submission, in the grader's own process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigen.classroom.assignment import Assignment, Test
+from minigen.classroom.confinement import Limits
+from minigen.classroom.submission import Submission, SubmissionError, read_submission
+from minigen.testing import GradcheckError
+
+MOST_SECONDS = 60.0  # for all tests of a submission
+MOST_TOLD = 4000  # characters of a message
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A test's result. message: for the student; "" if passed."""
+
+    name: str
+    points: float
+    earned: float
+    hidden: bool
+    message: str
+    expectation: str
+
+    @property
+    def passed(self) -> bool:
+        return not self.message
+
+
+@dataclass(frozen=True)
+class Grade:
+    """A submission's results. errors: what went wrong before any test; in_force: what the
+    submission was kept from (`minigen.classroom.confinement`)."""
+
+    student: str
+    outcomes: tuple[Outcome, ...]
+    seconds: float
+    errors: tuple[str, ...] = ()
+    in_force: tuple[str, ...] = field(default=())
+
+    @property
+    def earned(self) -> float:
+        return sum(o.earned for o in self.outcomes)
+
+    @property
+    def points(self) -> float:
+        return sum(o.points for o in self.outcomes)
+
+
+class Partly(AssertionError):
+    """Raised by a test for a share of its points, 0 to 1, with what is missing in words."""
+
+    def __init__(self, share: float, message: str) -> None:
+        super().__init__(message)
+        self.share = share
+
+
+def grade(
+    assignment: Assignment,
+    submission: Path | Sequence[str],
+    *,
+    student: str = "",
+    seed: int = 0,
+    limits: Limits | None = None,
+    also_hidden: Sequence[Path] = (),
+) -> Grade:
+    """Run every test. `submission` is a file or the cells of one; `seed` is that of the inputs.
+
+    Nothing that a submission does raises here: a test of it fails, with the reason.
+    """
+    began = time.perf_counter()
+    if isinstance(submission, Path):
+        student = student or submission.stem
+        try:
+            cells = read_submission(submission)
+        except SubmissionError as error:
+            seconds = time.perf_counter() - began
+            return Grade(student, nothing(assignment, str(error)), seconds, (str(error),))
+    else:
+        cells = list(submission)
+    with Submission(cells, [assignment.folder, *also_hidden], limits) as code:
+        outcomes = []
+        for number, test in enumerate(assignment.tests):
+            if time.perf_counter() - began > MOST_SECONDS:
+                message = f"not run: the tests before it took more than {MOST_SECONDS:g} seconds"
+                outcomes.append(_outcome(test, message))
+            else:
+                outcomes.append(_run(test, code, [seed, number]))
+        found = (tuple(code.errors), tuple(code.in_force))
+    return Grade(student, tuple(outcomes), time.perf_counter() - began, *found)
+
+
+def nothing(assignment: Assignment, message: str) -> tuple[Outcome, ...]:
+    """No points on any test, with the reason."""
+    return tuple(_outcome(test, message) for test in assignment.tests)
+
+
+def _run(test: Test, code: Submission, seed: list[int]) -> Outcome:
+    """One test: the student's functions are calls into another process."""
+    given: dict[str, Any] = {name: code.function(name) for name in test.wants}
+    names = test.function.__code__.co_varnames[: test.function.__code__.co_argcount]
+    if "rng" in names:
+        given["rng"] = np.random.default_rng(seed)
+    if "seed" in names:
+        given["seed"] = int(np.random.default_rng(seed).integers(2**31))
+    try:
+        with np.errstate(all="ignore"):
+            test.function(**given)
+    except Partly as partly:
+        return _outcome(test, str(partly), partly.share)
+    except (SubmissionError, AssertionError, GradcheckError) as error:
+        return _outcome(test, str(error) or f"not so: {test.expectation}")
+    except Exception as error:  # the result was of a kind that the test could not even look at
+        return _outcome(test, f"the result cannot be used ({type(error).__name__}: {error})")
+    return _outcome(test, "")
+
+
+def _outcome(test: Test, message: str, share: float | None = None) -> Outcome:
+    message = message[:MOST_TOLD]
+    earned = test.points * (share if share is not None else float(not message))
+    return Outcome(test.name, test.points, earned, test.hidden, message, test.expectation)

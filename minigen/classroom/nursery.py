@@ -1,0 +1,106 @@
+"""Where the processes that run submissions come from.
+
+Starting Python and importing NumPy takes longer than grading. One process does it once, knows
+nothing of tests, solutions or other students, and forks itself for every submission. It is asked
+through a socket, over which the open files of the new process are handed as well.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+class Nursery:
+    """The process that forks, started when the first submission wants one.
+
+    Raises OSError where there is no fork, on Windows.
+    """
+
+    def __init__(self) -> None:
+        if not hasattr(socket, "send_fds"):
+            raise OSError("grading needs Linux or macOS (on Windows, WSL)")
+        self._lock = threading.Lock()
+        self._ours, theirs = socket.socketpair()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "minigen.classroom.worker", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=_environment(),
+        )
+        theirs.close()
+
+    def fork(self, read: int, write: int, output: int) -> int:
+        """A new process with these open files, the last one for what it prints; its number.
+
+        It leads a session of its own, so that os.killpg ends all it started.
+        """
+        with self._lock:
+            socket.send_fds(self._ours, [b"fork"], [read, write, output])
+            number = self._ours.recv(8)
+        if len(number) < 8:
+            raise OSError("the process that starts submissions has ended")
+        return int.from_bytes(number, "little")
+
+    def close(self) -> None:
+        self._ours.close()
+        with contextlib.suppress(OSError):
+            self._process.kill()
+        self._process.wait()
+
+
+_nursery: Nursery | None = None
+_starting = threading.Lock()
+
+
+def nursery() -> Nursery:
+    """That of this process; a process forked from this one needs one of its own."""
+    global _nursery
+    with _starting:
+        if _nursery is None:
+            _nursery = Nursery()
+            atexit.register(_nursery.close)
+        return _nursery
+
+
+def serve(fd: int, work: Callable[[int, int], Any]) -> None:
+    """In the process that forks: answer until nobody asks. `work` is run in each new process."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    asked = socket.socket(fileno=fd)
+    while True:
+        message, files, _, _ = socket.recv_fds(asked, 4, 3)
+        if not message:
+            return
+        pid = os.fork()
+        if not pid:
+            asked.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            os.setsid()
+            for standard in (1, 2):
+                os.dup2(files[2], standard)
+            os.close(files[2])
+            try:
+                work(files[0], files[1])
+            finally:
+                os._exit(0)
+        for file in files:
+            os.close(file)
+        asked.sendall(pid.to_bytes(8, "little"))
+
+
+def _environment() -> dict[str, str]:
+    """Only what Python needs: no secrets of the one who grades; one thread, no bytecode written."""
+    kept = {k: v for k, v in os.environ.items() if k in ("PATH", "PYTHONPATH", "LANG", "HOME")}
+    return {**kept, **dict.fromkeys(THREADS, "1"), "PYTHONDONTWRITEBYTECODE": "1"}

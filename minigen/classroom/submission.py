@@ -1,0 +1,193 @@
+"""A student's work, and calls of its functions in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from minigen.classroom import wire
+from minigen.classroom.confinement import Limits
+from minigen.classroom.nursery import nursery
+from minigen.classroom.source import SourceError, parse
+
+MOST_PRINTED = 2000  # characters of what a submission prints
+STARTING = 2.0  # seconds that a new process may take besides
+MOST_BYTES = 5 * 2**20  # of a submission
+
+
+class SubmissionError(Exception):
+    """A submission cannot be read, or failed where a result was asked of it."""
+
+
+def read_submission(path: Path) -> list[str]:
+    """The code of a .py or .ipynb file, cell by cell, without the tests that were handed out.
+
+    A .py file without marks is one cell. Raises SubmissionError for what is no such file.
+    """
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise SubmissionError(f"it is larger than {MOST_BYTES >> 20} MiB")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SubmissionError(f"it cannot be read: {error}") from error
+    if path.suffix == ".ipynb":
+        return _notebook(text)
+    try:
+        cells = parse(text)
+    except SourceError:
+        cells = []  # their own marks, of another kind
+    if not cells:
+        return [text]
+    return [c.text for c in cells if c.kind == "code" and "test" not in c.options]
+
+
+def _notebook(text: str) -> list[str]:
+    try:
+        found = []
+        for cell in json.loads(text)["cells"]:
+            source = cell["source"]
+            source = source if isinstance(source, str) else "".join(source)
+            own = cell.get("metadata", {}).get("minigen", {})
+            if cell["cell_type"] == "code" and "test" not in own:
+                lines = source.splitlines()
+                found.append(
+                    "\n".join("" if line.startswith(("%", "!")) else line for line in lines)
+                )
+        return found
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise SubmissionError("it is not a notebook") from error
+
+
+class Submission:
+    """The functions of a submission, run in a child process that is started again when it ends.
+
+    cells: its code. hidden: folders it may not see. A call raises SubmissionError, in words for
+    the student, when the function is missing, fails, or takes too long.
+    """
+
+    def __init__(
+        self, cells: Sequence[str], hidden: Sequence[Path] = (), limits: Limits | None = None
+    ) -> None:
+        self.cells, self.limits = list(cells), limits or Limits()
+        self.hidden = [str(folder.resolve()) for folder in hidden if folder.is_dir()]
+        self.in_force: list[str] = []
+        self.errors: list[str] = []  # of cells, when they were loaded
+        self.broken = ""  # why it cannot be loaded at all
+        self._process: int | None = None
+
+    def __enter__(self) -> Submission:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def function(self, name: str) -> Callable[..., Any]:
+        """What a test calls in the student's place."""
+
+        def call(*arguments: Any) -> Any:
+            return self.call(name, *arguments)
+
+        call.__name__ = name
+        return call
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """One of its functions. Functions among the arguments may be called back."""
+        self._start()
+        callbacks: list[Callable[..., Any]] = []
+        try:
+            wire.send(self._write, ["call", name, _numbered(arguments, callbacks)])
+            while True:
+                answer = wire.receive(self._read, self.limits.seconds)
+                match answer:
+                    case ["result", value]:
+                        return value
+                    case ["error", str(text)]:
+                        raise SubmissionError(text)
+                    case ["callback", int(number), (*given,)] if 0 <= number < len(callbacks):
+                        wire.send(self._write, _answered(callbacks[number], given))
+                    case _:
+                        raise wire.WireError("an answer of no known form")
+        except wire.TooLate:
+            self.stop()
+            seconds = f"{self.limits.seconds:g}"
+            raise SubmissionError(f"{name} took longer than {seconds} seconds") from None
+        except wire.Ended:
+            self.stop()
+            raise SubmissionError(f"{name} ended the process it ran in") from None
+        except wire.WireError as error:
+            self.stop()
+            raise SubmissionError(f"{name} wrote where only results belong: {error}") from None
+
+    def _start(self) -> None:
+        if self.broken:
+            raise SubmissionError(self.broken)
+        if self._process is not None:
+            return
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115  closed by stop
+        theirs_read, self._write = os.pipe()
+        self._read, theirs_write = os.pipe()
+        try:
+            self._process = nursery().fork(theirs_read, theirs_write, self._output.fileno())
+        finally:
+            os.close(theirs_read)
+            os.close(theirs_write)
+        limits = dataclasses.asdict(self.limits)
+        try:
+            wire.send(self._write, {"cells": self.cells, "limits": limits, "hidden": self.hidden})
+            told = wire.receive(self._read, STARTING + self.limits.seconds)
+            self.in_force, self.errors = list(told["in_force"]), [str(e) for e in told["errors"]]
+        except wire.TooLate:
+            self.broken = f"loading it took longer than {self.limits.seconds:g} seconds"
+        except wire.Ended:
+            self.broken = "loading it ended the process it ran in"
+        except (wire.WireError, KeyError, TypeError):
+            self.broken = "loading it wrote where only results belong"
+        if self.broken:
+            self.stop()
+            raise SubmissionError(self.broken)
+
+    def printed(self) -> str:
+        """The beginning of what it printed since it was started."""
+        if self._process is None:
+            return ""
+        self._output.seek(0)
+        return self._output.read(MOST_PRINTED).decode("utf-8", "replace")
+
+    def stop(self) -> None:
+        """End its process and all that it started."""
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process, signal.SIGKILL)
+        self._process = None
+        os.close(self._read)
+        os.close(self._write)
+        self._output.close()
+
+
+def _numbered(value: Any, callbacks: list[Callable[..., Any]]) -> Any:
+    """The arguments, their functions replaced by numbers."""
+    if isinstance(value, dict):
+        return {key: _numbered(each, callbacks) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_numbered(each, callbacks) for each in value)
+    if callable(value):
+        callbacks.append(value)
+        return {"callback": len(callbacks) - 1}
+    return value
+
+
+def _answered(function: Callable[..., Any], arguments: Sequence[Any]) -> list:
+    try:
+        value = function(*arguments)
+        wire.encode(value)
+    except Exception as error:
+        return ["error", f"{type(error).__name__}: {error}"]
+    return ["result", value]
