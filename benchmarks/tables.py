@@ -330,7 +330,8 @@ def others(results: dict[str, Any]) -> str:
             cells = ["" if mean is None else f"{mean:.{figure.digits}f}" for mean in means]
             gap = ""
             if "standard_error" in result:
-                parts = (result[part][figure.key] for part in ("difference", "standard_error"))
+                found = (result[part][figure.key] for part in ("difference", "standard_error"))
+                parts = [round(value, figure.digits) + 0.0 for value in found]  # no -0
                 gap = "{:+.{d}f} ± {:.{d}f}".format(*parts, d=figure.digits)
             beside = result["yardsticks"].get(figure.beside)
             told = "" if beside is None else f"{beside:.{figure.digits}f} ({figure.against})"

@@ -35,7 +35,7 @@ def start_training(
         changes = {**changes, "device": usable(changes.get("device") or "cpu")}
         settings = default_settings(model, fast, own, **changes)
         RECIPES[model](settings)  # what cannot be trained shows now, before a folder is made
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise RunError(str(error)) from error
     run_to_end(Run.create(path, settings), frames=frames)
 

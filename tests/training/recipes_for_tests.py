@@ -33,8 +33,18 @@ SMALL: dict[str, dict] = {
     "gpt": {"context": 16, "layers": 1, "heads": 2, "width": 16, "dropout": 0.1},
     "style_gan": {"latent": 8, "width": 2, "mapping": 1},
     "colour_dcgan": {"width": 2},
+    "folder_gan": {"width": 2},
+    "folder_vae": {"widths": [2, 3], "hidden": 8, "latent": 3},
     "classifier": {},
     "style_transfer": {},
+    **{
+        name: {"layers": 1, "heads": 2, "width": 8, "hidden": 16, "dropout": 0.1}
+        for name in ("reverse", "sort", "dates")
+    },
+    **{
+        name: {"layers": 1, "heads": 2, "width": 16, "dropout": 0.1}
+        for name in ("arithmetic", "addition")
+    },
 }
 
 
