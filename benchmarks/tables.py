@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
+import tables_collapse
 import tables_gpu
 import tables_kernels
 from tables_gpu import table
@@ -51,7 +52,12 @@ def load(folder: Path = harness.RESULTS) -> Results:
         for path in sorted(folder.glob("quality_*.json"))
         if path.stem not in RECORDED
     }
-    return {**found, "others": others, "gpu": tables_gpu.load(folder / "gpu")}
+    return {
+        **found,
+        "others": others,
+        "collapse": tables_collapse.load(folder),
+        "gpu": tables_gpu.load(folder / "gpu"),
+    }
 
 
 def page(results: Results) -> str:
@@ -67,6 +73,7 @@ def page(results: Results) -> str:
         gan(results["quality_gan"]),
         gpt(results["quality_gpt"]),
         others(results["others"]),
+        tables_collapse.section(results["collapse"]),
         tokenization(results["tokenization"]),
         tables_gpu.section(results["gpu"]),
         statement(results["statement"]),
@@ -328,7 +335,8 @@ def others(results: dict[str, Any]) -> str:
             cells = ["" if mean is None else f"{mean:.{figure.digits}f}" for mean in means]
             gap = ""
             if "standard_error" in result:
-                parts = (result[part][figure.key] for part in ("difference", "standard_error"))
+                found = (result[part][figure.key] for part in ("difference", "standard_error"))
+                parts = [round(value, figure.digits) + 0.0 for value in found]  # no -0
                 gap = "{:+.{d}f} ± {:.{d}f}".format(*parts, d=figure.digits)
             beside = result["yardsticks"].get(figure.beside)
             told = "" if beside is None else f"{beside:.{figure.digits}f} ({figure.against})"

@@ -19,6 +19,7 @@ import torch
 import torch_diffusion
 import torch_gans
 import torch_series
+import torch_text
 import torch_text_bert
 import torch_text_finetune
 import torch_vaes
@@ -29,6 +30,7 @@ from torch.nn import functional as F
 from torch_job import TorchJob, cosine_with_warmup
 
 from minigen.training import Settings
+from minigen.training.recipes.language import unseen_windows
 
 
 def gan(settings: Settings, fused: bool = False, usual: bool = False) -> TorchJob:
@@ -133,7 +135,7 @@ def gpt(settings: Settings, fused: bool = False) -> TorchJob:
         {"params": decay, "weight_decay": settings.options["weight_decay"]},
         {"params": rest, "weight_decay": 0.0},
     ]
-    return _language("gpt", model, groups, settings, fused)
+    return _language(settings.recipe, model, groups, settings, fused)
 
 
 def recurrent(settings: Settings, fused: bool = False) -> TorchJob:
@@ -156,6 +158,8 @@ def _language(
         fused=fused,
     )
     schedule = cosine_with_warmup(optimizer, options)
+    windows, characters = unseen_windows(settings)
+    length = characters / windows[:, 1:].numel()  # of a token, in characters
 
     def step(batch: torch.Tensor) -> dict[str, torch.Tensor]:
         logits = model(batch[:, :-1])
@@ -165,7 +169,7 @@ def _language(
         nn.utils.clip_grad_norm_(model.parameters(), options["clip"])
         optimizer.step()
         schedule.step()
-        return {"loss": loss}
+        return {"loss": loss / length}
 
     return TorchJob({name: model}, step)
 
@@ -178,10 +182,12 @@ RECIPES: dict[str, Callable[..., TorchJob]] = {
     "dcgan": dcgan,
     "wgan_gp": wgan_gp,
     "gpt": gpt,
+    "bpe_gpt": gpt,
     **torch_text_bert.RECIPES,
     **torch_text_finetune.RECIPES,
     "lstm": recurrent,
     "gru": recurrent,
     **torch_gans.RECIPES,
     **torch_series.RECIPES,
+    **torch_text.RECIPES,
 }

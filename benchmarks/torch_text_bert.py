@@ -59,7 +59,7 @@ class TorchBert(nn.Module):
         self.head.bias = nn.Parameter(torch.zeros(c["vocabulary"]))
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:
-                nn.init.normal_(parameter, std=0.02)
+                nn.init.normal_(parameter, std=c["deviation"])
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
 

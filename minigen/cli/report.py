@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 from collections.abc import Mapping
 from functools import partial
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minigen.cli.info import blas, cores, installed, processor
-from minigen.training import Run
+from minigen.training import Run, Settings
 from minigen.training.progress import duration
 from minigen.training.recipe import LossCurve, Recipe
 from minigen.training.recipes import RECIPES
@@ -18,10 +19,20 @@ from minigen.viz.curves import Curve, curves
 from minigen.viz.report import Picture, Row, Section, write_report
 
 
-def metric_rows(recipe: str, metrics: Mapping[str, float]) -> list[Row]:
-    """The measured figures of a run beside their references."""
+def metric_rows(settings: Settings, metrics: Mapping[str, float]) -> list[Row]:
+    """The measured figures of a run beside their references.
+
+    Those that its settings leave out are not there; PyTorch's are of the recipe's own settings, and
+    shown beside those of the same alone.
+    """
+    recipe = RECIPES[settings.recipe]
+    usual = recipe.usual(settings)
     rows = []
-    for figure in RECIPES[recipe].figures:
+    for figure in recipe.figures:
+        if figure.key not in metrics:
+            continue
+        if not usual:
+            figure = figure.without_torch()
 
         def told(value: float, digits: int = figure.digits) -> str:
             return f"{value:,.{digits}f}"
@@ -29,7 +40,7 @@ def metric_rows(recipe: str, metrics: Mapping[str, float]) -> list[Row]:
         against = []
         if figure.torch is not None:
             against.append(f"{told(figure.torch)} (PyTorch, same model and steps)")
-        if figure.beside:
+        if figure.beside in metrics:
             against.append(f"{told(metrics[figure.beside])} ({figure.against})")
         samples = f"(n = {metrics[figure.count]:,})" if figure.count in metrics else ""
         value = " ".join(filter(None, [told(metrics[figure.key]), figure.unit, samples]))
@@ -52,8 +63,8 @@ def run_section(run: Run, parameters: int) -> Section:
     return Section(
         title=recipe.title,
         lead=recipe.lead,
-        rows=metric_rows(settings.recipe, final),
-        pictures=[_curves(recipe.curve, records, final), *_pictures(run, recipe)],
+        rows=metric_rows(settings, final),
+        pictures=[_curves(_comparable(recipe, settings), records, final), *_pictures(run, recipe)],
         text=written.read_text(encoding="utf-8").rstrip() if written.exists() else "",
         text_caption=recipe.captions.get("text", "Written at temperature 0.8, not selected"),
         facts={
@@ -82,6 +93,14 @@ def _pictures(run: Run, recipe: Recipe) -> list[Picture]:
     return pictures
 
 
+def _comparable(recipe: Recipe, settings: Settings) -> LossCurve:
+    """The recipe's curve, with a line of PyTorch's only if that was trained with these settings."""
+    level = recipe.curve.level
+    if level is None or isinstance(level[1], str) or recipe.usual(settings):
+        return recipe.curve
+    return dataclasses.replace(recipe.curve, level=None)
+
+
 def _curves(told: LossCurve, records: list[dict[str, Any]], final: Mapping[str, float]) -> Picture:
     """The losses over the steps, for light and dark pages."""
     losses = [r for r in records if "metrics" not in r]
@@ -91,6 +110,7 @@ def _curves(told: LossCurve, records: list[dict[str, Any]], final: Mapping[str, 
     series = [
         Curve(label, steps, [r[name] for r in losses])
         for name, label in told.losses or zip(named, named)
+        if name in named
     ]
     steps = [r["step"] for r in tests]
     series += [

@@ -34,6 +34,7 @@ class BertConfig:
     epsilon: float = 1e-12  # of layer norm
     pooler: bool = True  # a summary of the whole, from the first token
     masked_language_model: bool = False  # logits of the tokens
+    deviation: float = 0.02  # of the initial weights; 1/sqrt(C) suits small ones better
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -118,7 +119,7 @@ class Bert(nn.Module):
             self.head = MaskedLanguageModel(config)
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:
-                nn.init.normal_(parameter, mean=0.0, std=0.02)
+                nn.init.normal_(parameter, mean=0.0, std=config.deviation)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
 

@@ -39,6 +39,12 @@ class WaveNetConfig:
     channels: int = 32  # R
     skips: int = 64  # S
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a number too small to make a network of."""
+        for name, least in (("levels", 2), ("layers", 1), ("channels", 1), ("skips", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be {least} or more, got {getattr(self, name)}")
+
     @property
     def field(self) -> int:
         """How many values a prediction is made from."""

@@ -101,7 +101,7 @@ def make_job(run: Run, build: BUILD) -> Job:
     take_over_threads(False)  # its layers ask for them, whatever ran in this process before
     try:
         return build(run.settings)
-    except DataError as error:
+    except (DataError, OSError) as error:  # something is wrong with the data, not with the run
         raise RunError(str(error)) from error
     except (KeyError, TypeError, ValueError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
@@ -257,7 +257,8 @@ def write_samples(job: Job, folder: Path, step: int, final: bool) -> None:
     if job.write is not None:
         length = 600 if final else 200
         generator = Generator().manual_seed(SAMPLE_SEED)
-        text = "".join(job.write(job.prompt, length, Sampling(temperature=0.8), generator))
+        how = Sampling(temperature=job.temperature)
+        text = "".join(job.write(job.prompt, length, how, generator))
         write_file(folder / f"{name}.txt", text.lstrip("\n") + "\n")
     if final:
         for caption, make in job.pictures.items():

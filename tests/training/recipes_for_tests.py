@@ -29,11 +29,22 @@ SMALL: dict[str, dict] = {
     "gru": {"context": 16, "embedding": 4, "hidden": 8},
     "ar": {"order": 3},
     "wavenet": {"layers": 2, "levels": 16, "channels": 4, "skips": 4},
+    "bpe_gpt": {"context": 16, "layers": 1, "heads": 2, "width": 16, "dropout": 0.1},
     "gpt": {"context": 16, "layers": 1, "heads": 2, "width": 16, "dropout": 0.1},
     "style_gan": {"latent": 8, "width": 2, "mapping": 1},
     "colour_dcgan": {"width": 2},
+    "folder_gan": {"width": 2},
+    "folder_vae": {"widths": [2, 3], "hidden": 8, "latent": 3},
     "classifier": {},
     "style_transfer": {},
+    **{
+        name: {"layers": 1, "heads": 2, "width": 8, "hidden": 16, "dropout": 0.1}
+        for name in ("reverse", "sort", "dates")
+    },
+    **{
+        name: {"layers": 1, "heads": 2, "width": 16, "dropout": 0.1}
+        for name in ("arithmetic", "addition")
+    },
 }
 
 

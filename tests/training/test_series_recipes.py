@@ -167,17 +167,23 @@ def test_what_is_no_series_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("own", "message"),
+    ("recipe", "own", "message"),
     [
-        ({"column": "x"}, "say which with data"),
-        ({"test": 0}, "test must be 1 or more, got 0"),
-        ({"order": 0}, "order must be 1 or more, got 0"),
-        ({"order": 130}, r"309 values are too few: besides 50 to test with, 261 are needed"),
+        ("ar", {"column": "x"}, "say which with data"),
+        ("ar", {"test": 0}, "test must be 1 or more, got 0"),
+        ("ar", {"order": 0}, "order must be 1 or more, got 0"),
+        ("ar", {"order": 130}, r"309 values are too few: besides 50 to test with, 261 are needed"),
+        ("wavenet", {"window": 0}, "window must be 1 or more, got 0"),
+        ("wavenet", {"levels": 1}, "levels must be 2 or more, got 1"),
+        ("wavenet", {"layers": 0}, "layers must be 1 or more, got 0"),
+        ("wavenet", {"layers": 16}, r"27000 values are too few: .* 65536 are needed to train on"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(own: dict[str, Any], message: str) -> None:
+def test_settings_that_make_no_sense_are_refused(
+    recipe: str, own: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
-        default_settings("ar", own=own)
+        default_settings(recipe, own=own)
 
 
 def test_a_file_that_has_changed_is_noticed_and_one_that_has_not_is_found(

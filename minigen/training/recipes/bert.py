@@ -134,6 +134,7 @@ def bert_settings(fast: bool) -> Settings:
         dropout=0.0,
         pooler=False,
         masked_language_model=True,
+        deviation=0.09,
         **(size if fast else full),
     )
     return Settings(

@@ -10,6 +10,7 @@ from minigen.training.job import Settings
 from minigen.training.recipe import Recipe
 from minigen.training.recipes import (
     ar,
+    arithmetic,
     bert,
     classifier,
     colour,
@@ -17,11 +18,13 @@ from minigen.training.recipes import (
     conditional_vae,
     diffusion,
     finetune,
+    folder,
     gan,
     iwae,
     language,
     mixtures,
     restoration,
+    sequences,
     style_gan,
     style_transfer,
     text_to_image,
@@ -40,6 +43,7 @@ RECIPES: dict[str, Recipe] = {
     **conditional_gan.RECIPES,
     **style_gan.RECIPES,
     **colour.RECIPES,
+    **folder.RECIPES,
     **mixtures.RECIPES,
     **diffusion.RECIPES,
     **text_to_image.RECIPES,
@@ -50,6 +54,8 @@ RECIPES: dict[str, Recipe] = {
     **wavenet.RECIPES,
     **classifier.RECIPES,
     **style_transfer.RECIPES,
+    **sequences.RECIPES,
+    **arithmetic.RECIPES,
 }
 
 

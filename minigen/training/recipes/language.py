@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import minigen
 from minigen import Generator, Tensor, nn, optim
-from minigen.data import CharTokenizer
+from minigen.data import BytePairTokenizer, CharTokenizer
 from minigen.models.recurrent import RNN, RNNConfig
 from minigen.models.sampling import Sampling, write_text
 from minigen.models.transformer import GPT, GPTConfig, next_token_loss
 from minigen.training.job import Job, Settings
 from minigen.training.recipe import Figure, LossCurve, Recipe
 from minigen.training.recipes.loading import batches
+from minigen.training.recipes.looking import look_at_text
 from minigen.training.recipes.text import Windows, count_ngrams, cut, gather, plays, text_scores
+from minigen.viz.attention import Look
 
 Predict = Callable[[Tensor], Tensor]  # tokens (N, T) -> logits of the next ones (N, T, V)
 
@@ -48,10 +51,11 @@ def _job(model: Any, predict: Predict, parameters: list, settings: Settings) -> 
         total_steps=options["horizon"],
         min_ratio=options["lowest_lr"],
     )
-    tokenizer = CharTokenizer.from_dict(options["tokenizer"])
-    training, validation = plays(options["characters"])
-    windows = minigen.from_numpy(cut(tokenizer.encode(validation), context))  # (M, T + 1)
+    tokenizer = read_tokenizer(options["tokenizer"])
+    training, _ = plays(options["characters"])
+    windows, characters = unseen_windows(settings)  # (M, T + 1)
     windows = windows.to(settings.device)
+    length = characters / windows[:, 1:].numel()  # characters a token: 1 if they are the tokens
 
     def step(batch: Tensor) -> dict[str, Tensor]:
         loss = next_token_loss(predict(batch[:, :-1]), batch[:, 1:])  # (N, T + 1) -> 2 x (N, T)
@@ -60,7 +64,7 @@ def _job(model: Any, predict: Predict, parameters: list, settings: Settings) -> 
         nn.utils.clip_grad_norm_(model.parameters(), options["clip"])
         optimizer.step()
         schedule.step()
-        return {"loss": loss}
+        return {"loss": loss / length}
 
     @minigen.no_grad()
     def evaluate(thorough: bool) -> dict[str, float]:
@@ -71,7 +75,7 @@ def _job(model: Any, predict: Predict, parameters: list, settings: Settings) -> 
             for part in some.split(64)
         ]
         model.train()
-        metrics = {"validation_loss": sum(losses) / len(some)}
+        metrics = {"validation_loss": sum(losses) / len(some) / length}
         if thorough:
             metrics |= count_ngrams(options["characters"])
         return metrics
@@ -81,6 +85,10 @@ def _job(model: Any, predict: Predict, parameters: list, settings: Settings) -> 
     ) -> Iterator[str]:
         place = settings.device
         return write_text(model.reader(), tokenizer, prompt, count, how, generator, stop, place)
+
+    def look(prompt: str, count: int, how: Sampling, generator: Generator) -> Look:
+        written = "".join(write(prompt, count, how, generator))
+        return look_at_text(model, tokenizer, prompt, written, settings.device)
 
     return Job(
         settings,
@@ -92,13 +100,34 @@ def _job(model: Any, predict: Predict, parameters: list, settings: Settings) -> 
         evaluate=evaluate,
         best="validation_loss",
         write=write,
-        scores=text_scores(settings),
+        look=look if isinstance(model, GPT) else None,
+        scores=text_scores(characters),
     )
+
+
+def read_tokenizer(saved: Mapping[str, Any]) -> CharTokenizer | BytePairTokenizer:
+    """The tokenizer that a run's settings describe.  Raises ValueError."""
+    kind = BytePairTokenizer if saved.get("tokenizer") == "byte pairs" else CharTokenizer
+    return kind.from_dict(saved)
+
+
+def unseen_windows(settings: Settings) -> tuple[Tensor, int]:
+    """The last tenth of the plays, cut into windows (M, T + 1), and how many characters their
+    tokens but the first ones have."""
+    tokenizer = read_tokenizer(settings.options["tokenizer"])
+    _, validation = plays(settings.options["characters"])
+    ids = cut(tokenizer.encode(validation), settings.model["context"])
+    return minigen.from_numpy(ids), len(tokenizer.decode(ids[:, 1:].reshape(-1)))
 
 
 def gpt_settings(fast: bool) -> Settings:
     size: dict[str, Any] = {"context": 32, "layers": 2, "heads": 2, "width": 32} if fast else {}
     return _settings("gpt", GPTConfig, size, fast, steps=1400, lr=4e-3, weight_decay=0.1)
+
+
+def bpe_gpt_settings(fast: bool) -> Settings:
+    settings = dataclasses.replace(gpt_settings(fast), recipe="bpe_gpt")
+    return dataclasses.replace(settings, options={**settings.options, "tokens": 512})
 
 
 def lstm_settings(fast: bool) -> Settings:
@@ -149,6 +178,25 @@ def scheduled(settings: Settings) -> Settings:
     return dataclasses.replace(settings, options={**settings.options, **schedule})
 
 
+@functools.cache
+def train_byte_pairs(characters: int | None, tokens: int) -> dict[str, Any]:
+    """A tokenizer learned from the training text, as a run's settings hold it."""
+    training, _ = plays(characters)
+    return BytePairTokenizer.train(training, tokens).to_dict()
+
+
+def scheduled_with_byte_pairs(settings: Settings) -> Settings:
+    """With the schedule, and the tokenizer of as many tokens as are asked for.
+
+    Raises ValueError if they are fewer than the 256 bytes.
+    """
+    options = settings.options
+    tokenizer = train_byte_pairs(options["characters"], options["tokens"])
+    model = {**settings.model, "vocabulary": len(read_tokenizer(tokenizer))}
+    options = {**options, "tokenizer": tokenizer}
+    return scheduled(dataclasses.replace(settings, model=model, options=options))
+
+
 LEAD = (
     "It reads 64 characters of Shakespeare and predicts the next one. Writing is predicting, over "
     "and over."
@@ -174,6 +222,16 @@ CURVE = LossCurve(
 )
 RECIPES = {
     "gpt": Recipe(gpt, gpt_settings, "Transformer", LEAD, FIGURES, CURVE, follow=scheduled),
+    "bpe_gpt": Recipe(
+        gpt,
+        bpe_gpt_settings,
+        "Transformer on byte pairs",
+        "It reads 64 tokens of Shakespeare, frequent stretches of characters that it found by "
+        "counting pairs, and predicts the next one. All figures are for a character.",
+        FIGURES,
+        CURVE,
+        follow=scheduled_with_byte_pairs,
+    ),
     "lstm": Recipe(
         recurrent, lstm_settings, "Recurrent network (LSTM)", LEAD, FIGURES, CURVE, follow=scheduled
     ),

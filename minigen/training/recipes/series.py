@@ -101,7 +101,7 @@ def recorded(
     if len(training) < max(least, window):
         raise ValueError(
             f"{len(series.values)} values are too few: besides {options['test']} to test with, "
-            f"{max(least, window)} are needed to train on"
+            f"{max(least, window)} are needed to train on; a smaller order or window needs fewer"
         )
     if training.min() == training.max():
         raise ValueError(

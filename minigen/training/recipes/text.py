@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 import minigen
 from minigen import Tensor
 from minigen.data import NGram, load_shakespeare
-from minigen.training.job import Settings
 
 
 def plays(characters: int | None) -> tuple[str, str]:
@@ -67,15 +66,16 @@ def count_ngrams(characters: int | None) -> dict[str, float]:
     return {"ngram_loss": losses[best], "ngram_order": best}
 
 
-def text_scores(settings: Settings) -> Callable[[Mapping[str, float]], dict[str, list[Any]]]:
-    """What `minigen evaluate` says of a language model besides its loss: that in other units."""
+def text_scores(characters: int) -> Callable[[Mapping[str, float]], dict[str, list[Any]]]:
+    """What `minigen evaluate` says of a language model besides its loss: that in other units.
+
+    characters: how many of them it was measured on.
+    """
 
     def scores(metrics: Mapping[str, float]) -> dict[str, list[Any]]:
         from minigen.metrics import Score, bits_per_dimension
 
-        context, nats = settings.model["context"], metrics["validation_loss"]
-        _, validation = plays(settings.options["characters"])
-        n = (len(validation) - 1) // context * context  # characters predicted
+        n, nats = characters, metrics["validation_loss"]
         return {
             "the same in other units": [
                 Score("bits a character", bits_per_dimension(nats, 1), n, digits=3),

@@ -200,11 +200,11 @@ def wavenet_settings(fast: bool) -> Settings:
     )
     return Settings(
         recipe="wavenet",
-        steps=40 if fast else 1000,
-        batch_size=8 if fast else 16,
+        steps=40 if fast else 600,
+        batch_size=8,
         lr=6e-3,
         log_every=10 if fast else 50,
-        save_every=20 if fast else 250,
+        save_every=20 if fast else 300,
         model=dataclasses.asdict(config),
         options={
             "data": None,  # a CSV file of your own
@@ -221,6 +221,8 @@ def wavenet_settings(fast: bool) -> Settings:
 
 def follow(settings: Settings) -> Settings:
     """The settings with what follows from the data and the model, and the schedule's length."""
+    if settings.options["window"] < 1:
+        raise ValueError(f"window must be 1 or more, got {settings.options['window']}")
     window = settings.options["window"] + 1
     field = WaveNetConfig(**settings.model).field
     settings = recorded(settings, ecg, around_the_median, window=window, least=max(window, field))

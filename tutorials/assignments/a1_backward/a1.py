@@ -13,23 +13,23 @@
 # $$\bar x_i = \sum_j \bar o_j \, \frac{\partial o_j}{\partial x_i}.$$
 #
 # Run a test by calling it, for instance `test_exp(exp_backward)` after the cell that defines it.
-# It compares your slopes with differences quotients, and says what is wrong. Some tests stay with
+# It compares your slopes with difference quotients, and says what is wrong. Some tests stay with
 # the grader: they ask the same of other shapes.
 
-# %% [markdown] lang="zh" of="intro" en="6563dfab"
+# %% [markdown] lang="zh" of="intro" en="6d61835c"
 # # A1 · 手写反向传播
 #
-# 网络从权重出发,经过许多小步骤算出损失。要知道权重该往哪个方向调,就得把这些步骤倒着走一遍:每一步
-# 收到损失对自己*输出*的斜率(这里记作 `g`),再把它传给自己的*输入*。你要为十种运算写出这一步;另外还
-# 有每个自动微分引擎都少不了的两件事:撤销 NumPy 的广播,以及确定倒着走的次序。
+# 网络从权重出发，经过许多小步骤算出损失。要知道权重该往哪个方向调，就得把这些步骤倒着走一遍：每一
+# 步收到损失对自己*输出*的斜率（这里记作 `g`），再把它传给自己的*输入*。你要为十种运算写出这一步；
+# 另外还有每个自动微分引擎都少不了的两件事：撤销 NumPy 的广播，以及确定倒着走的次序。
 #
-# 全部用 NumPy 写。`x`、`y` 是运算的输入,`out` 是输出,`g` 与 `out` 形状相同。反向函数返回一个元组,
-# 依次是对每个输入的斜率,形状与该输入一致:
+# 全部用 NumPy 写。`x`、`y` 是运算的输入，`out` 是输出，`g` 与 `out` 形状相同。反向函数返回一个元
+# 组，依次是对每个输入的斜率，形状与该输入一致：
 #
 # $$\bar x_i = \sum_j \bar o_j \, \frac{\partial o_j}{\partial x_i}.$$
 #
-# 想运行某个测试,就在定义函数的单元之后调用它,例如 `test_exp(exp_backward)`。测试会把你的斜率与差
-# 商比较,并指出错在哪里。还有一些测试留在评分端:要求相同,只是形状不同。
+# 想运行某个测试，就在定义函数的单元之后调用它，例如 `test_exp(exp_backward)`。测试会把你的斜率与
+# 差商比较，并指出错在哪里。还有一些测试留在评分端：要求相同，只是形状不同。
 
 # %%
 import numpy as np
@@ -53,8 +53,8 @@ def numbers(rng, *shape, positive=False):
 # %% [markdown] lang="zh" of="elementwise" en="c0dccb67"
 # ## 逐元素运算
 #
-# 某处的输出只依赖同一处的输入,上面的求和只剩一项。`exp`、`tanh`、`relu` 的斜率都可以从现成的
-# *输出*求得。`relu` 在恰好为 0 处,斜率取 0。
+# 某处的输出只依赖同一处的输入，上面的求和只剩一项。`exp`、`tanh`、`relu` 的斜率都可以从现成的
+# *输出*求得。`relu` 在恰好为 0 处，斜率取 0。
 
 
 # %% solution="exp"
@@ -140,12 +140,12 @@ def test_relu_at_zero(relu_backward):
 # size 1 stay, as size 1. The operations with two inputs below need it.
 
 # %% [markdown] lang="zh" of="broadcast" en="7da691cf"
-# ## 广播复制出去的,要加回来
+# ## 广播复制出去的，要加回来
 #
-# NumPy 把形状 (4,) 的一行拉伸后与矩阵 (3, 4) 相加:这一行里每个数被用了三次。用了三次,就收到三个斜
-# 率,应当相加。请写`unbroadcast(g, shape)`:沿着形状为 `shape` 的数组被拉伸过的每个轴对 `g` 求和,返
-# 回形状恰为 `shape` 的数组。`shape` 前面没有的轴整个消去;长度为 1 的轴保留,长度仍为 1。下面有两个
-# 输入的运算都要用到它。
+# NumPy 把形状 `(4,)` 的一行拉伸后与矩阵 `(3, 4)` 相加：这一行里每个数被用了三次。用了三次，就收到
+# 三个斜率，应当相加。请写 `unbroadcast(g, shape)`：沿着形状为 `shape` 的数组被拉伸过的每个轴对
+# `g`求和，返回形状恰为 `shape` 的数组。`shape` 前面没有的轴整个消去；长度为 1 的轴保留，长度仍为
+# 1。下面有两个输入的运算都要用到它。
 
 
 # %% solution="unbroadcast"
@@ -270,12 +270,12 @@ def test_divide_broadcast(divide_backward, seed=0):
 # %% [markdown] lang="zh" of="shapes" en="c5850322"
 # ## 求和、形状与矩阵乘法
 #
-# 求和把每个数用一次,所以每个数收到的就是它所进入的那个和的斜率。转置不改变任何数,斜率只需回到原处。
-# 矩阵乘法请把上面的求和写成下标形式 $o_{ij} = \sum_k x_{ik} y_{kj}$:得到的仍是两个矩阵乘法,形状已
-# 经决定了是哪两个。
+# 求和把每个数用一次，所以每个数收到的就是它所进入的那个和的斜率。转置不改变任何数，斜率只需回到原
+# 处。矩阵乘法请把上面的求和写成下标形式 $o_{ij} = \sum_k x_{ik} y_{kj}$：得到的仍是两个矩阵乘法，
+# 形状已经决定了是哪两个。
 #
-# softmax 的每个输出依赖该行的每个输入,$o_i = e^{x_i} / \sum_k e^{x_k}$。它的雅可比矩阵是
-# $\partial o_j / \partial x_i = o_j (\delta_{ij} - o_i)$;与 `g` 求和之后,根本不必写出矩阵。
+# softmax 的每个输出依赖该行的每个输入，$o_i = e^{x_i} / \sum_k e^{x_k}$。它的雅可比矩阵是
+# $\partial o_j / \partial x_i = o_j (\delta_{ij} - o_i)$；与 `g` 求和之后，根本不必写出矩阵。
 
 
 # %% solution="sum"
@@ -402,10 +402,10 @@ def test_softmax_shapes(softmax_backward, seed=0):
 # %% [markdown] lang="zh" of="order" en="84568348"
 # ## 走的次序
 #
-# 一个值可能被好几个值用到。它的斜率是从这些值传来的斜率之和,所以要等它们全部处理完,才能继续往下传。
-# `parents` 给出每个值由哪些值算得。请返回 `root` 所依赖的全部值(包括 `root` 自己),使每个值都排在
-# 由它算出的所有值*之后*:`root` 排第一。每个值只出现一次,哪怕被用过多次。长链会有成千上万个值,超过
-# Python 允许的递归深度。
+# 一个值可能被好几个值用到。它的斜率是从这些值传来的斜率之和，所以要等它们全部处理完，才能继续往下
+# 传。`parents` 给出每个值由哪些值算得。请返回 `root` 所依赖的全部值（包括 `root` 自己），使每个值
+# 都排在由它算出的所有值*之后*：`root` 排第一。每个值只出现一次，哪怕被用过多次。长链会有成千上万
+# 个值，超过 Python 允许的递归深度。
 
 
 # %% solution="order"
