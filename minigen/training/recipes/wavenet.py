@@ -202,11 +202,11 @@ def wavenet_settings(fast: bool) -> Settings:
     )
     return Settings(
         recipe="wavenet",
-        steps=40 if fast else 600,
+        steps=40 if fast else 1500,
         batch_size=8,
         lr=6e-3,
         log_every=10 if fast else 50,
-        save_every=20 if fast else 300,
+        save_every=20 if fast else 500,
         model=dataclasses.asdict(config),
         options={
             "data": None,  # a CSV file of your own
