@@ -19,6 +19,7 @@ import torch
 import torch_diffusion
 import torch_gans
 import torch_series
+import torch_text
 import torch_text_bert
 import torch_text_finetune
 import torch_vaes
@@ -188,4 +189,5 @@ RECIPES: dict[str, Callable[..., TorchJob]] = {
     "gru": recurrent,
     **torch_gans.RECIPES,
     **torch_series.RECIPES,
+    **torch_text.RECIPES,
 }

@@ -1,5 +1,5 @@
-"""The recipes of sequences (`minigen.training.recipes.sequences`) in torch, out of torch's own
-`nn.Transformer`."""
+"""The recipes that answer questions (`minigen.training.recipes`: sequences, arithmetic) in torch;
+the encoder-decoder is torch's own `nn.Transformer`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
+from torch_job import TorchJob
+
+from minigen.training import Settings
 
 # What torch calls the weights, and what minigen does.
 RENAMED = (
@@ -83,3 +87,36 @@ class TorchEncoderDecoder(nn.Module):
         waves[:, 0::2], waves[:, 1::2] = angle.sin(), angle.cos()
         x = self.embedding(ids) * math.sqrt(self.width)
         return self.dropout(x + waves.to(x.dtype))
+
+
+def encoder_decoder(settings: Settings, fused: bool = False) -> TorchJob:
+    options = settings.options
+    model = TorchEncoderDecoder(**settings.model)
+    optimizer = torch.optim.Adam(
+        model.parameters(), settings.lr, tuple(options["betas"]), eps=1e-9, fused=fused
+    )
+    warmup = options["warmup"]
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda t: min((t + 1) / warmup, (warmup / (t + 1)) ** 0.5)
+    )
+
+    def step(batch: Any) -> dict[str, torch.Tensor]:
+        source, target = batch
+        logits = model(source, target[:, :-1])
+        loss = F.cross_entropy(
+            logits.flatten(0, 1),
+            target[:, 1:].flatten(),
+            ignore_index=settings.model["padding"],
+            label_smoothing=options["smoothing"],
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), options["clip"])
+        optimizer.step()
+        schedule.step()
+        return {"loss": loss}
+
+    return TorchJob({settings.recipe: model}, step)
+
+
+RECIPES = dict.fromkeys(("reverse", "sort", "dates"), encoder_decoder)

@@ -36,6 +36,13 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class Show(StrEnum):
+    """What can be seen of a text that is being written."""
+
+    attention = "attention"
+    probabilities = "probabilities"
+
+
 class Checkpoint(StrEnum):
     """Which state of a run is meant."""
 
@@ -241,7 +248,9 @@ def sample(
     temperature: Annotated[
         float | None,
         typer.Option(
-            min=0, help="Text, waves: below 1 likelier, above 1 bolder.", show_default="0.8; 1"
+            min=0,
+            help="Text, waves: below 1 likelier, above 1 bolder.",
+            show_default="0.8, answers 0, waves 1",
         ),
     ] = None,
     top_k: Annotated[
@@ -276,6 +285,13 @@ def sample(
             show_default="text to the screen, pictures into RUN/samples",
         ),
     ] = None,
+    show: Annotated[
+        list[Show] | None,
+        typer.Option(
+            help="With it, a picture in RUN/samples: attention, where the model looks; "
+            "probabilities, how likely it finds each character."
+        ),
+    ] = None,
     device: OwnPlace = None,
 ) -> None:
     """Let a trained model make images or numbers, or write text. The same seed makes the same."""
@@ -289,7 +305,9 @@ def sample(
         "prompt": prompt,
         "stop": stop or None,
     }
-    sample_run(run, n, text, seed, str(checkpoint), out, device and str(device))
+    sample_run(
+        run, n, text, seed, str(checkpoint), out, device and str(device), list(map(str, show or ()))
+    )
 
 
 @explained(app.command)

@@ -19,9 +19,11 @@ from minigen.viz.report import Picture, Row, Section, write_report
 
 
 def metric_rows(recipe: str, metrics: Mapping[str, float]) -> list[Row]:
-    """The measured figures of a run beside their references."""
+    """The measured figures of a run beside their references; settings may leave out some."""
     rows = []
     for figure in RECIPES[recipe].figures:
+        if figure.key not in metrics:
+            continue
 
         def told(value: float, digits: int = figure.digits) -> str:
             return f"{value:,.{digits}f}"
@@ -29,7 +31,7 @@ def metric_rows(recipe: str, metrics: Mapping[str, float]) -> list[Row]:
         against = []
         if figure.torch is not None:
             against.append(f"{told(figure.torch)} (PyTorch, same model and steps)")
-        if figure.beside:
+        if figure.beside in metrics:
             against.append(f"{told(metrics[figure.beside])} ({figure.against})")
         samples = f"(n = {metrics[figure.count]:,})" if figure.count in metrics else ""
         value = " ".join(filter(None, [told(metrics[figure.key]), figure.unit, samples]))
@@ -91,6 +93,7 @@ def _curves(told: LossCurve, records: list[dict[str, Any]], final: Mapping[str, 
     series = [
         Curve(label, steps, [r[name] for r in losses])
         for name, label in told.losses or zip(named, named)
+        if name in named
     ]
     steps = [r["step"] for r in tests]
     series += [

@@ -21,6 +21,8 @@ from minigen.training.loop import write_picture
 from minigen.training.recipes import RECIPES
 from minigen.training.run import write_file
 
+SHOWN = 32  # characters that are written if pictures of them are wanted
+
 
 def load_job(path: Path, checkpoint: str, device: str | None = None) -> tuple[Run, Job, int]:
     """A run, its model with the weights of a checkpoint, and the step of that.
@@ -48,17 +50,26 @@ def sample_run(
     checkpoint: str,
     out: Path | None,
     device: str | None = None,
+    show: Sequence[str] = (),
 ) -> None:
-    """Write images to a PNG file, numbers to a CSV or PNG file, text to the screen or a file."""
+    """Write images to a PNG file, numbers to a CSV or PNG file, text to the screen or a file.
+
+    `show` draws pictures of how the text came about, too: "attention", "probabilities"."""
     if out is not None and out.exists():
         raise RunError(f"{out} exists; nothing was written. Choose another --out")
     if out is not None and not out.absolute().parent.is_dir():
         raise RunError(f"there is no folder {out.absolute().parent} to write {out.name} into")
     run, job, _ = load_job(path, checkpoint, device)
-    generator = Generator().manual_seed(seed)
+    if show and job.look is None:
+        raise RunError(f"{path} is a run of {run.settings.recipe}: nothing in it can be shown")
     if job.write is not None:
-        _write(job, n or 500, text, generator, out)
+        count = n or (SHOWN if show else 500)
+        _write(job, count, text, Generator().manual_seed(seed), out)
+        if show:
+            folder = run.path / "samples"
+            _show(job, count, text, Generator().manual_seed(seed), folder, checkpoint, show)
         return
+    generator = Generator().manual_seed(seed)
     prompt = text.get("prompt")
     if job.illustrate is not None and prompt is not None:
         slug = "-".join(prompt.split())
@@ -128,11 +139,9 @@ def _write(
     job: Job, count: int, options: Mapping[str, Any], generator: Generator, out: Path | None
 ) -> None:
     """Text to the screen as it is written, or to a file."""
-    given = {name: value for name, value in options.items() if value is not None}
-    prompt, stop = given.pop("prompt", None), given.pop("stop", ())
+    prompt, stop, how = _understood(job, options)
     assert job.write is not None
     try:
-        how = Sampling(**{"temperature": 0.8, **given})
         pieces = job.write(prompt or job.prompt, count, how, generator, stop)
     except ValueError as error:  # a character that the model has never seen, say
         raise RunError(str(error)) from error
@@ -144,3 +153,42 @@ def _write(
     else:
         write_file(out, "".join(pieces) + "\n")
         print(out)
+
+
+def _understood(job: Job, options: Mapping[str, Any]) -> tuple[str | None, Sequence[str], Sampling]:
+    """Prompt, stops, and how tokens are drawn."""
+    given = {name: value for name, value in options.items() if value is not None}
+    prompt, stop = given.pop("prompt", None), given.pop("stop", ())
+    try:
+        return prompt, stop, Sampling(**{"temperature": job.temperature, **given})
+    except ValueError as error:
+        raise RunError(str(error)) from error
+
+
+def _show(
+    job: Job,
+    count: int,
+    options: Mapping[str, Any],
+    generator: Generator,
+    folder: Path,
+    name: str,
+    show: Sequence[str],
+) -> None:
+    """Pictures of where the model looked and what it found likely, while it wrote that text."""
+    from minigen.viz.attention import attention_picture, probability_picture
+
+    prompt, _, how = _understood(job, options)
+    assert job.look is not None
+    try:
+        look = job.look(prompt or job.prompt.splitlines()[0] or job.prompt, count, how, generator)
+    except ValueError as error:
+        raise RunError(str(error)) from error
+    for what in dict.fromkeys(show):
+        if what == "attention":
+            picture = attention_picture(look.maps)
+        else:
+            picture = probability_picture(look.written, look.alphabet, look.probabilities)
+        slug = "".join(c if c.isalnum() else "-" for c in look.of)[:24].strip("-")
+        target = folder / f"{name}-{what}-{slug}.png"
+        write_file(target, picture)
+        print(target)

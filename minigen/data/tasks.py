@@ -6,7 +6,7 @@
 | `sort`     | `kestrel`        | `eeklrst`                 |                              |
 | `dates`    | `3 March 1994`   | `1994-03-03`              |                              |
 | `addition` | `47+85=`         | `132`                     | `7+5=12;4+8+1=13;132`        |
-| `chain`    | `3+9*4-6=`       | `2`                       | `2*4-6=8-6=2`                |
+| `chain`    | `3+9*4-6=`       | `2`                       | `3+9=2;2*4=8;8-6=2`          |
 
 **Held out.**  Whether a question may be trained on follows from its text alone, by a checksum: one
 in ten may not.  However many are drawn, with whatever seeds, what is tested with was never trained
@@ -138,8 +138,7 @@ OPERATIONS: dict[str, Callable[[int, int], int]] = {
 
 def chain(numbers: list[int], signs: str) -> Exercise:
     """Digits joined by + - *, worked out from left to right, of each result only the last digit
-    (on a clock with ten hours: modulo 10).  Written out, each step replaces the first two numbers
-    by their result, as on paper.
+    (on a clock with ten hours: modulo 10).  Written out, each step is an equation.
 
     Small relatives of it are the arithmetic tasks of G. Feng et al., "Towards Revealing the Mystery
     behind Chain of Thought", 2023 (arXiv:2305.15408), section 3, who show why no Transformer of
@@ -147,15 +146,14 @@ def chain(numbers: list[int], signs: str) -> Exercise:
 
     >>> exercise = chain([3, 9, 4, 6], "+*-")
     >>> exercise.question, exercise.steps, exercise.answer
-    ('3+9*4-6=', '2*4-6=8-6=2', '2')
+    ('3+9*4-6=', '3+9=2;2*4=8;8-6=2', '2')
     """
-    value, lines = numbers[0], []
-    for done in range(len(signs) + 1):
-        rest = zip(signs[done:], numbers[done + 1 :])
-        lines.append(str(value) + "".join(f"{sign}{number}" for sign, number in rest))
-        if done < len(signs):
-            value = OPERATIONS[signs[done]](value, numbers[done + 1]) % 10
-    return Exercise(lines[0] + "=", lines[-1], "=".join(lines[1:]))
+    question, value, steps = str(numbers[0]), numbers[0], []
+    for sign, number in zip(signs, numbers[1:], strict=True):
+        question += f"{sign}{number}"
+        before, value = value, OPERATIONS[sign](value, number) % 10
+        steps.append(f"{before}{sign}{number}={value}")
+    return Exercise(question + "=", str(value), ";".join(steps))
 
 
 # ----------------------------------------------------------------------------- at random
@@ -198,6 +196,16 @@ TASKS: dict[str, Callable[[Draw, int], Exercise]] = {
     "dates": _date,
     "addition": _addition,
     "chain": _chain,
+}
+
+
+# All characters of a task's questions, answers and steps.
+SYMBOLS: dict[str, str] = {
+    "reverse": string.ascii_lowercase,
+    "sort": string.ascii_lowercase,
+    "dates": "".join([*MONTHS, *WEEKDAYS, string.digits, " .,-", "st nd rd th of"]),
+    "addition": string.digits + "+=;",
+    "chain": string.digits + "+-*=;",
 }
 
 

@@ -87,7 +87,10 @@ class Job:
     illustrate: (prompt, count, generator) -> images of what the prompt asks for; raises ValueError
                for a prompt it does not understand.
     write:     (prompt, count, sampling, generator, stop) -> pieces of the text after the prompt;
-               `prompt` begins the texts that are written while it learns.
+               `prompt` begins the texts that are written while it learns, at `temperature`,
+               which is also that of `minigen sample` unless it is told another.
+    look:      (prompt, count, sampling, generator) -> a `viz.attention.Look`: where the model
+               looks while it writes, and what it finds likely.
     draw:      (count, generator) -> array (count, ...) in the data's own units: points, series.
     plot:      such an array -> the bytes of a PNG file that shows it, or two: for a light and a
                dark page.
@@ -116,7 +119,9 @@ class Job:
     chosen: bool = False
     columns: tuple[str, ...] = ("value",)
     shown: int = 64
+    look: Callable[..., Any] | None = None
     prompt: str = "\n"
+    temperature: float = 0.8
     pictures: dict[str, Callable[[], Any]] = field(default_factory=dict)
     scores: Callable[[Mapping[str, float]], Mapping[str, Sequence[Any]]] | None = None
 

@@ -257,7 +257,8 @@ def write_samples(job: Job, folder: Path, step: int, final: bool) -> None:
     if job.write is not None:
         length = 600 if final else 200
         generator = Generator().manual_seed(SAMPLE_SEED)
-        text = "".join(job.write(job.prompt, length, Sampling(temperature=0.8), generator))
+        how = Sampling(temperature=job.temperature)
+        text = "".join(job.write(job.prompt, length, how, generator))
         write_file(folder / f"{name}.txt", text.lstrip("\n") + "\n")
     if final:
         for caption, make in job.pictures.items():

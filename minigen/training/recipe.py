@@ -41,13 +41,13 @@ class Figure:
     digits: int = 1
 
     def reached(self, metrics: Mapping[str, float]) -> bool | None:
-        """Whether the goal is reached; None if there is none.
+        """Whether the goal is reached; None if there is none, or nothing to read it against.
 
         >>> loss = Figure("loss", "loss", "", torch=1.5, goal="torch", slack=0.1)
         >>> loss.reached({"loss": 1.55}), loss.reached({"loss": 1.7})
         (True, False)
         """
-        if self.goal is None:
+        if self.goal is None or (self.goal == "beside" and self.beside not in metrics):
             return None
         goal = metrics[self.beside] if self.goal == "beside" else self.torch
         assert goal is not None

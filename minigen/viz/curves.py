@@ -41,12 +41,15 @@ def curves(
     ylabel: str,
     xlabel: str = "step",
     level: tuple[str, float] | None = None,
+    border: tuple[str, float] | None = None,
     limits: tuple[float, float] | None = None,
     theme: str = "light",
+    opaque: bool = False,
 ) -> bytes:
     """The curves in one picture with a transparent ground, as a PNG file's bytes.
 
-    level: (label, y) of a horizontal line to compare with. limits: of y.
+    level: (label, y) of a horizontal line to compare with; border: (label, x) of a vertical line.
+    limits: of y. opaque: on white ground, for a page of any colour.
     Raises ValueError if there is no curve, more than MOST, or one of unequal lengths.
 
     >>> picture = curves([Curve("loss", [1, 2, 3], [0.9, 0.5, 0.4])], ylabel="nats")
@@ -73,13 +76,19 @@ def curves(
             level[0], (0, level[1]), xycoords=("axes fraction", "data"),  # losses fall: free there
             xytext=(4, -4), textcoords="offset points", va="top", color=colors["ink"],
         )  # fmt: skip
+    if border is not None:
+        axes.axvline(border[1], color=colors["ink"], linestyle=(0, (1, 2)), linewidth=1.2)
+        axes.annotate(
+            border[0], (border[1], 1), xycoords=("data", "axes fraction"), xytext=(-4, -2),
+            textcoords="offset points", va="top", ha="right", color=colors["ink"],
+        )  # fmt: skip
     if limits is not None:
         axes.set_ylim(*limits)
     style(axes, colors, xlabel, ylabel)
     if len(series) > 1:
         axes.legend(frameon=False, labelcolor=colors["ink"])
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", transparent=True, metadata={"Software": None})
+    figure.savefig(buffer, format="png", transparent=not opaque, metadata={"Software": None})
     return buffer.getvalue()
 
 

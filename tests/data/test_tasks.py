@@ -7,7 +7,16 @@ import re
 
 import pytest
 
-from minigen.data.tasks import DATE_FORMS, TASKS, Exercise, addition, chain, date, exercises
+from minigen.data.tasks import (
+    DATE_FORMS,
+    SYMBOLS,
+    TASKS,
+    Exercise,
+    addition,
+    chain,
+    date,
+    exercises,
+)
 
 LENGTHS = {"reverse": (2, 9), "sort": (2, 9), "dates": (1, 1), "addition": (1, 5), "chain": (1, 9)}
 
@@ -102,16 +111,24 @@ def test_numbers_of_different_lengths_are_added() -> None:
 
 
 def test_chains_and_their_steps() -> None:
-    """Each line has the value of the question, by Python, in brackets from the left."""
+    """Each result is that of the first numbers, by Python, with brackets from the left."""
     for e in exercises("chain", 500, (1, 12), held_out=False, seed=0):
-        lines = [*e.question.removesuffix("=").split("="), *e.steps.split("=")]
-        for line in lines:
-            terms = re.findall(r"[+*-]?\d", line)
-            value = eval("(" * len(terms) + ")".join(terms) + ")")
-            assert value % 10 == int(e.answer)
-        assert [len(line) for line in lines] == list(range(len(lines[0]), 0, -2))
-        assert lines[-1] == e.answer
+        terms = re.findall(r"[+*-]?\d", e.question)
+        value, lines = terms[0], []
+        for count in range(2, len(terms) + 1):
+            result = str(eval("(" * count + ")".join(terms[:count]) + ")") % 10)
+            lines.append(f"{value}{terms[count - 1]}={result}")
+            value = result
+        assert e.steps == ";".join(lines)
+        assert e.answer == value
     assert chain([2, 6], "-").answer == "6"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_all_characters_of_a_task_are_listed(task: str) -> None:
+    drawn = exercises(task, 3000, LENGTHS[task], held_out=False, seed=0)
+    used = set("".join(e.question + e.answer + e.steps for e in drawn))
+    assert used == set(SYMBOLS[task])
 
 
 @pytest.mark.parametrize(

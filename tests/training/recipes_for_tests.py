@@ -37,6 +37,14 @@ SMALL: dict[str, dict] = {
     "folder_vae": {"widths": [2, 3], "hidden": 8, "latent": 3},
     "classifier": {},
     "style_transfer": {},
+    **{
+        name: {"layers": 1, "heads": 2, "width": 8, "hidden": 16, "dropout": 0.1}
+        for name in ("reverse", "sort", "dates")
+    },
+    **{
+        name: {"layers": 1, "heads": 2, "width": 16, "dropout": 0.1}
+        for name in ("arithmetic", "addition")
+    },
 }
 
 

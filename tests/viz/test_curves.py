@@ -37,8 +37,16 @@ def test_a_level_adds_a_line() -> None:
     assert (pixels() != pixels(level=("reference", 2.0))).any()
 
 
+def test_a_border_adds_a_line() -> None:
+    assert (pixels() != pixels(border=("trained up to here", 1.5))).any()
+
+
+def test_an_opaque_picture_has_a_white_ground() -> None:
+    assert (pixels(opaque=True)[0, 0] == 1).all()
+
+
 def test_nothing_to_draw_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one curve"):
+    with pytest.raises(ValueError, match="1 to 6 curves"):
         curves([], ylabel="loss")
     with pytest.raises(ValueError, match="as many x as y"):
         curves([Curve("a", [1, 2], [1])], ylabel="loss")

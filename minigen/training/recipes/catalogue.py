@@ -10,6 +10,7 @@ from minigen.training.job import Settings
 from minigen.training.recipe import Recipe
 from minigen.training.recipes import (
     ar,
+    arithmetic,
     bert,
     classifier,
     colour,
@@ -23,6 +24,7 @@ from minigen.training.recipes import (
     language,
     mixtures,
     restoration,
+    sequences,
     style_gan,
     style_transfer,
     text_to_image,
@@ -52,6 +54,8 @@ RECIPES: dict[str, Recipe] = {
     **wavenet.RECIPES,
     **classifier.RECIPES,
     **style_transfer.RECIPES,
+    **sequences.RECIPES,
+    **arithmetic.RECIPES,
 }
 
 

@@ -16,7 +16,9 @@ from minigen.models.transformer import GPT, GPTConfig, next_token_loss
 from minigen.training.job import Job, Settings
 from minigen.training.recipe import Figure, LossCurve, Recipe
 from minigen.training.recipes.loading import batches
+from minigen.training.recipes.looking import look_at_text
 from minigen.training.recipes.text import Windows, count_ngrams, cut, gather, plays, text_scores
+from minigen.viz.attention import Look
 
 Predict = Callable[[Tensor], Tensor]  # tokens (N, T) -> logits of the next ones (N, T, V)
 
@@ -84,6 +86,10 @@ def _job(model: Any, predict: Predict, parameters: list, settings: Settings) -> 
         place = settings.device
         return write_text(model.reader(), tokenizer, prompt, count, how, generator, stop, place)
 
+    def look(prompt: str, count: int, how: Sampling, generator: Generator) -> Look:
+        written = "".join(write(prompt, count, how, generator))
+        return look_at_text(model, tokenizer, prompt, written, settings.device)
+
     return Job(
         settings,
         modules={settings.recipe: model},
@@ -94,6 +100,7 @@ def _job(model: Any, predict: Predict, parameters: list, settings: Settings) -> 
         evaluate=evaluate,
         best="validation_loss",
         write=write,
+        look=look if isinstance(model, GPT) else None,
         scores=text_scores(characters),
     )
 
