@@ -231,6 +231,7 @@ RESIZE = [
     {"size": 13},
     {"size": 1},
     {"scale_factor": 2},
+    {"scale_factor": 3},
     {"scale_factor": 0.6},
     {"scale_factor": 1.7},
 ]
