@@ -146,7 +146,7 @@ def _enlarge(input: Any, phases: Phases) -> Any:
     widths = [(0, 0)] * input.ndim
     widths[dim] = phases.reach()
     padded = np.pad(input, widths, mode="edge")
-    sums = np.empty_like(padded)
+    sums = np.empty_like(padded, order="C")
     shape = (*input.shape[:dim], extent * factor, *input.shape[dim + 1 :])
     output = np.empty_like(input, shape=shape, order="C")
     for phase, weights in enumerate(phases.weights):
