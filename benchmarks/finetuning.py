@@ -24,7 +24,7 @@ from typing import Any
 import harness
 
 RATES = {"full": 1e-3, "frozen": 2e-3, "lora": 4e-3}
-EVERY = 40  # steps between measurements
+EVERY = 50  # steps between measurements
 
 
 def pretrained(folder: Path, fast: bool, seed: int) -> Path:
@@ -59,6 +59,13 @@ def fine_tuned(folder: Path, base: Path, adapt: str, steps: int, seed: int) -> d
     }
 
 
+def base_steps(base: Path) -> int:
+    """How many steps the base has learned."""
+    from minigen.training import Run
+
+    return Run.open(base).load("last").step
+
+
 def counted(base: Path) -> float:
     """Nats a character of a 5-gram (order 4) that counted the new text, on the rest of it."""
     from minigen.data import NGram
@@ -88,6 +95,7 @@ def run(base: Path | None, steps: int, seed: int, out: Path, fast: bool = False)
         folder = Path(name)
         base = base or pretrained(folder, fast, seed)
         content: dict[str, Any] = {"steps": steps, "seed": seed, "ngram_new": counted(base)}
+        content["base_steps"] = base_steps(base)
         content["ways"] = {}
         for adapt in RATES:
             way = content["ways"][adapt] = fine_tuned(folder, base, adapt, steps, seed)
