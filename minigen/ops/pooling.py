@@ -143,9 +143,9 @@ def _maximum(input: Any, line: Line) -> tuple[Any, Any]:
     for tap in taps[1:]:
         np.maximum(best, tap, out=best)
     winner = np.zeros_like(best, dtype=np.uint8 if line.kernel < 257 else np.int32)
-    later: Any = np.ones_like(best, dtype=bool)  # no tap so far is the maximum
+    later = np.ones_like(best, dtype=bool)  # no tap so far is the maximum
     for tap in taps[:-1]:
-        later &= tap != best
+        np.logical_and(later, tap != best, out=later)
         winner += later
     broken = best.dtype.kind == "f" and (backend.on_gpu(best) or np.isnan(best).any())
     if broken:  # PyTorch points at the last NaN; to ask whether there is one is to wait for a GPU
