@@ -29,7 +29,7 @@ from minigen.training.recipes.loading import EVALUATION_SEED, batches
 
 
 def colour_dcgan(settings: Settings) -> Job:
-    """The DCGAN on 32x32 digits whose ink and ground have colours drawn at random."""
+    """The DCGAN on 32x32 digits, bright ink on dark ground, of colours drawn at random."""
     config = DCGANConfig(**settings.model)
     if (config.channels, config.size) != (3, 32):
         raise ValueError(
