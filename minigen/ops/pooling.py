@@ -146,7 +146,7 @@ def _maximum(input: Any, line: Line) -> tuple[Any, Any]:
     later = np.ones_like(best, dtype=bool)  # no tap so far is the maximum
     for tap in taps[:-1]:
         np.logical_and(later, tap != best, out=later)
-        winner += later
+        np.add(winner, later, out=winner)
     broken = best.dtype.kind == "f" and (backend.on_gpu(best) or np.isnan(best).any())
     if broken:  # PyTorch points at the last NaN; to ask whether there is one is to wait for a GPU
         for t, tap in enumerate(taps):
