@@ -2,6 +2,7 @@
 
     --seeds 0 1 2             one training each
     --only NAME ...           of the cases below
+    --engine minigen torch    which; both if left out
     --steps N                 instead of the recipe's own number
     --threads 2               for both engines
 
@@ -17,6 +18,7 @@ settings stays, so that a measurement can go on.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import time
@@ -26,23 +28,24 @@ from typing import Any
 import harness
 import quality
 
-WASSERSTEIN = {"loss": "wasserstein", "critic_steps": 4}
+PLAIN = {"pack": 1}  # the recipe has packs of two
+WASSERSTEIN = {**PLAIN, "loss": "wasserstein", "critic_steps": 4}
 CASES: dict[str, dict[str, Any]] = {
-    "non-saturating": {},
-    "packs of two": {"pack": 2},
+    "packs of two": {},
+    "non-saturating": PLAIN,
     "Wasserstein, penalty": {**WASSERSTEIN, "penalty": 10.0},
     "Wasserstein, clipped": {**WASSERSTEIN, "clip": 0.01},
-    "minimax": {"loss": "minimax"},
-    "least squares": {"loss": "least_squares"},
-    "hinge": {"loss": "hinge"},
-    "R1": {"r1": 1.0},
-    "label smoothing": {"smoothing": 0.1},
-    "minibatch deviation": {"minibatch_std": True},
-    "spectral norm, hinge": {"loss": "hinge", "spectral_norm": True},
-    "feature matching": {"feature_matching": True},
-    "mode seeking": {"mode_seeking": 0.1},
+    "minimax": {**PLAIN, "loss": "minimax"},
+    "least squares": {**PLAIN, "loss": "least_squares"},
+    "hinge": {**PLAIN, "loss": "hinge"},
+    "R1": {**PLAIN, "r1": 1.0},
+    "label smoothing": {**PLAIN, "smoothing": 0.1},
+    "minibatch deviation": {**PLAIN, "minibatch_std": True},
+    "spectral norm, hinge": {**PLAIN, "loss": "hinge", "spectral_norm": True},
+    "feature matching": {**PLAIN, "feature_matching": True},
+    "mode seeking": {**PLAIN, "mode_seeking": 0.1},
 }
-TORCH = ("non-saturating", "packs of two", "Wasserstein, penalty")
+TORCH = ("packs of two", "non-saturating", "Wasserstein, penalty")
 METRICS = ("modes", "high_quality", "mode_distance")
 
 
@@ -81,30 +84,26 @@ def run(model: str, options: argparse.Namespace) -> dict[str, Any]:
     if path.exists():
         known = json.loads(path.read_text(encoding="utf-8"))
         cases = known["cases"] if known["settings"] == shown else {}
-    for seed in options.seeds:
-        for name in options.only or CASES:
-            own = CASES[name]
-            settings = default_settings(model, options.fast, own, steps=options.steps, seed=seed)
-            for engine in ("minigen", "torch") if name in TORCH else ("minigen",):
-                case = cases.setdefault(name, {"changed": own, "runs": {}, "mean": {}})
-                runs = case["runs"].setdefault(engine, [])
-                if any(done["seed"] == seed for done in runs):
-                    continue
-                start = time.process_time()
-                runs.append({"seed": seed, **measure(model, engine, settings)})
-                seconds = time.process_time() - start
-                runs.sort(key=lambda done: done["seed"])
-                case["mean"][engine] = mean(runs)
-                harness.record(
-                    path.stem, {"model": model, "settings": shown, "cases": cases}, options.out
-                )
-                done = next(done for done in runs if done["seed"] == seed)
-                figures = [
-                    f"{weights} {part['modes']:.0f} modes {part['high_quality']:.3f}"
-                    for weights, part in done.items()
-                    if weights != "seed"
-                ]
-                print(name, seed, engine, *figures, f"({seconds:.0f} s)", sep="  ", flush=True)
+    names = options.only or list(CASES)
+    trainings = [(engine, name) for engine in options.engine for name in names]
+    for seed, (engine, name) in itertools.product(options.seeds, trainings):
+        if engine == "torch" and name not in TORCH:
+            continue
+        case = cases.setdefault(name, {"changed": CASES[name], "runs": {}, "mean": {}})
+        runs = case["runs"].setdefault(engine, [])
+        if any(done["seed"] == seed for done in runs):
+            continue
+        start = time.process_time()
+        own = CASES[name]
+        settings = default_settings(model, options.fast, own, steps=options.steps, seed=seed)
+        found = measure(model, engine, settings)
+        runs.append({"seed": seed, **found})
+        runs.sort(key=lambda done: done["seed"])
+        case["mean"][engine] = mean(runs)
+        harness.record(path.stem, {"model": model, "settings": shown, "cases": cases}, options.out)
+        figures = [f"{w} {f['modes']:.0f} modes {f['high_quality']:.3f}" for w, f in found.items()]
+        seconds = f"({time.process_time() - start:.0f} s)"
+        print(name, seed, engine, *figures, seconds, sep="  ", flush=True)
     return {"model": model, "settings": shown, "cases": cases}
 
 
@@ -115,11 +114,13 @@ def main() -> None:
     parser.add_argument("model", choices=["ring", "grid"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", choices=list(CASES), metavar="NAME")
+    parser.add_argument("--engine", nargs="+", choices=["minigen", "torch"])
     parser.add_argument("--steps", type=int)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--fast", action="store_true", help="seconds, to see that it works")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     options = parser.parse_args()
+    options.engine = options.engine or ["minigen", "torch"]
     harness.pin(options.threads)
     harness.torch_threads(options.threads)
     run(options.model, options)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
+import tables_collapse
 import tables_gpu
 import tables_kernels
 from tables_gpu import table
@@ -51,7 +52,12 @@ def load(folder: Path = harness.RESULTS) -> Results:
         for path in sorted(folder.glob("quality_*.json"))
         if path.stem not in RECORDED
     }
-    return {**found, "others": others, "gpu": tables_gpu.load(folder / "gpu")}
+    return {
+        **found,
+        "others": others,
+        "collapse": tables_collapse.load(folder),
+        "gpu": tables_gpu.load(folder / "gpu"),
+    }
 
 
 def page(results: Results) -> str:
@@ -67,6 +73,7 @@ def page(results: Results) -> str:
         gan(results["quality_gan"]),
         gpt(results["quality_gpt"]),
         others(results["others"]),
+        tables_collapse.section(results["collapse"]),
         tokenization(results["tokenization"]),
         tables_gpu.section(results["gpu"]),
         statement(results["statement"]),

@@ -3,6 +3,7 @@
 How each is trained stands in `minigen.training.recipes`.
 """
 
+from minigen.models.adversarial import fgsm, pgd
 from minigen.models.beam_search import beam_search, greedy_search
 from minigen.models.bert import Bert, BertConfig
 from minigen.models.conditional_gan import (
@@ -40,6 +41,13 @@ from minigen.models.probing import LinearProbe
 from minigen.models.recurrent import RNN, RNNConfig
 from minigen.models.sampling import Sampling, next_token, write_text
 from minigen.models.sentence import SentenceEncoder, load_sentence_encoder, mean_of_tokens
+from minigen.models.style_gan import (
+    StyleGANConfig,
+    StyleGenerator,
+    adaptive_instance_norm,
+    mix_styles,
+)
+from minigen.models.style_transfer import StyleTransfer, gram_matrix
 from minigen.models.symbol_prior import SymbolPrior, SymbolPriorConfig
 from minigen.models.transformer import GPT, GPTConfig, next_token_loss
 from minigen.models.vae import (

@@ -52,8 +52,8 @@ class ConditionalVAE(nn.Module):
         self.fc4 = nn.Linear(c.hidden, c.pixels)
 
     def one_hot(self, y: Tensor) -> Tensor:
-        """Classes (N,) -> (N, K). Raises ValueError for a class outside 0 to K - 1."""
-        if len(y) and not 0 <= int(y.min()) <= int(y.max()) < self.config.classes:
+        """Classes (N,) -> (N, K). Raises ValueError for a class outside 0 to K - 1, on the CPU."""
+        if not y.is_cuda and len(y) and not 0 <= int(y.min()) <= int(y.max()) < self.config.classes:
             raise ValueError(
                 f"classes go from 0 to {self.config.classes - 1}, "
                 f"got {int(y.min())} to {int(y.max())}"

@@ -57,7 +57,16 @@ def masked_logits(model: Bert, shown: Tensor, chosen: Tensor) -> Tensor:
 
 
 def masked_loss(model: Bert, ids: Tensor, shown: Tensor, chosen: Tensor) -> Tensor:
-    """-mean of ln p(x_t | shown) over the M chosen tokens, in nats a token."""
+    """-mean of ln p(x_t | shown) over the M chosen tokens, in nats a token.
+
+    On a GPU, which would have to be waited for to learn M, all tokens are read out and the others
+    weighed with 0.
+    """
+    if ids.is_cuda:
+        logits = model.logits(model(shown)).flatten(0, 1)  # (N, T) -> (N, T, V) -> (N T, V)
+        losses = F.cross_entropy(logits, ids.flatten(), reduction="none")  # (N T,)
+        weights = chosen.flatten().to(losses.dtype)
+        return (losses * weights).sum() / weights.sum()
     return F.cross_entropy(masked_logits(model, shown, chosen), ids[chosen])
 
 

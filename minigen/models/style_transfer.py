@@ -60,7 +60,7 @@ class StrokeFeatures:
                 f"StrokeFeatures: needs grey pictures (N, 1, H, W) of {smallest} x {smallest} "
                 f"pixels or more for {self.scales} scales, got {tuple(x.shape)}"
             )
-        if bool(x.isnan().any()):
+        if not x.is_cuda and bool(x.isnan().any()):  # a GPU would be waited for
             raise ValueError("StrokeFeatures: the picture holds NaN")
 
 

@@ -109,7 +109,8 @@ def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     """A 1 at the place of each class, 0 elsewhere: (...) -> (..., num_classes), int64.
 
-    num_classes: -1 for one more than the largest class.  Raises ShapeError for a class outside.
+    num_classes: -1 for one more than the largest class.  Raises ShapeError for a class outside, on
+    the CPU.
 
     >>> import minigen
     >>> one_hot(minigen.tensor([0, 2]))
@@ -125,7 +126,8 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
         num_classes = int(classes.max()) + 1
     if num_classes < 1:
         raise ShapeError(f"one_hot: num_classes must be positive, got {num_classes}")
-    if classes.size and (classes.min() < 0 or classes.max() >= num_classes):
+    here = isinstance(classes, np.ndarray)  # a GPU would be waited for
+    if here and classes.size and (classes.min() < 0 or classes.max() >= num_classes):
         wrong = classes.min() if classes.min() < 0 else classes.max()
         raise ShapeError(f"one_hot: class {wrong} is not one of the {num_classes} classes")
     return _encode(tensor, num_classes)

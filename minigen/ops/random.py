@@ -184,7 +184,8 @@ def randint_like(
 def bernoulli(input: Any, p: Any = None, generator: Any = None) -> Any:
     """1 with probability `input` (or `p`, where given), else 0, in the dtype of `input`.
 
-    Raises RuntimeError for a probability outside [0, 1].  Its gradient is 0.
+    Raises RuntimeError for a probability outside [0, 1], on the CPU: a GPU would be waited for.
+    Its gradient is 0.
 
     >>> import minigen
     >>> minigen.bernoulli(minigen.tensor([0.0, 1.0]))
@@ -192,11 +193,11 @@ def bernoulli(input: Any, p: Any = None, generator: Any = None) -> Any:
     """
     if p is None and input.dtype.kind != "f":
         raise TypeError(f"probabilities are floating-point numbers, not {input.dtype}")
-    odds = backend.to_device(input, backend.CPU) if p is None else np.asarray(p)
-    if not np.all((odds >= 0) & (odds <= 1)):
+    odds, where = (input if p is None else p), backend.device_of(input)
+    if where == backend.CPU and not np.all((np.asarray(odds) >= 0) & (np.asarray(odds) <= 1)):
         raise ShapeError("a probability must lie between 0 and 1")
-    drawn = backend.stream(generator).random(input.shape) < odds
-    return backend.to_device(drawn, backend.device_of(input)).astype(input.dtype)
+    uniform = backend.to_device(backend.stream(generator).random(input.shape), where)
+    return (uniform < odds).astype(input.dtype)
 
 
 bernoulli.gradients(input=lambda g: g * 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def losses_of(run: Run, steps: int, watched: bool = False) -> list[dict[str, Any
     minigen.manual_seed(run.settings.seed)
     job = make_job(run, RECIPES[run.settings.recipe])
     where = minigen.device(run.settings.device)
-    batches = iter(job.loader)
+    batches = itertools.chain.from_iterable(itertools.repeat(job.loader))
     found = [job.step(moved(next(batches), where))]  # the first one makes the optimizer's state
     for _ in range(steps - 1):
         batch = moved(next(batches), where)

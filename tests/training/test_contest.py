@@ -57,7 +57,7 @@ def contest(seed: int = 3, model: dict[str, Any] | None = None, **rules: Any) ->
         ({"average": 1}, "average must be below 1"),
         ({"critic_steps": 0}, "critic_steps must be a whole number, 1 or more, got 0"),
         ({"critic_steps": 3}, "a batch of 16 cannot be divided among critic_steps 3 and pack 1"),
-        ({"feature_matching": 1}, "feature_matching is true or false, got 1"),
+        ({"feature_matching": 1}, "feature_matching is True or False, got 1"),
         (
             {"loss": "hinge", "smoothing": 0.1},
             "smoothing is of labels, and the loss hinge has none",

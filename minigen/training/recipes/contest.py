@@ -88,7 +88,7 @@ class Rules:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a whole number, 1 or more, got {value!r}")
         if not isinstance(self.feature_matching, bool):
-            raise ValueError(f"feature_matching is true or false, got {self.feature_matching!r}")
+            raise ValueError(f"feature_matching is True or False, got {self.feature_matching!r}")
         spectral_norm = model.get("spectral_norm", False)
         if self.smoothing and self.loss not in WITH_LABELS:
             raise ValueError(f"smoothing is of labels, and the loss {self.loss} has none")
@@ -102,7 +102,7 @@ class Rules:
         if self.loss == "wasserstein" and not (self.clip or self.penalty or spectral_norm):
             raise ValueError(
                 "the loss wasserstein needs a bound on D's slope: penalty=10, clip=0.01 or "
-                "spectral_norm=true"
+                "spectral_norm=True"
             )
 
 

@@ -117,12 +117,12 @@ def coverage(samples: NDArray[np.float32], target: Mixture) -> dict[str, float]:
 def ring_settings(fast: bool) -> Settings:
     return Settings(
         recipe="ring",
-        steps=200 if fast else 4000,
+        steps=200 if fast else 6000,
         batch_size=256,
         lr=1e-3,
         log_every=20 if fast else 100,
-        save_every=100 if fast else 1000,
-        model=dataclasses.asdict(PointGANConfig()),
+        save_every=100 if fast else 2000,
+        model=dataclasses.asdict(PointGANConfig(pack=2)),
         options={
             "betas": [0.5, 0.999],
             **dataclasses.asdict(Rules(average=0.998)),
