@@ -90,7 +90,7 @@ def conditional_vae(settings: Settings, fused: bool = False) -> TorchJob:
         logits = model.decode(torch.cat([z, hot], 1))
         bce = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
         kld = -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
-        loss = (bce + kld) / len(x)
+        loss = (bce + settings.options["beta"] * kld) / len(x)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

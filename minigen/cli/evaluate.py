@@ -13,7 +13,7 @@ def evaluate_run(path: Path, checkpoint: str, device: str | None = None) -> None
     run, job, step = load_job(path, checkpoint, device)
     metrics = job.evaluate(True)
     print(f"{path}: {run.settings.recipe}, checkpoint '{checkpoint}' of step {step}")
-    for row in metric_rows(run.settings.recipe, metrics):
+    for row in metric_rows(run.settings, metrics):
         against = f"  (to compare: {row.reference})" if row.reference else ""
         print(f"  {row.metric}: {row.value}{against}")
         print(f"      {row.note}")

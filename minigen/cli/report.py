@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 from collections.abc import Mapping
 from functools import partial
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minigen.cli.info import blas, cores, installed, processor
-from minigen.training import Run
+from minigen.training import Run, Settings
 from minigen.training.progress import duration
 from minigen.training.recipe import LossCurve, Recipe
 from minigen.training.recipes import RECIPES
@@ -18,12 +19,20 @@ from minigen.viz.curves import Curve, curves
 from minigen.viz.report import Picture, Row, Section, write_report
 
 
-def metric_rows(recipe: str, metrics: Mapping[str, float]) -> list[Row]:
-    """The measured figures of a run beside their references; settings may leave out some."""
+def metric_rows(settings: Settings, metrics: Mapping[str, float]) -> list[Row]:
+    """The measured figures of a run beside their references.
+
+    Those that its settings leave out are not there; PyTorch's are of the recipe's own settings, and
+    shown beside those of the same alone.
+    """
+    recipe = RECIPES[settings.recipe]
+    usual = recipe.usual(settings)
     rows = []
-    for figure in RECIPES[recipe].figures:
+    for figure in recipe.figures:
         if figure.key not in metrics:
             continue
+        if not usual:
+            figure = figure.without_torch()
 
         def told(value: float, digits: int = figure.digits) -> str:
             return f"{value:,.{digits}f}"
@@ -54,8 +63,8 @@ def run_section(run: Run, parameters: int) -> Section:
     return Section(
         title=recipe.title,
         lead=recipe.lead,
-        rows=metric_rows(settings.recipe, final),
-        pictures=[_curves(recipe.curve, records, final), *_pictures(run, recipe)],
+        rows=metric_rows(settings, final),
+        pictures=[_curves(_comparable(recipe, settings), records, final), *_pictures(run, recipe)],
         text=written.read_text(encoding="utf-8").rstrip() if written.exists() else "",
         text_caption=recipe.captions.get("text", "Written at temperature 0.8, not selected"),
         facts={
@@ -82,6 +91,14 @@ def _pictures(run: Run, recipe: Recipe) -> list[Picture]:
         elif file.exists():
             pictures.append(Picture(file.read_bytes(), caption, pixels=True))
     return pictures
+
+
+def _comparable(recipe: Recipe, settings: Settings) -> LossCurve:
+    """The recipe's curve, with a line of PyTorch's only if that was trained with these settings."""
+    level = recipe.curve.level
+    if level is None or isinstance(level[1], str) or recipe.usual(settings):
+        return recipe.curve
+    return dataclasses.replace(recipe.curve, level=None)
 
 
 def _curves(told: LossCurve, records: list[dict[str, Any]], final: Mapping[str, float]) -> Picture:

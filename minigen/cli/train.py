@@ -69,7 +69,7 @@ def run_to_end(run: Run, progress: Progress | None = None, frames: int = 0) -> N
     report = write_run_report(run, job.parameters())
     seconds = run.records()[-1]["seconds"]
     progress.line(f"{run.settings.recipe}: {run.settings.steps} steps in {duration(seconds)}")
-    for row in metric_rows(run.settings.recipe, final_metrics(run)):
+    for row in metric_rows(run.settings, final_metrics(run)):
         against = f"  (to compare: {row.reference})" if row.reference else ""
         progress.line(f"  {row.metric}: {row.value}{against}")
     progress.line(f"report: {report}")

@@ -6,9 +6,10 @@ All that the command line and the reports know of a model is declared here.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from minigen.training.job import Job, Settings
 
@@ -39,6 +40,11 @@ class Figure:
     higher: bool = False
     count: str = ""
     digits: int = 1
+
+    def without_torch(self) -> Figure:
+        """The same with nothing said of PyTorch, which was measured with other settings."""
+        goal = None if self.goal == "torch" else self.goal
+        return dataclasses.replace(self, torch=None, goal=goal)
 
     def reached(self, metrics: Mapping[str, float]) -> bool | None:
         """Whether the goal is reached; None if there is none, or nothing to read it against.
@@ -92,3 +98,25 @@ class Recipe:
 
     def __call__(self, settings: Settings) -> Job:
         return self.build(settings)
+
+    def usual(self, settings: Settings) -> bool:
+        """Whether these are the recipe's own settings of a whole run, whatever the seed and the
+        device: only such a run can be compared with what PyTorch reached.
+
+        Settings that a run of an older version does not have are those of today.
+        """
+        own = self.follow(self.settings(False))
+        plain = ("steps", "batch_size", "lr", "precision")
+        return all(getattr(settings, name) == getattr(own, name) for name in plain) and all(
+            _same(given[name], value)
+            for given, known in ((settings.model, own.model), (settings.options, own.options))
+            for name, value in known.items()
+            if name in given
+        )
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Equal, where a list, as JSON knows it, is as good as a tuple."""
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return list(a) == list(b)
+    return bool(a == b)
