@@ -55,8 +55,7 @@ def test_three_ways_are_recorded_side_by_side(
         return plain(recipe, True, *args, **{**options, "batch_size": 2})  # type: ignore[arg-type]
 
     monkeypatch.setattr(catalogue, "default_settings", small)
-    monkeypatch.setattr(finetuning, "EVERY", 5)
-    made = finetuning.run(None, steps=10, seed=0, out=tmp_path, fast=True)
+    made = finetuning.run(None, steps=10, seed=0, out=tmp_path, every=5, fast=True)
     written = json.loads((tmp_path / "finetuning.json").read_text())
     assert written["ways"] == made["ways"]
     assert (tmp_path / "finetuning.png").read_bytes()[1:4] == b"PNG"

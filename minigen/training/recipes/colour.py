@@ -99,7 +99,7 @@ def colour_dcgan_settings(fast: bool) -> Settings:
     config = DCGANConfig(channels=3, size=32, width=4 if fast else 16)
     return Settings(
         recipe="colour_dcgan",
-        steps=20 if fast else 1500,
+        steps=20 if fast else 2500,
         batch_size=32,
         lr=5e-4,
         log_every=5 if fast else 50,
