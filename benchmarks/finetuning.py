@@ -2,6 +2,7 @@
 
     --base RUN        a run of gpt to go on from; without one, it is trained first
     --steps 400       of fine-tuning, each
+    --every 50        steps between measurements
     --seed 0
     --threads 1
 
@@ -24,7 +25,7 @@ from typing import Any
 import harness
 
 RATES = {"full": 1e-3, "frozen": 2e-3, "lora": 4e-3}
-EVERY = 40  # steps between measurements
+EVERY = 50  # steps between measurements, unless --every says otherwise
 
 
 def pretrained(folder: Path, fast: bool, seed: int) -> Path:
@@ -37,14 +38,16 @@ def pretrained(folder: Path, fast: bool, seed: int) -> Path:
     return run.path
 
 
-def fine_tuned(folder: Path, base: Path, adapt: str, steps: int, seed: int) -> dict[str, Any]:
+def fine_tuned(
+    folder: Path, base: Path, adapt: str, steps: int, every: int, seed: int
+) -> dict[str, Any]:
     """The two curves of one way of adapting, from before the first step on."""
     from minigen.training import Run, train
     from minigen.training.recipes import RECIPES, default_settings
 
     own = {"base": str(base), "adapt": adapt}
     settings = default_settings("finetune", False, own, steps=steps, seed=seed, lr=RATES[adapt])
-    run = Run.create(folder / adapt, dataclasses.replace(settings, save_every=EVERY))
+    run = Run.create(folder / adapt, dataclasses.replace(settings, save_every=every))
     train(run, RECIPES["finetune"])
     records = run.records()
     measured = [(r["step"], r["metrics"]) for r in records if "metrics" in r]
@@ -57,6 +60,13 @@ def fine_tuned(folder: Path, base: Path, adapt: str, steps: int, seed: int) -> d
         "new_loss": [final["new_before"], *(m["new_loss"] for _, m in measured)],
         "seconds": records[-1]["seconds"],
     }
+
+
+def base_steps(base: Path) -> int:
+    """How many steps the base has learned."""
+    from minigen.training import Run
+
+    return Run.open(base).load("last").step
 
 
 def counted(base: Path) -> float:
@@ -83,14 +93,17 @@ def draw(ways: dict[str, Any], path: Path) -> None:
     )
 
 
-def run(base: Path | None, steps: int, seed: int, out: Path, fast: bool = False) -> dict[str, Any]:
+def run(
+    base: Path | None, steps: int, seed: int, out: Path, *, every: int = EVERY, fast: bool = False
+) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         base = base or pretrained(folder, fast, seed)
         content: dict[str, Any] = {"steps": steps, "seed": seed, "ngram_new": counted(base)}
+        content["base_steps"] = base_steps(base)
         content["ways"] = {}
         for adapt in RATES:
-            way = content["ways"][adapt] = fine_tuned(folder, base, adapt, steps, seed)
+            way = content["ways"][adapt] = fine_tuned(folder, base, adapt, steps, every, seed)
             harness.record("finetuning", content, out)
             old, new = way["old_loss"], way["new_loss"]
             print(
@@ -108,13 +121,21 @@ def main() -> None:
     )
     parser.add_argument("--base", type=Path)
     parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--every", type=int, default=EVERY, help="steps between measurements")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--fast", action="store_true", help="a small base, to see that it works")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     options = parser.parse_args()
     harness.pin(options.threads)
-    run(options.base, options.steps, options.seed, options.out, options.fast)
+    run(
+        options.base,
+        options.steps,
+        options.seed,
+        options.out,
+        every=options.every,
+        fast=options.fast,
+    )
 
 
 if __name__ == "__main__":

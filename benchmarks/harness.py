@@ -179,9 +179,10 @@ def machine(
     }
 
 
-def known(path: Path) -> dict[str, Any]:
-    """By number of threads, what a file holds already, so that a part can be measured anew."""
-    return json.loads(path.read_text(encoding="utf-8"))["threads"] if path.exists() else {}
+def known(path: Path, part: str = "threads") -> dict[str, Any]:
+    """What a file holds already, by number of threads or whatever `part` names, so that some of it
+    can be measured anew."""
+    return json.loads(path.read_text(encoding="utf-8"))[part] if path.exists() else {}
 
 
 def record(name: str, content: dict[str, Any], folder: Path = RESULTS) -> Path:

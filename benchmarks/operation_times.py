@@ -1,41 +1,68 @@
 """Where minigen's time goes: how often each operation ran, and how long forward and backward took.
 
-`table` puts a clock around the forward function and the gradient rules of every operation that
-exists.  An operation that runs inside another's forward or rule counts as a part of that one.
+`timing` puts a clock around the forward function and the gradient rules of every operation that
+exists, around the optimizers, and around every kernel that is chosen meanwhile.  An operation that
+runs inside another's forward or rule counts as a part of that one, and so does a kernel; the time
+in kernels is known besides.
 """
 
 from __future__ import annotations
 
 import gc
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FunctionType
 from typing import Any
 
+Place = tuple[str, str]  # an operation and a phase, forward or backward; or the optimizer's
+OPTIMIZER = ("optimizer", "update")
+WARM_UP = 3
+
 
 class Clock:
-    """Seconds and calls by (operation, phase), of whatever is not inside something timed."""
+    """Seconds and calls by place, of whatever is not inside something timed; and of the kernels."""
 
     def __init__(self) -> None:
-        self.seconds: dict[tuple[str, str], float] = {}
-        self.calls: dict[tuple[str, str], int] = {}
-        self.busy = False
+        self.seconds: dict[Place, float] = defaultdict(float)
+        self.calls: dict[Place, int] = defaultdict(int)
+        self.kernels: dict[tuple[Place, str], float] = defaultdict(float)
+        self.place: Place | None = None  # where we are
+        self.kernel = ""  # and in which kernel
+
+    @property
+    def busy(self) -> bool:
+        return self.place is not None
 
     def around(self, name: str, phase: str, function: Callable) -> Callable:
-        key = (name, phase)
+        place = (name, phase)
 
-        def timed(*args: Any) -> Any:
-            if self.busy:
-                return function(*args)
-            self.busy = True
+        def timed(*args: Any, **options: Any) -> Any:
+            if self.place is not None:
+                return function(*args, **options)
+            self.place = place
             start = time.perf_counter()
             try:
-                return function(*args)
+                return function(*args, **options)
             finally:
-                self.seconds[key] = self.seconds.get(key, 0.0) + time.perf_counter() - start
-                self.calls[key] = self.calls.get(key, 0) + 1
-                self.busy = False
+                self.seconds[place] += time.perf_counter() - start
+                self.calls[place] += 1
+                self.place = None
+
+        return timed
+
+    def around_kernel(self, kernel: str, function: Callable) -> Callable:
+        def timed(*args: Any, **options: Any) -> Any:
+            if self.place is None or self.kernel:
+                return function(*args, **options)
+            self.kernel = kernel
+            start = time.perf_counter()
+            try:
+                return function(*args, **options)
+            finally:
+                self.kernels[self.place, kernel] += time.perf_counter() - start
+                self.kernel = ""
 
         return timed
 
@@ -45,22 +72,47 @@ def operations() -> list[FunctionType]:
     return [f for f in gc.get_objects() if type(f) is FunctionType and hasattr(f, "operation")]
 
 
+def rung_of(operation: str, function: Callable) -> str:
+    """What the registry calls a function that it chose."""
+    from minigen import kernels
+
+    for rung in kernels.rungs(operation):
+        known = rung.function
+        if function is known or function is getattr(known, "_function", None):
+            return rung.name
+    return "first call"
+
+
 @contextmanager
 def timing(clock: Clock) -> Iterator[None]:
-    """Inside, all operations report to the clock."""
+    """Inside, all operations, kernels and optimizers report to the clock."""
+    from minigen import kernels
+    from minigen.optim import Optimizer
+
     undo: list[Callable[[], Any]] = []
+
+    def replace(owner: Any, name: str, value: Any) -> None:
+        before = getattr(owner, name)
+        setattr(owner, name, value)
+        undo.append(lambda: setattr(owner, name, before))
+
     for apply in operations():
         code, operation = apply.__code__, apply.operation  # type: ignore[attr-defined]
         if "compute" not in code.co_freevars:
             continue  # a function that only hands on to an operation
         cell = apply.__closure__[code.co_freevars.index("compute")]  # type: ignore[index]
-        forward = cell.cell_contents
-        cell.cell_contents = clock.around(operation.name, "forward", forward)
-        undo.append(lambda cell=cell, forward=forward: setattr(cell, "cell_contents", forward))
+        forward = clock.around(operation.name, "forward", cell.cell_contents)
+        replace(cell, "cell_contents", forward)
         for rule in operation.rules:
-            function = rule.function
-            rule.function = clock.around(operation.name, "backward", function)
-            undo.append(lambda rule=rule, f=function: setattr(rule, "function", f))
+            replace(rule, "function", clock.around(operation.name, "backward", rule.function))
+    select = kernels.select
+
+    def timed_select(operation: str, *arrays: Any) -> Callable:
+        function = select(operation, *arrays)
+        return clock.around_kernel(f"{operation} {rung_of(operation, function)}", function)
+
+    replace(kernels, "select", timed_select)
+    replace(Optimizer, "step", clock.around(*OPTIMIZER, Optimizer.step))
     try:
         yield
     finally:
@@ -68,12 +120,12 @@ def timing(clock: Clock) -> Iterator[None]:
             restore()
 
 
-def table(step: Callable[[], Any], steps: int) -> str:
-    """A line for each operation, the costliest first; milliseconds and calls of one step.
+def profile(step: Callable[[], Any], steps: int) -> dict[str, Any]:
+    """The shares of a step's time, in percent: by phase, and of each operation, costliest first.
 
-    The optimizer, the recording and the walk back are what is left in "everything else".
+    "between" is what is left: recording and walking back, random numbers, the recipe's own lines.
     """
-    for _ in range(3):
+    for _ in range(WARM_UP):
         step()
     clock = Clock()
     with timing(clock):
@@ -81,28 +133,31 @@ def table(step: Callable[[], Any], steps: int) -> str:
         for _ in range(steps):
             step()
         total = time.perf_counter() - start
-    return render(clock, total, steps)
+    return shares(clock, total, steps)
 
 
-def render(clock: Clock, total: float, steps: int) -> str:
-    def milliseconds(seconds: float) -> str:
-        return f"{seconds / steps * 1e3:9.3f}"
-
-    names = {name for name, _ in clock.seconds}
-    spent = {
-        name: [clock.seconds.get((name, phase), 0.0) for phase in ("forward", "backward")]
-        for name in names
+def shares(clock: Clock, total: float, steps: int) -> dict[str, Any]:
+    """What `profile` returns, from what a clock has counted."""
+    percent = 100 / total
+    phases: dict[str, float] = {"forward": 0.0, "backward": 0.0, "update": 0.0}
+    found: dict[str, dict[str, Any]] = {}
+    for place, seconds in clock.seconds.items():
+        name, phase = place
+        phases[phase] += seconds * percent
+        entry = found.setdefault(name, {"calls": 0.0, "forward": 0.0, "backward": 0.0})
+        entry[phase] = seconds * percent
+        if phase != "backward":
+            entry["calls"] = clock.calls[place] / steps
+        inside = entry.setdefault("kernels", {})
+        for (where, kernel), spent in clock.kernels.items():
+            if where == place:
+                inside[kernel] = inside.get(kernel, 0.0) + spent * percent
+    found.pop(OPTIMIZER[0], None)
+    return {
+        "seconds": total / steps,
+        "phases": phases | {"between": 100 - sum(phases.values())},
+        "kernels": sum(clock.kernels.values()) * percent,
+        "operations": dict(
+            sorted(found.items(), key=lambda item: -item[1]["forward"] - item[1]["backward"])
+        ),
     }
-    lines = [f"{'operation':28} {'calls':>6} {'forward':>9} {'backward':>9} {'ms':>9} {'share':>6}"]
-    for name in sorted(names, key=lambda name: -sum(spent[name])):
-        calls = clock.calls.get((name, "forward"), 0) / steps
-        forward, backward = spent[name]
-        both = forward + backward
-        lines.append(
-            f"{name:28} {calls:6.0f} {milliseconds(forward)} {milliseconds(backward)} "
-            f"{milliseconds(both)} {both / total:6.1%}"
-        )
-    rest = total - sum(map(sum, spent.values()))
-    lines.append(f"{'everything else':55} {milliseconds(rest)} {rest / total:6.1%}")
-    lines.append(f"{'a step':55} {milliseconds(total)}")
-    return "\n".join(lines)

@@ -2,7 +2,6 @@
 
     --models vae gan ...    which; all if left out
     --threads 1 2           on how many threads; each in a process of its own
-    --profile               instead: where minigen's time goes, operation by operation
 
 A step is what a recipe of minigen does with a batch: zero_grad, forward, loss, backward, for the
 GPT the clipping of gradients, update, and drawing its random numbers; the GAN updates D and G.  The
@@ -11,7 +10,7 @@ contenders begin with the same weights and cycle through the same batches:
     torch          the same calculation in torch
     torch fused    with torch's fused Adam
     torch usual    GANs only: as the well-known scripts write them (benchmarks/torch_recipes.py)
-    minigen        the recipe of `minigen train`
+    minigen        the recipe of `minigen train`; `profile_steps.py` says where its time goes
 
 Before anything is timed, the losses of the first three steps must agree to 1e-4, and the weights
 after them to 1e-3 of their norm (float32, the same noise, no dropout).  Ratios go to
@@ -142,16 +141,6 @@ def measure(threads: int, models: list[str], rounds: int) -> dict[str, Any]:
     return results
 
 
-def profile(models: list[str], steps: int) -> None:
-    import operation_times
-
-    for model in models:
-        ours, _ = jobs(settings_of(model))
-        batches = list(itertools.islice(ours.loader, BATCHES))
-        print(f"\n{model}, minigen, {steps} steps")
-        print(operation_times.table(stepper(ours.step, batches), steps))
-
-
 def merged(path: Path, measured: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """What is recorded already, with what was measured now in its place."""
     known = harness.known(path)
@@ -163,26 +152,20 @@ def merged(path: Path, measured: dict[str, dict[str, Any]]) -> dict[str, Any]:
 def main() -> None:
     parser = harness.parser(__doc__, rounds=21)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
     if options.part is not None:
         (threads,) = options.threads
         harness.pin(threads)
-        if options.profile:
-            profile(options.models, steps=20)
-        else:
-            measured = measure(threads, options.models, options.rounds)
-            options.part.write_text(json.dumps(measured), encoding="utf-8")
+        measured = measure(threads, options.models, options.rounds)
+        options.part.write_text(json.dumps(measured), encoding="utf-8")
         return
     arguments = ["--rounds", options.rounds, "--models", *options.models]
-    arguments += ["--profile"] * options.profile
     parts = {
         str(threads): harness.in_subprocess(__file__, threads, *arguments)
         for threads in options.threads
     }
-    if not options.profile:
-        content = merged(options.out / "steps.json", parts)
-        print(f"written to {harness.record('steps', content, options.out)}")
+    content = merged(options.out / "steps.json", parts)
+    print(f"written to {harness.record('steps', content, options.out)}")
 
 
 if __name__ == "__main__":

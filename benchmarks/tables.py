@@ -13,6 +13,7 @@ import harness
 import tables_collapse
 import tables_gpu
 import tables_kernels
+import tables_profile
 from tables_gpu import table
 
 from minigen.training.recipes import RECIPES
@@ -24,8 +25,8 @@ MARKS = (
     "<!-- end of numbers -->",
 )
 RECORDED = (
-    "overhead", "operations", "steps", "peers", "ladders", "roofline", "quality_vae", "quality_gan",
-    "quality_gpt", "tokenization", "statement",
+    "overhead", "operations", "steps", "profile", "peers", "ladders", "roofline", "quality_vae",
+    "quality_gan", "quality_gpt", "tokenization", "statement",
 )  # fmt: skip
 NAMES = {
     "vae": "VAE",
@@ -66,6 +67,7 @@ def page(results: Results) -> str:
         engine(results["overhead"]),
         operations(results["operations"]),
         steps(results["steps"]),
+        tables_profile.section(results["profile"]),
         peers(results["peers"]),
         ladders(results["ladders"]),
         roofline(results["roofline"]),

@@ -57,18 +57,20 @@ class TorchUNet(nn.Module):
         self.up = ResidualBlock(2 * fine, fine, told, groups)
         self.norm = nn.GroupNorm(groups, fine)
         self.write = nn.Conv2d(fine, patch**2 * channels, 3, 1, 1)
-        nn.init.zeros_(self.write.weight)
-        nn.init.zeros_(self.write.bias)
+        self.keep = nn.Linear(told, 1)
+        for layer in (self.write, self.keep):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, x: torch.Tensor, t: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         powers = torch.arange(self.frequencies, dtype=t.dtype) / self.frequencies
         angles = 1000 * t[:, None] / 10_000**powers
         told = F.silu(self.time(torch.cat([angles.cos(), angles.sin()], 1)) + self.label(y))
-        x = self.read(F.pixel_unshuffle(x, self.patch))
-        fine = self.down(x, told)
+        fine = self.down(self.read(F.pixel_unshuffle(x, self.patch)), told)
         coarse = self.middle2(self.middle1(self.shrink(fine), told), told)
-        x = torch.cat([self.grow(coarse), fine], 1)
-        return F.pixel_shuffle(self.write(F.silu(self.norm(self.up(x, told)))), self.patch)
+        h = self.up(torch.cat([self.grow(coarse), fine], 1), told)
+        h = F.pixel_shuffle(self.write(F.silu(self.norm(h))), self.patch)
+        return h + self.keep(told)[:, :, None, None] * x
 
 
 def flow_matching_loss(

@@ -62,6 +62,11 @@ class TorchBert(nn.Module):
                 nn.init.normal_(parameter, std=c["deviation"])
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
+        if c["sinusoids"]:
+            frequencies = 10_000.0 ** (-torch.arange(0, width, 2) / width)
+            angles = torch.outer(torch.arange(c["context"]), frequencies)
+            places = torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
+            self.positions.weight.data = places * 2**0.5 * c["deviation"]
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         x = self.tokens(ids) + self.positions.weight[: ids.shape[1]] + self.segments.weight[0]

@@ -84,8 +84,6 @@ def finetune(settings: Settings, fused: bool = False) -> TorchJob:
             wanted = is_trained(name, options["adapt"] if tuning else "full", c["layers"])
             wanted = wanted and (tuning or ".lora_" not in name)
             parameter.requires_grad_(wanted)
-            if not wanted:
-                parameter.grad = None
         ids = batch[:, int(tuning)]
         loss = F.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
         optimizer.zero_grad()

@@ -195,7 +195,26 @@ class Kernel:
         file: Any = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
         if hasattr(file, "_source_stamp"):
             file._source_stamp = (file._source_stamp, _stamps())
+            _load_lightly(dispatcher._cache)
         return dispatcher, True
+
+
+def _load_lightly(cache: Any) -> None:
+    """Let a cache load machine code without all that Numba's compiler knows.
+
+    Numba reads every implementation that it has (and SciPy, for its BLAS, where it is installed)
+    before it asks its cache; machine code needs only the counter of references. If the cache has
+    none the compiler reads them itself. Without this the second start takes half as long again.
+    """
+    from numba.core.runtime import rtsys
+
+    def load_overload(signature: Any, context: Any) -> Any:
+        rtsys.initialize(context)
+        with cache._guard_against_spurious_io_errors():
+            return cache._load_overload(signature, context)
+
+    if hasattr(cache, "_load_overload") and hasattr(cache, "_guard_against_spurious_io_errors"):
+        cache.load_overload = load_overload
 
 
 def _Announcer(dispatcher: Any, line: Compilation) -> Any:

@@ -11,6 +11,7 @@ not. Here `Vector` is a Numba type whose machine form is an LLVM vector of 32 by
     c = multiply_add(a, x, c)           a x + c, one instruction
     store(p, at, c)
     peek(p, at), poke(p, at, number)    one number
+    transpose_block(a, row, c, c_row)   C = Aᵀ, as many rows and columns as a vector has lanes
 
 An address, unlike an array or a slice of one, carries no reference count (10 ns to take and give
 back, as much as a whole row of attention scores) and no wrap-around of negative indices (which
@@ -329,38 +330,35 @@ high_halves = _shuffle(
 )
 
 
-@intrinsic
-def transpose_square(
-    typing: Any, source: Any, at: Any, step: Any, p: Any, into: Any, row: Any
-) -> Any:
-    """As many rows as a vector has lanes, read `step` apart, become columns written `row` apart."""
-    vector = Vector(p.dtype)
-    n = vector.lanes
+@device
+def transpose_block(a, a_row, c, c_row):
+    """C = Aᵀ, both w x w, w the lanes of a vector: 24 shuffles for 64 numbers.
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        source, at, step, p, into, row = args
-        rows = []
-        for _ in range(n):
-            value = builder.load(_vector_at(builder, source, at, vector))
-            value.align = vector.element.bitwidth // 8
-            rows.append(value)
-            at = builder.add(at, step)
-        index = ir.VectorType(ir.IntType(32), n)
-        distance = 1
-        while distance < n:  # exchange blocks of `distance` across the diagonal (Eklundh 1972)
-            low = [i if not i & distance else n + i - distance for i in range(n)]
-            high = [i + distance if not i & distance else n + i for i in range(n)]
-            for i in range(n):
-                if not i & distance:
-                    a, b = rows[i], rows[i + distance]
-                    rows[i] = builder.shuffle_vector(a, b, ir.Constant(index, low))
-                    rows[i + distance] = builder.shuffle_vector(a, b, ir.Constant(index, high))
-            distance *= 2
-        for value in rows:
-            place = _vector_at(builder, p, into, vector)
-            builder.store(value, place).align = vector.element.bitwidth // 8
-            into = builder.add(into, row)
-        return context.get_dummy_value()
+    Blocks as wide as half a vector are transposed first, all at once; then halves change places.
+    """
+    x0, x1, x2, x3 = load(a, 0), load(a, a_row), load(a, 2 * a_row), load(a, 3 * a_row)
+    if lanes(a) == 8:
+        a = shifted(a, 4 * a_row)
+        x4, x5, x6, x7 = load(a, 0), load(a, a_row), load(a, 2 * a_row), load(a, 3 * a_row)
+        x0, x1, x2, x3 = _transpose_fours(x0, x1, x2, x3)
+        x4, x5, x6, x7 = _transpose_fours(x4, x5, x6, x7)
+        _store_halves(c, 0, 4 * c_row, x0, x4)
+        _store_halves(c, c_row, 5 * c_row, x1, x5)
+        _store_halves(c, 2 * c_row, 6 * c_row, x2, x6)
+        _store_halves(c, 3 * c_row, 7 * c_row, x3, x7)
+    else:
+        _store_halves(c, 0, 2 * c_row, zip_low(x0, x1), zip_low(x2, x3))
+        _store_halves(c, c_row, 3 * c_row, zip_high(x0, x1), zip_high(x2, x3))
 
-    integer = types.intp
-    return types.void(source, integer, integer, p, integer, integer), codegen
+
+@device
+def _transpose_fours(x0, x1, x2, x3):
+    """Four rows: both halves of these are 4 x 4 matrices, and become their transposes."""
+    y0, y1, y2, y3 = zip_low(x0, x2), zip_high(x0, x2), zip_low(x1, x3), zip_high(x1, x3)
+    return zip_low(y0, y2), zip_high(y0, y2), zip_low(y1, y3), zip_high(y1, y3)
+
+
+@device
+def _store_halves(c, low, high, x, y):
+    store(c, low, low_halves(x, y))
+    store(c, high, high_halves(x, y))

@@ -61,6 +61,18 @@ def differentiate(w, p, ds, rows, reach, lag, logsumexp, row, delta):
 
 
 @device
+def slopes(w, p, ds, extents, logsumexp, row, delta, dropping, place, drops, factor):
+    """`differentiate`; with dropout M, dP is M times what it was before, and P afterwards."""
+    rows, reach, lag = extents
+    factors, key, query, head = place
+    if dropping:
+        drop(w, ds, KEYS, rows, reach, lag, factors, key, query, head, drops, factor)
+    differentiate(w, p, ds, rows, reach, lag, logsumexp, row, delta)
+    if dropping:
+        drop(w, p, KEYS, rows, reach, lag, factors, key, query, head, drops, factor)
+
+
+@device
 def dots(w, at, wide, other, other_at, step, rows, width, result):
     """result[i] = Σ_d w[at + i wide + d] other[other_at + i step + d]."""
     for i in range(rows):
@@ -153,24 +165,14 @@ def _backward(
             for k0 in range(0, visible, KEYS):
                 reach = min(KEYS, visible - k0)
                 lag = first + k0 - q0 if causal else -KEYS  # row i sees the columns j <= i - lag
-                b = k_columns + k0 * depth
-                scores(w, q_rows, deep, depth, count, b, reach, p, KEYS, lag)
+                scores(w, q_rows, deep, depth, count, k_columns + k0 * depth, reach, p, KEYS, lag)
                 b = v_columns + k0 * width
                 scores(w, grad_rows, wide, width, count, b, reach, ds, KEYS, lag)
                 if masked:
                     at = starts[5, head] + q0 * steps[5] + (first + k0) * steps[6]
                     add_mask(w, p, KEYS, count, reach, address(mask), at, steps[5], steps[6])
-                if dropping:  # first dP, for dS, and then P, for dV
-                    drop(
-                        w, ds, KEYS, count, reach, lag,
-                        factors, first + k0, q0, head, drops, factor,
-                    )  # fmt: skip
-                differentiate(w, p, ds, count, reach, lag, sums, row, delta)
-                if dropping:
-                    drop(
-                        w, p, KEYS, count, reach, lag,
-                        factors, first + k0, q0, head, drops, factor,
-                    )  # fmt: skip
+                extents, place = (count, reach, lag), (factors, first + k0, q0, head)
+                slopes(w, p, ds, extents, sums, row, delta, dropping, place, drops, factor)
                 b = k_at + k0 * deep
                 mixtures(w, ds, KEYS, count, reach, lag, ks, b, deep, depth, dq_rows, deep, False)
                 add_to_keys(w, p, KEYS, count, reach, lag, grad_rows, wide, dv_rows + k0 * wide)

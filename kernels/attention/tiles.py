@@ -20,9 +20,10 @@ from ..simd import (
     number,
     peek,
     poke,
+    shifted,
     spread,
     store,
-    transpose_square,
+    transpose_block,
     zeros,
 )
 
@@ -217,7 +218,8 @@ def pack_columns(source, first, step, tokens, width, w, at):
         panel = at + t * width
         if t + n <= tokens:
             for d in range(0, whole, n):
-                transpose_square(source, first + t * step + d, step, w, panel + d * n, n)
+                block = shifted(source, first + t * step + d)
+                transpose_block(block, step, shifted(w, panel + d * n), n)
             start = whole
         else:
             start = 0

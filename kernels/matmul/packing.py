@@ -13,19 +13,7 @@ the latter are computed and thrown away.
 from __future__ import annotations
 
 from ..jit import device
-from ..simd import (
-    high_halves,
-    lanes,
-    load,
-    low_halves,
-    number,
-    peek,
-    poke,
-    shifted,
-    store,
-    zip_high,
-    zip_low,
-)
+from ..simd import lanes, load, number, peek, poke, shifted, store, transpose_block
 
 
 @device
@@ -112,37 +100,3 @@ def transpose(b, b_row, b_step, depth, columns, c, c_row):
     for j in range(columns):
         for k in range(deep if j < wide else 0, depth):
             poke(c, j * c_row + k, peek(b, k * b_row + j * b_step))
-
-
-@device
-def transpose_block(a, a_row, c, c_row):
-    """C = Aᵀ, both w x w, w the lanes of a vector: 24 shuffles for 64 numbers.
-
-    Blocks as wide as half a vector are transposed first, all at once; then halves change places.
-    """
-    x0, x1, x2, x3 = load(a, 0), load(a, a_row), load(a, 2 * a_row), load(a, 3 * a_row)
-    if lanes(a) == 8:
-        a = shifted(a, 4 * a_row)
-        x4, x5, x6, x7 = load(a, 0), load(a, a_row), load(a, 2 * a_row), load(a, 3 * a_row)
-        x0, x1, x2, x3 = _transpose_fours(x0, x1, x2, x3)
-        x4, x5, x6, x7 = _transpose_fours(x4, x5, x6, x7)
-        _store_halves(c, 0, 4 * c_row, x0, x4)
-        _store_halves(c, c_row, 5 * c_row, x1, x5)
-        _store_halves(c, 2 * c_row, 6 * c_row, x2, x6)
-        _store_halves(c, 3 * c_row, 7 * c_row, x3, x7)
-    else:
-        _store_halves(c, 0, 2 * c_row, zip_low(x0, x1), zip_low(x2, x3))
-        _store_halves(c, c_row, 3 * c_row, zip_high(x0, x1), zip_high(x2, x3))
-
-
-@device
-def _transpose_fours(x0, x1, x2, x3):
-    """Four rows: both halves of these are 4 x 4 matrices, and become their transposes."""
-    y0, y1, y2, y3 = zip_low(x0, x2), zip_high(x0, x2), zip_low(x1, x3), zip_high(x1, x3)
-    return zip_low(y0, y2), zip_high(y0, y2), zip_low(y1, y3), zip_high(y1, y3)
-
-
-@device
-def _store_halves(c, low, high, x, y):
-    store(c, low, low_halves(x, y))
-    store(c, high, high_halves(x, y))

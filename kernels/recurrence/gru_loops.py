@@ -12,12 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from .. import parallel
-from ..attention.tiles import GROUP, round_up
+from ..attention.tiles import round_up
 from ..elementary import tanh
 from ..jit import contiguous, device, jit
-from ..simd import address, fill, lanes, number, peek, poke, shifted
-from .panels import APART, copy, panels, parts, product, sigmoid_of_sum, table, workspace
+from ..simd import address, lanes, number, peek, poke, shifted
+from .panels import (
+    APART,
+    copy,
+    gradients,
+    in_parts,
+    panels,
+    present,
+    product,
+    sigmoid_of_sum,
+    states,
+    table,
+)
 
 Array = Any
 
@@ -74,15 +84,10 @@ def _forward(
     p, w, panels_at, bias_at = address(projected), address(work), address(packed), address(bias)
     kept, inner_at = address(gates), address(inner)
     previous_at, output_at = address(previous), address(output)
-    row, wide = n + APART, round_up(3 * n, lanes(w)) + APART
-    q = row * round_up(end - first, GROUP)
-    fill(w, 0, q, number(w, 0.0))
-    for i in range(end - first):
-        copy(shifted(address(hidden), (first + i) * n), shifted(w, i * row), n)
+    row, q = states(w, hidden, first, end)
+    wide = round_up(3 * n, lanes(w)) + APART
     for t in range(steps.shape[0]):
-        count = min(end, steps[t, 1]) - first
-        if count <= 0:
-            continue
+        count = present(steps, t, first, end)
         product(w, 0, row, count, n, panels_at, 3 * n, q, wide)
         for i in range(count):
             at = (steps[t, 0] + first + i) * n
@@ -107,15 +112,10 @@ def _backward(grad, gates, inner, previous, packed, delta, dq, dhidden, work, st
     grad_at, gates_at, delta_at = address(grad), address(gates), address(delta)
     inner_at, previous_at, dq_at = address(inner), address(previous), address(dq)
     direct = shifted(address(dhidden), first * n)
-    row, wide = round_up(n, lanes(w)) + APART, 3 * n + APART
-    height = round_up(end - first, GROUP)
-    d = row * height
-    fill(w, 0, d + wide * height, number(w, 0.0))
+    row, wide, d = gradients(w, end - first, n, 3)
     for back in range(steps.shape[0]):
         t = steps.shape[0] - 1 - back
-        count = min(end, steps[t, 1]) - first
-        if count <= 0:
-            continue
+        count = present(steps, t, first, end)
         for i in range(count):
             at = (steps[t, 0] + first + i) * n
             slope = shifted(w, d + i * wide)
@@ -153,15 +153,8 @@ def gru_loops(
     packed, steps = panels(weight_hh, True), table(sizes, reverse)
     projected, hidden = contiguous(projected), contiguous(hidden)
     bias = np.zeros(3 * n, dtype) if bias_hh is None else contiguous(bias_hh)
-
-    def run(part: tuple[int, int]) -> None:
-        first, end = part
-        work = workspace(end - first, n, dtype)
-        _forward(
-            projected, hidden, packed, bias, output, gates, inner, previous, work, steps, first, end
-        )
-
-    parallel.each(run, parts(batch, total, n, 3))
+    arrays = (projected, hidden, packed, bias, output, gates, inner, previous)
+    in_parts(_forward, arrays, steps, batch, gates, n)
     return output, gates, inner, previous
 
 
@@ -175,11 +168,6 @@ def gru_backward_loops(
     dhidden = np.zeros((batch, n), dtype)
     packed, steps = panels(weight_hh, False), table(sizes, reverse)
     grad, gates, inner, previous = (contiguous(a) for a in (grad, gates, inner, previous))
-
-    def run(part: tuple[int, int]) -> None:
-        first, end = part
-        work = workspace(end - first, n, dtype)
-        _backward(grad, gates, inner, previous, packed, delta, dq, dhidden, work, steps, first, end)
-
-    parallel.each(run, parts(batch, total, n, 3))
+    arrays = (grad, gates, inner, previous, packed, delta, dq, dhidden)
+    in_parts(_backward, arrays, steps, batch, gates, n)
     return delta, dq, dhidden

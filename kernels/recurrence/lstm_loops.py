@@ -24,21 +24,22 @@ from typing import Any
 
 import numpy as np
 
-from .. import parallel
-from ..attention.tiles import GROUP, round_up
+from ..attention.tiles import round_up
 from ..elementary import tanh
 from ..jit import contiguous, device, jit
-from ..simd import address, fill, lanes, number, peek, poke, shifted
+from ..simd import address, lanes, number, peek, poke, shifted
 from .panels import (
     APART,
     copy,
+    gradients,
+    in_parts,
     panels,
-    parts,
+    present,
     product,
     sigmoid_of_sum,
+    states,
     table,
     tanh_of_sum,
-    workspace,
 )
 from .steps import lstm_backward_steps, lstm_steps
 
@@ -104,15 +105,10 @@ def _forward(
     kept, squashed_at, cells_at = address(gates), address(squashed), address(cells)
     previous_at, output_at = address(previous), address(output)
     c = shifted(address(last), first * n)
-    row, wide = n + APART, round_up(4 * n, lanes(w)) + APART
-    z = row * round_up(end - first, GROUP)
-    fill(w, 0, z, number(w, 0.0))
-    for i in range(end - first):
-        copy(shifted(address(hidden), (first + i) * n), shifted(w, i * row), n)
+    row, z = states(w, hidden, first, end)
+    wide = round_up(4 * n, lanes(w)) + APART
     for t in range(steps.shape[0]):
-        count = min(end, steps[t, 1]) - first
-        if count <= 0:
-            continue
+        count = present(steps, t, first, end)
         product(w, 0, row, count, n, panels_at, 4 * n, z, wide)
         for i in range(count):
             at = (steps[t, 0] + first + i) * n
@@ -138,15 +134,10 @@ def _backward(grad, gates, squashed, cells, packed, delta, dhidden, dcell, work,
     grad_at, gates_at, delta_at = address(grad), address(gates), address(delta)
     squashed_at, cells_at = address(squashed), address(cells)
     dc = shifted(address(dcell), first * n)
-    row, wide = round_up(n, lanes(w)) + APART, 4 * n + APART
-    height = round_up(end - first, GROUP)
-    d = row * height
-    fill(w, 0, d + wide * height, number(w, 0.0))
+    row, wide, d = gradients(w, end - first, n, 4)
     for back in range(steps.shape[0]):
         t = steps.shape[0] - 1 - back
-        count = min(end, steps[t, 1]) - first
-        if count <= 0:
-            continue
+        count = present(steps, t, first, end)
         for i in range(count):
             at = (steps[t, 0] + first + i) * n
             slope = shifted(w, d + i * wide)
@@ -183,16 +174,8 @@ def lstm_loops(
     gates, last = np.empty((total, 4 * n), dtype), np.array(cell, order="C")
     packed, steps = panels(weight_hh, True), table(sizes, reverse)
     projected, hidden = contiguous(projected), contiguous(hidden)
-
-    def run(part: tuple[int, int]) -> None:
-        first, end = part
-        work = workspace(end - first, n, dtype)
-        _forward(
-            projected, hidden, packed, output, last, gates, squashed, cells, previous, work, steps,
-            first, end,
-        )  # fmt: skip
-
-    parallel.each(run, parts(batch, total, n, 4))
+    arrays = (projected, hidden, packed, output, last, gates, squashed, cells, previous)
+    in_parts(_forward, arrays, steps, batch, gates, n)
     return output, last, gates, squashed, cells, previous
 
 
@@ -210,13 +193,6 @@ def lstm_backward_loops(
     dcell = np.array(last_grad, order="C")
     packed, steps = panels(weight_hh, False), table(sizes, reverse)
     grad, gates, squashed, cells = (contiguous(a) for a in (grad, gates, squashed, cells))
-
-    def run(part: tuple[int, int]) -> None:
-        first, end = part
-        work = workspace(end - first, n, dtype)
-        _backward(
-            grad, gates, squashed, cells, packed, delta, dhidden, dcell, work, steps, first, end
-        )
-
-    parallel.each(run, parts(batch, total, n, 4))
+    arrays = (grad, gates, squashed, cells, packed, delta, dhidden, dcell)
+    in_parts(_backward, arrays, steps, batch, gates, n)
     return delta, dhidden, dcell

@@ -1,4 +1,5 @@
-"""What the Numba kernels of all recurrences share: panels of W_hh, their product, parts of a batch.
+"""What the Numba kernels of all recurrences share: panels of W_hh, their product, scratch memory,
+parts of a batch.
 
 W_hh is copied once a call into panels of one vector of columns, (columns / lanes, depth, lanes),
 and serves all steps so. A step is a product by the register tiles of attention, four rows by up to
@@ -13,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from ..attention.tiles import GROUP, next_tile, pack_columns, tile
+from .. import parallel
+from ..attention.tiles import GROUP, next_tile, pack_columns, round_up, tile
 from ..elementary import exp_decay, tanh
 from ..jit import contiguous, device, jit
-from ..simd import BYTES, address, lanes, load, number, peek, poke, store
+from ..simd import BYTES, address, fill, lanes, load, number, peek, poke, shifted, store
 
 Array = Any
 
@@ -78,6 +80,39 @@ def copy(x, y, count):
 
 
 @device
+def states(w, hidden, first, end):
+    """The states of some sequences as rows of scratch memory, filled up with zeros to whole groups.
+
+    Returns how far apart the rows are, and where they end.
+    """
+    n = hidden.shape[1]
+    row = n + APART
+    size = row * round_up(end - first, GROUP)
+    fill(w, 0, size, number(w, 0.0))
+    for i in range(end - first):
+        copy(shifted(address(hidden), (first + i) * n), shifted(w, i * row), n)
+    return row, size
+
+
+@device
+def gradients(w, rows, features, gates):
+    """Rows of zeros for dL/dh, and behind them for those of the gates, in whole groups.
+
+    Returns how far apart the rows of both are, and where the second begin.
+    """
+    row, wide = round_up(features, lanes(w)) + APART, gates * features + APART
+    height = round_up(rows, GROUP)
+    fill(w, 0, (row + wide) * height, number(w, 0.0))
+    return row, wide, row * height
+
+
+@device
+def present(steps, t, first, end):
+    """How many of the sequences have a step t: the first ones."""
+    return max(0, min(end, steps[t, 1]) - first)
+
+
+@device
 def sigmoid_of_sum(x, p, y, count):
     one = number(x, 1.0)
     for j in range(count):
@@ -99,13 +134,13 @@ def table(sizes: Sequence[int], reverse: bool) -> Array:
     return np.ascontiguousarray(steps.reshape(-1, 2)[:: -1 if reverse else 1])
 
 
-def parts(batch: int, total: int, features: int, gates: int) -> list[tuple[int, int]]:
-    """(first, end) of the sequences of each part.
+def parts(batch: int, multiply_adds: int) -> list[tuple[int, int]]:
+    """(first, end) of the sequences of each part, if all steps of all have so much to compute.
 
-    >>> parts(20, 20 * 64, 256, 4), parts(20, 20, 32, 4)
+    >>> parts(20, 2**28), parts(20, 2**16)
     ([(0, 8), (8, 16), (16, 20)], [(0, 20)])
     """
-    if total * gates * features * features < MULTIPLY_ADDS:
+    if multiply_adds < MULTIPLY_ADDS:
         return [(0, batch)]
     step = ROWS[batch >= MANY]
     return [(first, min(batch, first + step)) for first in range(0, batch, step)]
@@ -115,6 +150,18 @@ def workspace(rows: int, features: int, dtype: Any) -> Array:
     """Room for rows of five or fewer times the features in at most three arrays, padded."""
     height, width = rows + GROUP, BYTES // dtype.itemsize
     return np.empty(height * (5 * features + 3 * width + 3 * APART), dtype)
+
+
+def in_parts(
+    kernel: Any, arrays: tuple[Array, ...], steps: Array, batch: int, gates: Array, features: int
+) -> None:
+    """kernel(*arrays, scratch memory, steps, first, end) for the sequences of each part."""
+
+    def run(part: tuple[int, int]) -> None:
+        first, end = part
+        kernel(*arrays, workspace(end - first, features, gates.dtype), steps, first, end)
+
+    parallel.each(run, parts(batch, gates.size * features))
 
 
 def panels(weight: Array, transposed: bool) -> Array:

@@ -248,17 +248,22 @@ def sample(
     temperature: Annotated[
         float | None,
         typer.Option(
-            min=0, help="Text: below 1 likelier, above 1 bolder.", show_default="0.8, answers 0"
+            min=0,
+            help="Text, waves: below 1 likelier, above 1 bolder.",
+            show_default="0.8, answers 0, waves 1",
         ),
     ] = None,
     top_k: Annotated[
         int | None,
-        typer.Option(min=1, help="Text: choose among so many characters.", show_default="all"),
+        typer.Option(min=1, help="Text, waves: choose among so many.", show_default="all"),
     ] = None,
     top_p: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, help="Text: choose among the likeliest that have p.", show_default="1"
+            min=0,
+            max=1,
+            help="Text, waves: choose among the likeliest that have p.",
+            show_default="1",
         ),
     ] = None,
     repetition_penalty: Annotated[

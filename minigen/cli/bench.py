@@ -17,7 +17,8 @@ from minigen.cli.explained import UsageError, explained, new_app
 
 BENCHMARKS = (
     "overhead", "operations", "steps", "peers", "regimes", "start", "ladders", "roofline",
-    "simulator", "tokenization", "quality", "kernel_crossovers", "gate", "tables",
+    "simulator", "tokenization", "grading", "quality", "finetuning", "long_run",
+    "kernel_crossovers", "gate", "tables",
 )  # fmt: skip
 
 app = new_app()

@@ -76,14 +76,15 @@ def sample_run(
         target = out or run.path / "samples" / f"{checkpoint}-{slug}-seed{seed}.png"
         _illustrate(job, prompt, n or 16, generator, target)
         return
-    for name, value in text.items():
-        if value is not None:
+    how = {name: value for name, value in text.items() if value is not None}
+    for name in how:
+        if not job.chosen or name not in ("temperature", "top_k", "top_p"):
             option = "--" + name.replace("_", "-")
             raise RunError(f"{option} is for text, and {path} is a run of {run.settings.recipe}")
     count = n or job.shown
     target = out or run.path / "samples" / f"{checkpoint}-n{count}-seed{seed}.png"
     if job.draw is not None:
-        _draw(job, count, generator, target)
+        _draw(job, count, generator, how, target)
     else:
         assert job.images is not None
         images = job.images(count, generator)
@@ -102,13 +103,13 @@ def _illustrate(job: Job, prompt: str, count: int, generator: Generator, target:
     print(target)
 
 
-def _draw(job: Job, count: int, generator: Generator, target: Path) -> None:
+def _draw(job: Job, count: int, generator: Generator, how: Mapping[str, Any], target: Path) -> None:
     """Numbers in the units of the data, a line for each draw, or a picture of them."""
     kinds = [".csv", *([] if job.plot is None else [".png"])]
     if target.suffix.lower() not in kinds:
         raise RunError(f"--out must end in {' or '.join(kinds)}, not {target.name}")
     assert job.draw is not None
-    values = job.draw(count, generator)
+    values = job.draw(count, generator, **how)
     if target.suffix.lower() == ".csv":
         write_file(target, csv_text(values, job.columns))
     else:

@@ -1,5 +1,5 @@
 """Colour pictures made from grey digits. There are no colour photographs in minigen; these are the
-embedded handwritten digits, with ink and ground of colours that were drawn at random.
+embedded handwritten digits, bright ink on dark ground, of colours that were drawn at random.
 
 Nothing else of them is invented: `ink` gives back the grey digit. So a model of colour pictures can
 be measured on what it draws and on the colours it draws with, each beside real ones.
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from minigen.data.embedded import LabelledImages, load_mnist5k
 
 SIZE, INNER = 32, 28  # pixels a side, of the picture and of the digit in its middle
+DARK, BRIGHT = 0.3, 0.4  # red, green and blue of grounds are at most, those of inks at least
 CONTRAST = 0.6  # the least distance of ink and ground in the unit cube of red, green and blue
 
 
@@ -33,8 +34,8 @@ def load_colour_digits(split: str = "train", seed: int = 0) -> LabelledImages:
 
 def coloured(images: NDArray[np.uint8], drawn: np.random.Generator) -> NDArray[np.uint8]:
     """Grey digits uint8 (N, 28, 28) -> pictures uint8 (N, 32, 32, 3): ground where they are 0, ink
-    where they are 255, in between what lies between the two colours. Both are uniform in the colour
-    cube, but at least 0.6 apart, so that every digit can be read.
+    where they are 255, in between what lies between the two colours. Grounds are dark, inks bright,
+    both uniform but at least 0.6 apart, so that every digit can be read.
 
     >>> picture = coloured(np.zeros((1, 28, 28), np.uint8), np.random.default_rng(0))
     >>> picture.shape, len(np.unique(picture.reshape(-1, 3), axis=0))  # no ink, one colour
@@ -50,13 +51,15 @@ def coloured(images: NDArray[np.uint8], drawn: np.random.Generator) -> NDArray[n
 def two_colours(
     count: int, drawn: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """`count` grounds and inks, (N, 3) in [0, 1] each. A pair too much alike is drawn again."""
-    pairs = drawn.random((count, 2, 3))
+    """`count` grounds and inks, (N, 3) each, the former uniform in [0, 0.3]³ and the latter in
+    [0.4, 1]³. A pair too much alike is drawn again."""
+    low, high = np.array([[0.0], [BRIGHT]]), np.array([[DARK], [1.0]])  # (2, 1): ground, ink
+    pairs = drawn.uniform(low, high, (count, 2, 3))
     while True:
         alike = np.linalg.norm(pairs[:, 1] - pairs[:, 0], axis=1) < CONTRAST
         if not alike.any():
             return pairs[:, 0], pairs[:, 1]
-        pairs[alike] = drawn.random((int(alike.sum()), 2, 3))
+        pairs[alike] = drawn.uniform(low, high, (int(alike.sum()), 2, 3))
 
 
 def ink(pictures: ArrayLike) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import minigen
 from minigen import Tensor, nn
+from minigen.models.encoder_decoder import sinusoids
 from minigen.nn import functional as F
 
 
@@ -35,6 +36,7 @@ class BertConfig:
     pooler: bool = True  # a summary of the whole, from the first token
     masked_language_model: bool = False  # logits of the tokens
     deviation: float = 0.02  # of the initial weights; 1/sqrt(C) suits small ones better
+    sinusoids: bool = False  # whether the learned positions begin as those of Vaswani et al.
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -122,6 +124,10 @@ class Bert(nn.Module):
                 nn.init.normal_(parameter, mean=0.0, std=config.deviation)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
+        if config.sinusoids:  # of the same deviation: that of a sine is 1/sqrt(2)
+            places = sinusoids(0, config.context, config.width) * 2**0.5 * config.deviation
+            with minigen.no_grad():
+                self.positions.weight.copy_(minigen.tensor(places))
 
     def forward(
         self, ids: Tensor, segments: Tensor | None = None, attention_mask: Tensor | None = None

@@ -5,9 +5,11 @@ A small U-Net, as J. Ho, A. Jain and P. Abbeel, "Denoising Diffusion Probabilist
 resolutions with a skip between them. What an output means (the noise, a velocity) is the business
 of `minigen.models.diffusion` and `minigen.models.flow_matching`.
 
-One thing is not in the paper: blocks of p x p pixels go in and come out as p^2 channels, so that
+Two things are not in the paper. Blocks of p x p pixels go in and come out as p^2 channels, so that
 the wide layers work on 14 x 14 and 7 x 7 places of a digit in place of 28 x 28, which a CPU can
-afford.
+afford. And to what comes out a share of what went in is added that depends on the time, because
+noise has to come out pixel by pixel and is in there already (T. Karras, M. Aittala, T. Aila and S.
+Laine, 2022, arXiv:2206.00364, equation 7, have such a skip with a formula for the share).
 
 Shapes: N images of c channels, s x s pixels; times t (N,) in [0, 1]; K classes.
 """
@@ -116,23 +118,26 @@ class UNet(nn.Module):
         self.up = block(2 * fine, fine)
         self.norm = nn.GroupNorm(c.groups, fine)
         self.write = nn.Conv2d(fine, c.patch**2 * c.channels, 3, 1, 1)
+        self.keep = nn.Linear(told, 1)
         zero(self.write)
+        zero(self.keep)
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         c = self.config
         if y is None:
             y = minigen.full((len(x),), c.classes, dtype=minigen.int64, device=x.device)
         told = F.silu(self.time(time_embedding(t, c.time)) + self.label(y))  # (N, told)
-        x = self.read(F.pixel_unshuffle(x, c.patch))  # (N, c, s, s) -> (N, fine, s/p, s/p)
-        fine = self.down(x, told)
+        h = self.read(F.pixel_unshuffle(x, c.patch))  # (N, c, s, s) -> (N, fine, s/p, s/p)
+        fine = self.down(h, told)
         coarse = self.middle1(self.shrink(fine), told)  # -> (N, coarse, s/2p, s/2p)
         coarse = self.middle2(coarse, told)
-        x = minigen.cat([self.grow(coarse), fine], dim=1)  # -> (N, 2 fine, s/p, s/p)
-        x = F.silu(self.norm(self.up(x, told)))
-        return F.pixel_shuffle(self.write(x), c.patch)  # (N, p^2 c, s/p, s/p) -> (N, c, s, s)
+        h = minigen.cat([self.grow(coarse), fine], dim=1)  # -> (N, 2 fine, s/p, s/p)
+        h = self.write(F.silu(self.norm(self.up(h, told))))  # -> (N, p^2 c, s/p, s/p)
+        kept = self.keep(told)[:, :, None, None]  # (N, 1) -> (N, 1, 1, 1)
+        return F.pixel_shuffle(h, c.patch) + kept * x  # (N, p^2 c, ...) -> (N, c, s, s)
 
 
-def zero(layer: nn.Conv2d) -> None:
+def zero(layer: nn.Conv2d | nn.Linear) -> None:
     """Start a layer that ends a branch at zero: at first, every residual block does nothing."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import minigen
 from minigen import Generator, Tensor, nn
-from minigen.models.sampling import next_token
+from minigen.models.sampling import Sampling
 from minigen.nn import functional as F
 
 
@@ -144,19 +144,21 @@ class WaveNet(nn.Module):
         *,
         temperature: float = 1.0,
         top_k: int | None = None,
+        top_p: float = 1.0,
         generator: Generator | None = None,
     ) -> Tensor:
         """Go on writing: levels (N, T), T >= 1, -> (N, T + count), one at a time.
 
         Every layer keeps its last `gap` inputs, so that a value costs L small products, however
-        long the wave has become. `next_token` explains the options.
+        long the wave has become. `Sampling` explains the options.
         """
+        how, nothing = Sampling(temperature, top_k, top_p), ids[:, :0]  # a wave may repeat itself
         memory = self._memory(len(ids))
         for t in range(ids.shape[1]):
             logits = self._advance(ids[:, t], memory)
         written = [ids]
         for _ in range(count):
-            token = next_token(logits, temperature, top_k, generator)  # (N, Q) -> (N, 1)
+            token = how.draw(logits, nothing, generator)  # (N, Q) -> (N, 1)
             written.append(token)
             logits = self._advance(token[:, 0], memory)
         return minigen.cat(written, dim=1)

@@ -94,6 +94,7 @@ class Job:
     draw:      (count, generator) -> array (count, ...) in the data's own units: points, series.
     plot:      such an array -> the bytes of a PNG file that shows it, or two: for a light and a
                dark page.
+    chosen:    whether `draw` also takes temperature, top_k and top_p by name (see `Sampling`).
     columns:   what the numbers of a draw are called in a CSV file.
     shown:     how many images or draws a picture of samples holds.
 
@@ -115,6 +116,7 @@ class Job:
     write: Callable[..., Iterator[str]] | None = None
     draw: Callable[..., Any] | None = None
     plot: Callable[[Any], bytes | tuple[bytes, bytes]] | None = None
+    chosen: bool = False
     columns: tuple[str, ...] = ("value",)
     shown: int = 64
     look: Callable[..., Any] | None = None

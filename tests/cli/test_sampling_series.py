@@ -130,3 +130,24 @@ def test_a_run_whose_file_is_gone_says_so(folder: Path, cli: Cli, tmp_path: Path
     code, _, err = cli("sample", tmp_path / "r")
     assert code == 2
     assert err.startswith(f"minigen: {data} cannot be read: No such file")
+
+
+def test_how_a_wave_is_chosen(cli: Cli, tmp_path: Path) -> None:
+    """At temperature 0, and among one, chance has no part; otherwise it has."""
+    code, _, _ = cli("train", "wavenet", "--fast", "--steps", 2, "--out", tmp_path / "r",
+                     "--set", "layers=2")  # fmt: skip
+    assert code == 0
+    found = {}
+    for seed in (0, 1):
+        for name, how in (("plain", ()), ("cold", ("--temperature", 0)), ("one", ("--top-k", 1)),
+                          ("nucleus", ("--top-p", 0))):  # fmt: skip
+            out = tmp_path / f"{name}{seed}.csv"
+            assert (
+                cli("sample", tmp_path / "r", "-n", 20, "--seed", seed, "--out", out, *how)[0] == 0
+            )
+            found[name, seed] = read_series(out).tolist()
+    same = [found[name, seed] for name in ("cold", "one", "nucleus") for seed in (0, 1)]
+    assert all(each == same[0] for each in same)
+    assert found["plain", 0] != found["plain", 1]
+    code, _, err = cli("sample", tmp_path / "r", "--prompt", "x")
+    assert (code, "--prompt is for text" in err) == (2, True)

@@ -26,6 +26,8 @@ kernels.jit.NOTICEABLE = 0 if "loud" in sys.argv else kernels.jit.NOTICEABLE
 for dtype in sys.argv[1].split(","):
     for _ in range(2):
         assert abs(kernels.get("erf", "numba")(np.full(3, 0.5, dtype))[0] - 0.5204999) < 1e-6
+if "compiler" in sys.argv:
+    print("numba.np.linalg" in sys.modules)
 """
 
 
@@ -50,6 +52,15 @@ def test_compiling_is_announced_once_and_then_cached(tmp_path: Path) -> None:
     assert run("float32", "loud", **cache) == ("", line.format("float32"))
     assert run("float32,float64", "hook", **cache) == ("hook: " + line.format("float64"), "")
     assert run("float32,float64", "loud", **cache) == ("", "")
+
+
+def test_a_cached_kernel_leaves_the_compiler_alone(tmp_path: Path) -> None:
+    """Numba reads all that it can compile when it first compiles something, not for a cached one,
+    and then still compiles another."""
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    assert run("float32", "compiler", **cache)[0] == "True\n"
+    assert run("float32", "compiler", **cache)[0] == "False\n"
+    assert run("float32,float64", "compiler", **cache)[0] == "True\n"
 
 
 def test_a_kernel_that_compiles_quickly_is_not_announced(tmp_path: Path) -> None:

@@ -353,9 +353,9 @@ def test_python_threads_at_once(rng) -> None:
 
 
 def test_parts_are_cut_by_shapes_alone() -> None:
-    assert panels.parts(16, 16 * 64, 256, 4) == [(0, 8), (8, 16)]
-    assert panels.parts(16, 16, 32, 4) == [(0, 16)]
-    assert panels.parts(70, 70 * 64, 256, 4)[-1] == (64, 70)
+    assert panels.parts(16, 2**28) == [(0, 8), (8, 16)]
+    assert panels.parts(16, panels.MULTIPLY_ADDS - 1) == [(0, 16)]
+    assert panels.parts(70, 2**28)[-1] == (64, 70)
 
 
 @pytest.mark.parametrize("rung", RUNGS)

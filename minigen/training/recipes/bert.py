@@ -135,6 +135,7 @@ def bert_settings(fast: bool) -> Settings:
         pooler=False,
         masked_language_model=True,
         deviation=0.09,
+        sinusoids=True,
         **(size if fast else full),
     )
     return Settings(

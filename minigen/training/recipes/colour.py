@@ -29,7 +29,7 @@ from minigen.training.recipes.loading import EVALUATION_SEED, batches
 
 
 def colour_dcgan(settings: Settings) -> Job:
-    """The DCGAN on 32x32 digits whose ink and ground have colours drawn at random."""
+    """The DCGAN on 32x32 digits, bright ink on dark ground, of colours drawn at random."""
     config = DCGANConfig(**settings.model)
     if (config.channels, config.size) != (3, 32):
         raise ValueError(
@@ -99,7 +99,7 @@ def colour_dcgan_settings(fast: bool) -> Settings:
     config = DCGANConfig(channels=3, size=32, width=4 if fast else 16)
     return Settings(
         recipe="colour_dcgan",
-        steps=20 if fast else 1500,
+        steps=20 if fast else 2500,
         batch_size=32,
         lr=5e-4,
         log_every=5 if fast else 50,

@@ -130,10 +130,7 @@ def adapted_gpt(settings: Settings) -> tuple[GPT, list[str]]:
 def choose(model: GPT, trained: Sequence[str] | None) -> None:
     """Let these parameters be trained, or, for None, those of the plain GPT."""
     for name, parameter in model.named_parameters():
-        wanted = ".lora_" not in name if trained is None else name in trained
-        parameter.requires_grad_(wanted)
-        if not wanted:
-            parameter.grad = None
+        parameter.requires_grad_(".lora_" not in name if trained is None else name in trained)
 
 
 def rate(t: int, settings: Settings) -> float:

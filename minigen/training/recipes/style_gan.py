@@ -153,7 +153,7 @@ def noise_table(seen: Seen, artist: StyleGenerator) -> NDArray[np.float32]:
 def style_gan_settings(fast: bool) -> Settings:
     return Settings(
         recipe="style_gan",
-        steps=20 if fast else 1500,
+        steps=20 if fast else 2000,
         batch_size=32,
         lr=1e-3,
         log_every=5 if fast else 50,
@@ -178,8 +178,8 @@ RECIPES = {
         settings=style_gan_settings,
         title="Style-based generative adversarial network",
         lead="A generator that does not stretch noise into a picture, but starts from one fixed "
-        "picture and is told at every layer in which style to go on. Coarse styles say which digit "
-        "it is, fine ones how its strokes look, and they can be mixed.",
+        "picture and is told at every layer in which style to go on. The styles of coarse layers "
+        "act on the shape, those of fine layers on the strokes, and they can be mixed.",
         figures=(frechet_figure(),),
         curve=CURVE,
         captions={

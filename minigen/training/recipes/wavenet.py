@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,10 +86,10 @@ def wavenet(settings: Settings) -> Job:
         }
         return metrics | (linear(training, test) if thorough else {})
 
-    def draw(count: int, generator: Generator) -> Values:
+    def draw(count: int, generator: Generator, **how: Any) -> Values:
         """What may follow the last value of the series: (count,)."""
         ids = levels(series.values[-config.field :])
-        made = model.generate(ids, count, generator=generator)[0, -count:]
+        made = model.generate(ids, count, generator=generator, **how)[0, -count:]
         return centres(config.levels, units)[made.cpu().numpy()]
 
     return Job(
@@ -101,6 +102,7 @@ def wavenet(settings: Settings) -> Job:
         evaluate=evaluate,
         best="test_loss",
         draw=draw,
+        chosen=True,
         plot=lambda values: picture(values, series),
         columns=(series.name,),
         shown=min(4 * ROW, len(test)),
@@ -200,11 +202,11 @@ def wavenet_settings(fast: bool) -> Settings:
     )
     return Settings(
         recipe="wavenet",
-        steps=40 if fast else 600,
+        steps=40 if fast else 1500,
         batch_size=8,
         lr=6e-3,
         log_every=10 if fast else 50,
-        save_every=20 if fast else 300,
+        save_every=20 if fast else 500,
         model=dataclasses.asdict(config),
         options={
             "data": None,  # a CSV file of your own
