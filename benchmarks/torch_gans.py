@@ -26,15 +26,14 @@ LOSSES: dict[str, tuple[Loss, Loss]] = {  # of D from real and generated logits,
 
 
 class Network(nn.Module):
-    """With classes, `model` gets them as one-hot numbers beside its input."""
+    """With classes, `model` gets them as one-hot numbers of a certain length beside its input."""
 
-    def __init__(self, model: nn.Module, classes: int = 0) -> None:
+    def __init__(self, model: nn.Module, classes: int = 0, length: float = 1.0) -> None:
         super().__init__()
-        self.model, self.classes = model, classes
+        self.model, self.classes, self.length = model, classes, length
 
     def forward(self, x: torch.Tensor, *y: torch.Tensor) -> torch.Tensor:
-        length = x.shape[1] ** 0.5
-        told = [length * F.one_hot(each, self.classes).to(x.dtype) for each in y]
+        told = [self.length * F.one_hot(each, self.classes).to(x.dtype) for each in y]
         return self.model(torch.cat([x, *told], dim=1))
 
 
@@ -55,7 +54,8 @@ def conditional_gan(settings: Settings, fused: bool = False) -> TorchJob:
     more = c["classes"]
     G = twins.torch_generator(c["generator"], c["latent"] + more, c["pixels"], c["batch_norm_eps"])
     D = twins.torch_discriminator(c["discriminator"], c["pixels"] + more, c["dropout"])
-    return _contest(Network(G.model, more), Network(D.model, more), settings, fused)
+    G, D = Network(G.model, more), Network(D.model, more, c["pixels"] ** 0.5)
+    return _contest(G, D, settings, fused)
 
 
 def _contest(G: nn.Module, D: nn.Module, settings: Settings, fused: bool) -> TorchJob:

@@ -81,22 +81,23 @@ class ConditionalDiscriminator(MLPDiscriminator):
         self.classes = c.classes
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]
-        return super().forward(beside(x.flatten(1), y, self.classes))  # (N, D + C) -> (N, 1)
+        return super().forward(self.told(x, y))  # (N, D + C) -> (N, 1)
 
     def features(self, x: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]
         """What the last layer sees of images (N, ...) of classes y: (N, F)."""
-        return super().features(beside(x.flatten(1), y, self.classes))
+        return super().features(self.told(x, y))
+
+    def told(self, x: Tensor, y: Tensor) -> Tensor:
+        """(N, ...) and (N,) -> (N, D + C). The class is as long a vector as an image of D pixels
+        at -1 or 1: beside one, a plain 1 is hardly heard, and G is free to draw any digit."""
+        x = x.flatten(1)  # (N, ...) -> (N, D)
+        return beside(x, y, self.classes, length=x.shape[1] ** 0.5)
 
 
-def beside(x: Tensor, y: Tensor, classes: int) -> Tensor:
-    """(N, K) and classes (N,) -> (N, K + C): y as one-hot numbers after those of x.
+def beside(x: Tensor, y: Tensor, classes: int, length: float = 1.0) -> Tensor:
+    """(N, K) and classes (N,) -> (N, K + C): y as one-hot numbers of that length after those of x.
 
-    The one that is not 0 is the root of K, so that the class is about as long a vector as K numbers
-    of size 1. As a plain 1 beside 784 pixels it is hardly heard: D then learns to judge the image
-    alone, and G to draw any digit.
-
-    >>> beside(minigen.tensor([[0.5, 0.0, 0.5, 0.0]]), minigen.tensor([2]), classes=3)
-    tensor([[0.5000, 0.0000, 0.5000, 0.0000, 0.0000, 0.0000, 2.0000]])
+    >>> beside(minigen.tensor([[0.5]]), minigen.tensor([2]), classes=3, length=4)
+    tensor([[0.5000, 0.0000, 0.0000, 4.0000]])
     """
-    length = x.shape[1] ** 0.5
     return minigen.cat([x, length * F.one_hot(y, classes).to(x.dtype)], dim=1)

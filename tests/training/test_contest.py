@@ -16,7 +16,6 @@ from minigen.models.conditional_gan import (
     ConditionalDiscriminator,
     ConditionalGANConfig,
     ConditionalGenerator,
-    beside,
 )
 from minigen.models.gan_losses import LOSSES
 from minigen.models.point_gan import PointDiscriminator, PointGANConfig, PointGenerator
@@ -351,9 +350,9 @@ def test_a_conditional_gan_packs_nothing() -> None:
         ConditionalGANConfig(pack=2)
 
 
-def test_the_class_is_as_long_a_vector_as_what_it_stands_beside() -> None:
+def test_d_gets_the_class_as_long_a_vector_as_an_image() -> None:
     x = minigen.from_numpy(np.sign(np.random.default_rng(0).normal(size=(3, 784))))
-    both = beside(x, minigen.tensor([0, 4, 9]), 10).numpy()
+    both = ConditionalDiscriminator().told(x, minigen.tensor([0, 4, 9])).numpy()
     np.testing.assert_array_equal(both[:, :784], x.numpy())
     np.testing.assert_array_equal(both[:, 784:].argmax(axis=1), [0, 4, 9])
     np.testing.assert_allclose(np.linalg.norm(both[:, 784:], axis=1), 28)
