@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .vectorised import SILENT
+from .vectorised import SILENT, silently
 
 Array = Any
 
@@ -98,9 +98,9 @@ def relu_backward_reference(grad: Array, y: Array, slope: float = 0.0) -> Array:
 # ------------------------------------------------------------------------------- by NumPy
 
 
+@silently
 def _ufunc(function: Any, x: Array) -> Array:
-    with np.errstate(all="ignore"):
-        return function(x, out=np.empty_like(x, order="C"))
+    return function(x, out=np.empty_like(x, order="C"))
 
 
 def exp(x: Array) -> Array:
@@ -117,6 +117,7 @@ def tanh(x: Array) -> Array:
     return _ufunc(np.tanh, x)
 
 
+@silently
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)); far below 0, where exp(-x) overflows, it is 0.
 
@@ -124,10 +125,9 @@ def sigmoid(x: Array) -> Array:
     array([0.5   , 0.7311])
     """
     y = np.negative(x, out=np.empty_like(x, order="C"))
-    with np.errstate(all="ignore"):
-        np.exp(y, out=y)
-        y += 1
-        return np.reciprocal(y, out=y)
+    np.exp(y, out=y)
+    y += 1
+    return np.reciprocal(y, out=y)
 
 
 def log1p(x: Array) -> Array:
@@ -146,24 +146,25 @@ def log1p(x: Array) -> Array:
     return u
 
 
+@silently
 def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
     """log(1 + exp(beta x)) / beta, and x itself where beta x > threshold.
 
     >>> softplus(np.array([0.0, 100.0])).round(4)
     array([  0.6931, 100.    ])
     """
-    with np.errstate(all="ignore"):
-        scaled = x if beta == 1 else x * x.dtype.type(beta)
-        y = np.abs(scaled, out=np.empty_like(x, order="C"))
-        np.negative(y, out=y)
-        y = log1p(np.exp(y, out=y))
-        y += np.maximum(scaled, 0)
-        if beta != 1:
-            y /= x.dtype.type(beta)
-        np.copyto(y, x, where=scaled > threshold)
+    scaled = x if beta == 1 else x * x.dtype.type(beta)
+    y = np.abs(scaled, out=np.empty_like(x, order="C"))
+    np.negative(y, out=y)
+    y = log1p(np.exp(y, out=y))
+    y += np.maximum(scaled, 0)
+    if beta != 1:
+        y /= x.dtype.type(beta)
+    np.copyto(y, x, where=scaled > threshold)
     return y
 
 
+@silently
 def silu(x: Array) -> Array:
     """x / (1 + exp(-x)).
 
@@ -171,21 +172,20 @@ def silu(x: Array) -> Array:
     array([-0.2689,  1.7616])
     """
     y = np.negative(x, out=np.empty_like(x, order="C"))
-    with np.errstate(all="ignore"):
-        np.exp(y, out=y)
-        y += 1
-        return np.divide(x, y, out=y)
+    np.exp(y, out=y)
+    y += 1
+    return np.divide(x, y, out=y)
 
 
+@silently
 def silu_backward(grad: Array, x: Array) -> Array:
     """grad · s (1 + x (1 - s)), s = sigmoid(x)."""
-    with np.errstate(all="ignore"):
-        s = sigmoid(x)
-        dx = np.subtract(1, s, out=np.empty_like(x, order="C"))
-        dx *= x
-        dx += 1
-        dx *= s
-        dx *= grad
+    s = sigmoid(x)
+    dx = np.subtract(1, s, out=np.empty_like(x, order="C"))
+    dx *= x
+    dx += 1
+    dx *= s
+    dx *= grad
     return dx
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .vectorised import SILENT
+from .vectorised import SILENT, silently
 
 Array = Any
 
@@ -52,45 +52,45 @@ def log_softmax_backward_reference(grad: Array, y: Array) -> Array:
         return grad - np.exp(y) * grad.sum(axis=1, keepdims=True)
 
 
+@silently
 def softmax(x: Array) -> Array:
     """exp(xᵢ) / Σⱼ exp(xⱼ) of every row.
 
     >>> softmax(np.array([[1.0, 1.0, 1.0, 1.0]]))
     array([[0.25, 0.25, 0.25, 0.25]])
     """
-    with np.errstate(**SILENT):
-        y = _shifted(x)
-        np.exp(y, out=y)
-        y /= y.sum(axis=1, keepdims=True)
+    y = _shifted(x)
+    np.exp(y, out=y)
+    y /= y.sum(axis=1, keepdims=True)
     return y
 
 
+@silently
 def softmax_backward(grad: Array, y: Array) -> Array:
     """yᵢ (gradᵢ - Σⱼ gradⱼ yⱼ) of every row."""
-    with np.errstate(**SILENT):
-        dx = np.subtract(
-            grad, np.einsum("ij,ij->i", grad, y)[:, None], out=np.empty_like(grad, order="C")
-        )
-        dx *= y
+    dx = np.subtract(
+        grad, np.einsum("ij,ij->i", grad, y)[:, None], out=np.empty_like(grad, order="C")
+    )
+    dx *= y
     return dx
 
 
+@silently
 def log_softmax(x: Array) -> Array:
     """xᵢ - log Σⱼ exp(xⱼ) of every row.
 
     >>> log_softmax(np.zeros((1, 4)))[0, 0] == -np.log(4)
     np.True_
     """
-    with np.errstate(**SILENT):
-        y = _shifted(x)
-        y -= np.log(np.exp(y).sum(axis=1, keepdims=True))
+    y = _shifted(x)
+    y -= np.log(np.exp(y).sum(axis=1, keepdims=True))
     return y
 
 
+@silently
 def log_softmax_backward(grad: Array, y: Array) -> Array:
     """gradᵢ - exp(yᵢ) Σⱼ gradⱼ of every row."""
-    with np.errstate(**SILENT):
-        dx = np.exp(y, out=np.empty_like(y, order="C"))
-        dx *= grad.sum(axis=1, keepdims=True)
-        np.subtract(grad, dx, out=dx)
+    dx = np.exp(y, out=np.empty_like(y, order="C"))
+    dx *= grad.sum(axis=1, keepdims=True)
+    np.subtract(grad, dx, out=dx)
     return dx

@@ -4,6 +4,11 @@ A maximum over a rectangle is the maximum of its rows' maxima, and a mean likewi
 here is done along one dimension at a time: a window of h x w costs h + w steps instead of h·w, and
 one-dimensional windows are all there is to understand.  Where several elements are the maximum, the
 first in row-major order gets the gradient, as in PyTorch (hence the last dimension comes first).
+
+NumPy is slow on views that skip elements, and on rows as short as an image's.  So maxima are taken
+of the whole array as one row, of the windows that start at *any* element, and those asked for are
+picked out of them in the end: with stride 2 in two dimensions twice the work each, in a third of
+the time.
 """
 
 from __future__ import annotations
@@ -51,6 +56,20 @@ class Line(NamedTuple):
         lead = (slice(None),) * self.dim
         size = (self.size,)
         return [padded[(*lead, *self.windows.places((t,), size))] for t in range(self.kernel)]
+
+    def shifts(self, padded: Any) -> list:
+        """What each tap meets in the windows that start at any element of the array, as one row."""
+        flat = padded.reshape(-1)
+        step = self.windows.dilation[0] * math.prod(padded.shape[self.dim + 1 :])
+        count = max(0, flat.size - (self.kernel - 1) * step)
+        return [flat[t * step : t * step + count] for t in range(self.kernel)]
+
+    def picked(self, values: Any, shape: tuple) -> Any:
+        """Of what was computed from the `shifts` of an array of this shape, the windows' own."""
+        full = backend.array_module(values).empty(math.prod(shape), values.dtype)
+        full[: len(values)] = values
+        lead = (slice(None),) * self.dim
+        return full.reshape(shape)[(*lead, *self.windows.places((0,), (self.size,)))].copy()
 
     def inside(self, canvas: Any, extent: int) -> Any:
         return canvas[(slice(None),) * self.dim + self.windows.inside((extent,))]
@@ -108,23 +127,32 @@ def _lines(
 # ------------------------------------------------------------------------------- the maximum
 
 
+DENSE = 4  # the stride up to which maxima of all windows are faster than of those asked for
+
+
 def _lowest(dtype: Any) -> Any:
     return -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
 
 
 def _maximum(input: Any, line: Line) -> tuple[Any, Any]:
     """The maximum of each window, and which tap it is."""
-    taps = line.taps(line.padded(input, _lowest(input.dtype)))
+    padded = line.padded(input, _lowest(input.dtype))
+    dense = line.windows.stride[0] <= DENSE
+    taps = line.shifts(padded) if dense else line.taps(padded)
     best = taps[0].copy()
     for tap in taps[1:]:
         np.maximum(best, tap, out=best)
-    winner = np.full_like(best, line.kernel - 1, dtype=np.uint8 if line.kernel < 257 else np.int32)
-    for t in reversed(range(line.kernel - 1)):
-        np.copyto(winner, t, where=taps[t] == best)
+    winner = np.zeros_like(best, dtype=np.uint8 if line.kernel < 257 else np.int32)
+    later = np.ones_like(best, dtype=bool)  # no tap so far is the maximum
+    for tap in taps[:-1]:
+        np.logical_and(later, tap != best, out=later)
+        np.add(winner, later, out=winner)
     broken = best.dtype.kind == "f" and (backend.on_gpu(best) or np.isnan(best).any())
     if broken:  # PyTorch points at the last NaN; to ask whether there is one is to wait for a GPU
         for t, tap in enumerate(taps):
             np.copyto(winner, t, where=np.isnan(tap))
+    if dense:
+        best, winner = (line.picked(array, padded.shape) for array in (best, winner))
     (stride,), (padding,), (dilation,), _ = line.windows
     if padding:  # where all is -inf the first tap inside the input wins, not the padding
         first = [-(min(i * stride - padding, 0) // dilation) for i in range(line.size)]

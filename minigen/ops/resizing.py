@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigen.backend import beside
+from minigen.autograd import differentiable
+from minigen.backend import beside, silent
 from minigen.ops.adaptive_pooling import adaptive_avg_pool1d, adaptive_avg_pool2d
 from minigen.ops.indexing import take
 from minigen.ops.pooling import repeated
@@ -101,8 +102,106 @@ def _mixed(input: Any, dim: int, first: Any, weights: list) -> Any:
     return total
 
 
+class Phases(NamedTuple):
+    """Interpolation to a whole multiple of the extent: the same weights for every element.
+
+    out[factor·j + r] = Σ_k weights[r][k] input[j + offsets[r] + k], r = 0 ... factor - 1, places
+    beyond the borders taken at them.  On the whole array as one row, where input[j + k] of all j
+    lies side by side, a phase is a few products of long vectors.
+    """
+
+    dim: int
+    offsets: tuple[int, ...]
+    weights: tuple[tuple[float, ...], ...]
+
+    def reach(self) -> tuple[int, int]:
+        """How many places before the first and after the last element are asked for."""
+        ends = [offset + len(w) - 1 for offset, w in zip(self.offsets, self.weights)]
+        return max(0, -min(self.offsets)), max(0, *ends)
+
+    def along(self, places: slice) -> tuple:
+        return (*(slice(None),) * self.dim, places)
+
+    def every(self, phase: int) -> tuple:
+        """The elements of the output that belong to a phase."""
+        return self.along(slice(phase, None, len(self.offsets)))
+
+    def shifts(self, padded: Any, phase: int) -> list:
+        """What each weight of a phase meets, for all elements; those in the padding are in vain."""
+        before, after = self.reach()
+        step = math.prod(padded.shape[self.dim + 1 :])
+        count = max(0, padded.size - (before + after) * step)
+        flat, first = padded.reshape(-1), before + self.offsets[phase]
+        starts = [(first + k) * step for k in range(len(self.weights[phase]))]
+        return [flat[start : start + count] for start in starts]
+
+
+@differentiable
+def _enlarged(input: Any, phases: Phases) -> Any:
+    return silent().run(_enlarge, input, phases)
+
+
+def _enlarge(input: Any, phases: Phases) -> Any:
+    dim, extent, factor = phases.dim, input.shape[phases.dim], len(phases.offsets)
+    widths = [(0, 0)] * input.ndim
+    widths[dim] = phases.reach()
+    padded = np.pad(input, widths, mode="edge")
+    sums = np.empty_like(padded, order="C")
+    shape = (*input.shape[:dim], extent * factor, *input.shape[dim + 1 :])
+    output = np.empty_like(input, shape=shape, order="C")
+    for phase, weights in enumerate(phases.weights):
+        shifts = phases.shifts(padded, phase)
+        total = sums.reshape(-1)[: len(shifts[0])]
+        np.multiply(shifts[0], weights[0], out=total)
+        for shift, weight in zip(shifts[1:], weights[1:]):
+            total += shift * weight
+        output[phases.every(phase)] = sums[phases.along(slice(extent))]
+    return output
+
+
+@differentiable
+def _reduced(input: Any, phases: Phases) -> Any:
+    """The adjoint of `_enlarged`."""
+    return silent().run(_reduce, input, phases)
+
+
+def _reduce(input: Any, phases: Phases) -> Any:
+    dim, extent = phases.dim, input.shape[phases.dim] // len(phases.offsets)
+    before, after = phases.reach()
+    shape = (*input.shape[:dim], before + extent + after, *input.shape[dim + 1 :])
+    padded, part = (np.zeros_like(input, shape=shape, order="C") for _ in range(2))
+    for phase, weights in enumerate(phases.weights):
+        part[phases.along(slice(extent))] = input[phases.every(phase)]
+        shifts = phases.shifts(padded, phase)
+        flat = part.reshape(-1)[: len(shifts[0])]
+        for shift, weight in zip(shifts, weights):
+            shift += flat * weight
+    output = padded[phases.along(slice(before, before + extent))].copy()
+    first, last = phases.along(slice(1)), phases.along(slice(extent - 1, extent))
+    output[first] += padded[phases.along(slice(before))].sum(axis=dim, keepdims=True)
+    rest = slice(before + extent, None)
+    output[last] += padded[phases.along(rest)].sum(axis=dim, keepdims=True)
+    return output
+
+
+_enlarged.gradients(input=lambda g, phases: _reduced(g, phases))
+_reduced.gradients(input=lambda g, phases: _enlarged(g, phases))
+
+
+def _whole_factor(input: Any, dim: int, size: int, step: float, align_corners: bool) -> int:
+    """By how much the extent is multiplied, if that is a whole number and `Phases` can do it."""
+    factor, rest = divmod(size, input.shape[dim])
+    floating = getattr(input, "array", input).dtype.kind == "f"
+    return factor if not rest and not align_corners and step * factor == 1 and floating else 0
+
+
 def _linear(input: Any, dim: int, size: int, step: float, align_corners: bool) -> Any:
     """out[i] = (1 - t) input[j] + t input[j + 1] at the point j + t of the input."""
+    if factor := _whole_factor(input, dim, size, step, align_corners):
+        points = _points(1, factor, step, False)
+        offsets = np.floor(points)
+        weights = tuple((1 - t, t) for t in (points - offsets).tolist())
+        return _enlarged(input, Phases(dim, tuple(offsets.astype(int).tolist()), weights))
     points = _points(input.shape[dim], size, step, align_corners).clip(0, None)
     first = np.floor(points)
     t = points - first
@@ -131,6 +230,11 @@ def cubic_weights(t: Any) -> list:
 
 def _cubic(input: Any, dim: int, size: int, step: float, align_corners: bool) -> Any:
     """The cubic through four neighbours, at the point that each output lies at."""
+    if factor := _whole_factor(input, dim, size, step, align_corners):
+        points = _points(1, factor, step, False)
+        offsets = np.floor(points)
+        weights = tuple(zip(*(w.tolist() for w in cubic_weights(points - offsets))))
+        return _enlarged(input, Phases(dim, tuple((offsets.astype(int) - 1).tolist()), weights))
     points = _points(input.shape[dim], size, step, align_corners)
     first = np.floor(points)
     return _mixed(input, dim, first.astype(np.int64) - 1, cubic_weights(points - first))

@@ -10,7 +10,7 @@ import numpy as np
 
 from minigen import backend
 from minigen.autograd import differentiable, wrap
-from minigen.backend import quiet
+from minigen.backend import silent
 from minigen.errors import ShapeError
 from minigen.ops.functions import exp
 from minigen.ops.reduction import sum
@@ -48,10 +48,13 @@ def _of_rows(operation: str, dim: int, *arrays: Any) -> Any:
 def _softmax(input: Any, dim: int = -1) -> Any:
     if input.size and input.ndim and backend.large(input):
         return _of_rows("softmax", dim, input)
-    with quiet():
-        output = _shifted(input, dim)
-        np.exp(output, out=output)
-        output /= output.sum(axis=dim, keepdims=True)
+    return silent().run(_normalised, input, dim)
+
+
+def _normalised(input: Any, dim: int) -> Any:
+    output = _shifted(input, dim)
+    np.exp(output, out=output)
+    output /= output.sum(axis=dim, keepdims=True)
     return output
 
 
@@ -59,9 +62,12 @@ def _softmax(input: Any, dim: int = -1) -> Any:
 def _log_softmax(input: Any, dim: int = -1) -> Any:
     if input.size and input.ndim and backend.large(input):
         return _of_rows("log_softmax", dim, input)
-    with quiet():
-        output = _shifted(input, dim)
-        output -= np.log(np.exp(output).sum(axis=dim, keepdims=True))
+    return silent().run(_log_normalised, input, dim)
+
+
+def _log_normalised(input: Any, dim: int) -> Any:
+    output = _shifted(input, dim)
+    output -= np.log(np.exp(output).sum(axis=dim, keepdims=True))
     return output
 
 

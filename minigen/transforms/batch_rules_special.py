@@ -253,6 +253,8 @@ RULES.update(
         "pooling.line_max": pooled,
         "pooling.line_mean": pooled,
         "pooling.line_spread": pooled,
+        "resizing.enlarged": pooled,
+        "resizing.reduced": pooled,
         "scatter.index_add": index_written,
         "scatter.index_write": index_written,
         "sorting.search": searched,

@@ -231,6 +231,7 @@ RESIZE = [
     {"size": 13},
     {"size": 1},
     {"scale_factor": 2},
+    {"scale_factor": 3},
     {"scale_factor": 0.6},
     {"scale_factor": 1.7},
 ]
@@ -311,3 +312,26 @@ def test_upsample_warns_of_its_name():
     with pytest.warns(UserWarning, match="deprecated; use interpolate"):
         result = F.upsample(Z(1, 3, 5), scale_factor=2)
     assert result.shape == (1, 3, 10)
+
+
+@pytest.mark.parametrize(
+    "resized",
+    [
+        lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"),
+        lambda x: F.interpolate(x, scale_factor=3, mode="bicubic"),
+        lambda x: F.max_pool2d(x, 3, 2, 1),
+        lambda x: F.max_pool2d(x, 2),
+    ],
+)
+def test_arrays_of_any_strides(resized):
+    """What takes the whole array as one row takes it as it is indexed, not as it lies in memory."""
+    turned = normal(6, 4, 3, 2).transpose()
+    results = []
+    for array in (turned, np.ascontiguousarray(turned)):
+        x = minigen.from_numpy(array).requires_grad_()
+        y = resized(x)
+        g = np.arange(y.numel(), dtype=float).reshape(tuple(y.shape[::-1])).transpose()
+        y.backward(minigen.from_numpy(g if array is turned else g.copy("C")))
+        results.append((y.detach().numpy(), x.grad.numpy()))
+    np.testing.assert_array_equal(results[0][0], results[1][0])
+    np.testing.assert_allclose(results[0][1], results[1][1], rtol=1e-12)
