@@ -13,11 +13,14 @@ from minigen.models.conditional_gan import (
 )
 from minigen.models.conditional_vae import ConditionalVAE, ConditionalVAEConfig
 from minigen.models.dcgan import ConvDiscriminator, ConvGenerator, DCGANConfig
+from minigen.models.denoiser import DenoiserConfig, UNet
+from minigen.models.diffusion import Diffusion
 from minigen.models.encoder_decoder import (
     EncoderDecoder,
     EncoderDecoderConfig,
     label_smoothed_loss,
 )
+from minigen.models.flow_matching import flow, flow_matching_loss
 from minigen.models.gan import (
     Discriminator,
     GANConfig,
@@ -31,6 +34,7 @@ from minigen.models.gan_losses import (
     generator_loss,
     gradient_penalty,
 )
+from minigen.models.guidance import guided, hide_classes
 from minigen.models.linear_autoregressive import LinearAR
 from minigen.models.llama import Llama, LlamaConfig
 from minigen.models.lora import LoRALinear, add_lora, merge_lora
@@ -49,6 +53,7 @@ from minigen.models.style_gan import (
 )
 from minigen.models.style_transfer import StyleTransfer, gram_matrix
 from minigen.models.symbol_prior import SymbolPrior, SymbolPriorConfig
+from minigen.models.text_to_image import TextToImage, TextToImageConfig
 from minigen.models.transformer import GPT, GPTConfig, next_token_loss
 from minigen.models.vae import (
     VAE,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch.nn import functional as F
+from twins import TorchGPT, copy_weights, same_weights
 
 import minigen
 from minigen import Generator
@@ -55,6 +59,33 @@ def test_the_loss_is_of_the_answers_only() -> None:
     assert float(learner.predict(ids, targets)) == pytest.approx(np.log(len(tokenizer_of("chain"))))
     targets[0, 0] = 5
     assert (targets.numpy() != 0).sum() == 3
+
+
+def test_steps_equal_torch() -> None:
+    """Both pupils, each on its own texts: five steps of AdamW after the loss of the answers."""
+    job = job_of(clip=100.0, weight_decay=0.0)
+    c = job.settings.model
+    twins = []
+    for model in job.modules.values():
+        twin = TorchGPT(c["vocabulary"], c["context"], 1, 2, 16, c["bias"])
+        copy_weights(model.double(), twin)
+        adam = torch.optim.AdamW(twin.parameters(), job.settings.lr, (0.9, 0.99), weight_decay=0)
+        twins.append((twin, adam, adam.param_groups[0]))
+    for batch in itertools.islice(job.loader, 5):
+        parts = [torch.from_numpy(part.numpy()) for part in batch]
+        rates = [s.get_last_lr()[0] for s in job.schedules.values()]
+        losses = job.step(batch).values()
+        for number, (twin, adam, group) in enumerate(twins):
+            group["lr"] = rates[number]
+            ids, targets = parts[2 * number : 2 * number + 2]
+            logits, wanted = twin(ids), targets != 0
+            loss = F.cross_entropy(logits[wanted], targets[wanted])
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            assert float([*losses][number]) == pytest.approx(loss.item(), rel=1e-8)
+    for model, (twin, _, _) in zip(job.modules.values(), twins, strict=True):
+        same_weights(model, twin)
 
 
 def test_what_steps_lead_to_is_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,17 +121,25 @@ def test_what_is_no_question_is_refused(prompt: str) -> None:
         job_of("dates").write(prompt, 1, LIKELIEST, generator())
 
 
+def test_probabilities_are_of_the_next_character() -> None:
+    """With one beam what is written is the likeliest at its place."""
+    job = job_of("sort", beams=1)
+    look = job.look("hello", 1, LIKELIEST, generator())
+    likeliest = [look.alphabet[i] for i in look.probabilities.argmax(axis=1)]
+    assert likeliest[:-1] == list(look.written[:-1])
+    assert len(likeliest) > 2
+
+
 def test_what_can_be_seen_of_an_answer() -> None:
     job = job_of("sort", layers=2)
     look = job.look("hello", 1, LIKELIEST, generator())
-    written = "".join(job.write("hello", 1, Sampling(temperature=0, top_k=1), generator()))
+    assert "".join(job.write("hello", 1, LIKELIEST, generator())) == (
+        " -> " + "".join(look.written[:-1])
+    )
     assert look.of == "hello"
     assert look.written[-1] == END
     assert look.probabilities.shape == (len(look.written), len(tokenizer_of("sort")))
     np.testing.assert_allclose(look.probabilities.sum(axis=1), 1, rtol=1e-5)
-    likeliest = [look.alphabet[i] for i in look.probabilities.argmax(axis=1)]
-    assert likeliest[:-1] == list(look.written[:-1])
-    assert written
     assert [m.title.partition(":")[0] for m in look.maps] == [
         "encoder, layer 1", "encoder, layer 2",
         "decoder, layer 1", "decoder, layer 1", "decoder, layer 2", "decoder, layer 2",

@@ -124,7 +124,7 @@ def conditional_vae_settings(fast: bool) -> Settings:
         save_every=30 if fast else 500,
         model=dataclasses.asdict(ConditionalVAEConfig()),
         options={
-            "beta": 2.5,  # of the divergence: a code that is dear leaves to the class what it says
+            "beta": 4.0,  # of the divergence: a code that is dear leaves to the class what it says
             "test_images": 200 if fast else 1000,
         },
     )

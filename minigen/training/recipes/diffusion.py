@@ -200,16 +200,16 @@ def agreement(made: NDArray[np.float32]) -> dict[str, float]:
 def flow_settings(fast: bool) -> Settings:
     return Settings(
         recipe="flow",
-        steps=30 if fast else 600,
-        batch_size=32,
+        steps=30 if fast else 1200,
+        batch_size=32 if fast else 64,
         lr=2e-3,
         log_every=10 if fast else 50,
-        save_every=15 if fast else 200,
+        save_every=15 if fast else 400,
         model=dataclasses.asdict(DenoiserConfig(widths=(8, 16) if fast else (32, 64))),
         options={
             "betas": [0.9, 0.99],
             "lowest_lr": 0.1,
-            "ema": 0.9 if fast else 0.99,
+            "ema": 0.9 if fast else 0.995,
             "hide_class": 0.1,  # how often an image is shown without its class
             "guidance": 0.5,  # w
             "sampling_steps": 4 if fast else 6,

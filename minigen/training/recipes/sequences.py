@@ -147,7 +147,7 @@ class Answerer:
 
     def look(self, prompt: str, count: int, how: Sampling, generator: Generator) -> Look:
         """What the model looks at while it answers, and how likely it finds what it writes."""
-        (answer,) = self.answers([prompt], 1, how, generator)
+        (answer,) = self.answers([prompt], self.settings.options["beams"], how, generator)
         written = [*answer, END]
         source = tensor(rows(self.tokenizer, [prompt]), self.settings.device)
         target = tensor(rows(self.tokenizer, [START + answer]), self.settings.device)
