@@ -238,7 +238,7 @@ def picture(metrics: Mapping[str, float], settings: Settings) -> bytes:
         xlabel=XLABELS[options["task"]],
         level=("always the commonest answer", metrics["guess"]),
         border=("trained up to here", options["lengths"][1] + 0.5),
-        limits=(-3, 103),
+        limits=(-3, 116),
         opaque=True,
     )
 
