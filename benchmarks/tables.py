@@ -14,6 +14,7 @@ import tables_collapse
 import tables_gpu
 import tables_kernels
 import tables_profile
+import tables_text
 from tables_gpu import table
 
 from minigen.training.recipes import RECIPES
@@ -57,6 +58,7 @@ def load(folder: Path = harness.RESULTS) -> Results:
         **found,
         "others": others,
         "collapse": tables_collapse.load(folder),
+        "texts": tables_text.load(folder),
         "gpu": tables_gpu.load(folder / "gpu"),
     }
 
@@ -76,6 +78,7 @@ def page(results: Results) -> str:
         gpt(results["quality_gpt"]),
         others(results["others"]),
         tables_collapse.section(results["collapse"]),
+        tables_text.section(results["texts"]),
         tokenization(results["tokenization"]),
         tables_gpu.section(results["gpu"]),
         statement(results["statement"]),

@@ -1,0 +1,60 @@
+"""Of benchmarks/README.md, what was measured of fine-tuning and of long trainings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tables_gpu import table
+
+RECORDED = ("finetuning", "long_run")
+
+
+def load(folder: Path) -> dict[str, Any]:
+    """What is recorded, by name: none, one or both."""
+    files = {name: folder / f"{name}.json" for name in RECORDED}
+    return {
+        name: json.loads(file.read_text(encoding="utf-8"))
+        for name, file in files.items()
+        if file.exists()
+    }
+
+
+def section(results: dict[str, Any]) -> str:
+    parts = {"finetuning": finetuning, "long_run": long_run}
+    return "\n\n".join(parts[name](results[name]).strip() for name in RECORDED if name in results)
+
+
+def finetuning(result: dict[str, Any]) -> str:
+    rows = []
+    for name, way in result["ways"].items():
+        (new, old) = (f"{way[key][0]:.3f} → {way[key][-1]:.3f}" for key in ("new_loss", "old_loss"))
+        rows.append((f"`{name}`", f"{way['trained']:,.0f}", f"{way['lr']:g}", new, old))
+    heads = ("", "numbers trained", "learning rate", "unseen new text", "unseen old text")
+    return f"""
+## Fine-tuning, and what is forgotten
+
+`python benchmarks/finetuning.py`
+
+A character GPT that learned eight plays in {result["base_steps"]:,} steps learns Python's manual in
+{result["steps"]:,} more (seed {result["seed"]}): nats a character before and after. By counting the
+new text alone, a 5-gram reaches {result["ngram_new"]:.3f} on it.
+
+{table(heads, rows)}
+
+![Loss on old text against loss on new text](results/finetuning.png)
+"""
+
+
+def long_run(result: dict[str, Any]) -> str:
+    growth, losses = result["growth"], f"{result['finite_losses']:,}"
+    return f"""
+## A long training
+
+`python benchmarks/long_run.py`
+
+{result["steps"]:,} steps of `{result["model"]}`, as `minigen train` makes them: {losses} losses,
+each a finite number. After the first tenth of them memory grew by {growth["megabytes"]:.1f} MB,
+along the best straight line by {growth["megabytes_per_1000_steps"]:.2f} MB in 1,000 steps.
+"""
