@@ -10,7 +10,7 @@ One GPT that learned the plays is fine-tuned on Python's manual in three ways, o
 each at a learning rate of its own (RATES: fewer numbers need larger steps).  Every so many steps
 the loss on unseen text of both kinds is measured.  results/finetuning.json holds the two curves of
 each way, what each changed, and what a 5-gram that only knows the new text achieves on it;
-results/finetuning.png draws loss on old text against loss on new text: down is learned, right is
+results/finetuning.png draws loss on old text against loss on new text: left is learned, up is
 forgotten.
 """
 

@@ -66,7 +66,7 @@ def bert(settings: Settings) -> Job:
         prompt: str, count: int, how: Sampling, generator: Generator, stop: Sequence[str] = ()
     ) -> Iterator[str]:
         ids = encode_gaps(prompt, tokenizer, mask_id, config.context).to(settings.device)
-        yield "\n" + tokenizer.decode(fill(model, ids, mask_id, how, generator))
+        yield "\n" + tokenizer.decode(fill(model, ids, mask_id, how, generator).cpu())
 
     return Job(
         settings,
