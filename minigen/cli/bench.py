@@ -16,9 +16,9 @@ import minigen
 from minigen.cli.explained import UsageError, explained, new_app
 
 BENCHMARKS = (
-    "overhead", "operations", "steps", "peers", "regimes", "start", "ladders", "roofline",
-    "simulator", "tokenization", "grading", "quality", "finetuning", "long_run",
-    "kernel_crossovers", "gate", "tables",
+    "overhead", "operations", "steps", "profile_steps", "peers", "regimes", "start", "ladders",
+    "roofline", "simulator", "tokenization", "grading", "quality", "collapse", "reasoning",
+    "finetuning", "long_run", "kernel_crossovers", "gate", "tables",
 )  # fmt: skip
 
 app = new_app()
