@@ -201,7 +201,8 @@ def test_a_finished_run_has_everything(trained: Path) -> None:
     assert files == {
         "checkpoints", "checkpoints/best.safetensors", "checkpoints/last.safetensors",
         "config.json", "log.jsonl", "report.html",
-        "samples", "samples/reconstructions.png", "samples/step-000006.png",
+        "samples", "samples/reconstructions.png", "samples/interpolation.png", "samples/walk.png",
+        "samples/step-000006.png",
     }  # fmt: skip
     assert "Variational autoencoder" in (trained / "vae" / "report.html").read_text()
 
@@ -416,7 +417,8 @@ def test_demo_ends_with_a_report(cli: Cli, tmp_path: Path) -> None:
     page = (tmp_path / "d" / "report.html").read_text()
     for title in ("Variational autoencoder", "Generative adversarial network", "Transformer"):
         assert f"<h2>{title}</h2>" in page
-    assert page.count("data:image/png;base64,") == 9  # 3 curves, light and dark; 2 grids; a strip
+    # 3 curves, light and dark; 2 grids of samples; of the VAE copies, a path and a walk.
+    assert page.count("data:image/png;base64,") == 11
     assert "http" not in page
     for model in ("vae", "gan", "gpt"):
         assert Run.open(tmp_path / "d" / model).load().step > 0
