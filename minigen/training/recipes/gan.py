@@ -135,7 +135,7 @@ RECIPES = {
         settings=wgan_gp_settings,
         title="Wasserstein generative adversarial network with gradient penalty",
         lead=LEAD,
-        figures=(frechet_figure(),),
+        figures=(frechet_figure(torch=401.1),),
         curve=CURVE,
     ),
 }
