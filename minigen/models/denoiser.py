@@ -59,9 +59,9 @@ def time_embedding(t: Tensor, dimension: int, scale: float = 1000.0) -> Tensor:
     scale: what times are multiplied by, for which the frequencies are made: a time in [0, 1]
     becomes the number of one of a thousand steps.
 
-    >>> time_embedding(minigen.tensor([0.0, 0.001]), 4)
-    tensor([[1.0000, 1.0000, 0.0000, 0.0000],
-            [0.5403, 1.0000, 0.8415, 0.0100]])
+    >>> time_embedding(minigen.tensor([0.0, 0.002]), 4)
+    tensor([[ 1.0000,  1.0000,  0.0000,  0.0000],
+            [-0.4161,  0.9998,  0.9093,  0.0200]])
     """
     half = dimension // 2
     steps = minigen.arange(half, dtype=t.dtype, device=t.device)

@@ -94,7 +94,7 @@ def add_lora(
     >>> model = GPT(GPTConfig(vocabulary=10, context=8, layers=2, width=16))
     >>> learned = add_lora(model, ["c_attn"], rank=2)
     >>> sum(p.numel() for p in learned), sum(p.numel() for p in model.parameters())
-    (256, 6864)
+    (256, 6768)
     """
     model.requires_grad_(False)
     found = [

@@ -22,6 +22,7 @@ def as_rows(x: Tensor, config: Sized) -> Tensor:
     for images of another size or number of channels, which a mere reshape would cut into more
     images than there are.
 
+    >>> import minigen
     >>> from minigen.models import VAEConfig
     >>> as_rows(minigen.zeros(5, 28, 28), VAEConfig()).shape
     minigen.Size([5, 784])
@@ -45,6 +46,7 @@ def as_rows(x: Tensor, config: Sized) -> Tensor:
 def require_pixels(x: Tensor) -> Tensor:
     """The images themselves. Raises ValueError if one holds NaN or leaves [0, 1].
 
+    >>> import minigen
     >>> require_pixels(minigen.tensor([[0.0, 255.0]]))
     Traceback (most recent call last):
     ValueError: pixels must lie from 0 to 1, got 0 to 255: divide bytes by 255

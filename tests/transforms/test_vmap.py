@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import minigen
 from minigen import func, nn
 from minigen.autograd import Function
+from minigen.ops.resizing import Phases, _reduced
 from minigen.transforms import batch_rules
 from tests.expressions import listed, normal
 from tests.transforms.test_transforms import same
@@ -103,6 +104,7 @@ F.conv2d(u, m.ones(2, 4, 3, 3).double(), m.zeros(2).double()) | F.max_pool2d(u, 
 F.avg_pool2d(u, 3, 2, 1) | F.adaptive_avg_pool2d(u, 4)
 F.max_pool2d(u, 2, return_indices=True)[1] | F.adaptive_max_pool2d(u, 4) | F.avg_pool1d(w, 2)
 F.max_pool1d(w, 2) | F.unfold(u, 3) | F.fold(F.unfold(u, 3), 6, 3)
+F.interpolate(u, scale_factor=2, mode="bilinear") | rows_reduced(u)
 F.interpolate(u, scale_factor=2) | F.adaptive_avg_pool2d(u, 2) | F.pixel_shuffle(u, 2)
 """
 LOSSES = """
@@ -138,9 +140,14 @@ def example_values(name: str, count: int) -> Any:
     return values > 0 if name == "b" else values
 
 
+def rows_reduced(u: Any) -> Any:
+    """The adjoint of making bilinear rows twice as many, which no function of the library is."""
+    return _reduced(u, Phases(2, (-1, 0), ((0.25, 0.75), (0.75, 0.25))))
+
+
 def compiled(expression: str, names: list[str]) -> Callable:
     code = compile(expression, expression, "eval")
-    scope = {"m": minigen, "F": nn.functional}
+    scope = {"m": minigen, "F": nn.functional, "rows_reduced": rows_reduced}
     return lambda *args: eval(code, {**scope, **dict(zip(names, args))})
 
 
