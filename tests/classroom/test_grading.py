@@ -289,4 +289,17 @@ def test_a_students_name_is_no_formula_and_no_markup(task: Assignment) -> None:
 
 
 def test_results_are_json_that_anybody_reads(task: Assignment) -> None:
-    json.loads(reports.as_json(graded(task, "def double(x): return float('nan')\n")))
+    made = json.loads(reports.as_json(graded(task, "def double(x): return float('nan')\n")))
+    assert made["score"] == 0
+
+
+def test_a_check_that_goes_by_the_order_of_questions_gets_nowhere() -> None:
+    """It calls the first gradient of each function right and all later ones wrong."""
+    cheat = (
+        "import numpy as np\nseen = set()\ndef check_gradient(forward, backward, inputs):\n"
+        "    key = np.asarray(forward(*inputs)).tobytes()\n"
+        "    new = key not in seen\n    seen.add(key)\n    return new\n"
+    )
+    task = Assignment.load("tutorials/assignments/a2_gradient_check")
+    results = [grade(task, [cheat]) for _ in range(3)]
+    assert sum(r.earned for r in results) < sum(r.points for r in results) / 2

@@ -97,14 +97,20 @@ class Case:
 def judge(check_gradient, cases):
     """The share of points, and what was missed or wrongly accused, in words."""
     missed, accused, wrongs = [], [], 0
-    for name, case in cases.items():
-        inputs = [np.array(x) for x in case.inputs]
-        if not check_gradient(case.forward, case.right, inputs):
+    asked = [(name, "", case.right) for name, case in cases.items()]
+    asked += [(name, *pair) for name, case in cases.items() for pair in case.wrong.items()]
+    # In another order every time: an answer must come from the gradients, not from their place.
+    for place in np.random.default_rng().permutation(len(asked)):
+        name, mistake, backward = asked[place]
+        case = cases[name]
+        right = check_gradient(case.forward, backward, [np.array(x) for x in case.inputs])
+        wrongs += bool(mistake)
+        if mistake and right:
+            missed.append(f"{name}: {mistake.replace('_', ' ')}")
+        elif not mistake and not right:
             accused.append(name)
-        for mistake, backward in case.wrong.items():
-            wrongs += 1
-            if check_gradient(case.forward, backward, inputs):
-                missed.append(f"{name}: {mistake.replace('_', ' ')}")
+    missed.sort()
+    accused.sort()
     share = max(0.0, (wrongs - len(missed) - len(accused)) / wrongs)
     told = [f"right gradients that were called wrong: {', '.join(accused)}"] if accused else []
     told += [f"wrong gradients that were not noticed: {'; '.join(missed)}"] if missed else []

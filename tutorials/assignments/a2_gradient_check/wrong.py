@@ -1,12 +1,12 @@
 """Wrong solutions of A2, one a cell: which part of it they break, and what the student is told."""
 
 
-# %% breaks="check" says="wrong gradients that were not noticed: x * y: swapped"
+# %% breaks="check" says="wrong gradients that were not noticed: x * y: second input gets nothing; x * y: swapped"
 def check_gradient(forward, backward, inputs):
     return True
 
 
-# %% breaks="check" says="right gradients that were called wrong: x * y, x squared, x @ y"
+# %% breaks="check" says="right gradients that were called wrong: x * y, x @ y, x squared"
 def check_gradient(forward, backward, inputs):
     return False
 
