@@ -73,7 +73,7 @@ def test_a_good_chapter_breaks_no_rule() -> None:
         (' goal="求斜率，并检验它"', "", 'id="title"', "in zh has no goal"),
         (" minutes=0.1", "", 'id="title"', "has no minutes="),
         (" after=[]", ' after=["1"]', 'id="title"', "has no after="),
-        ("# | ", "# ", 'of="end"', "there is no table of shapes"),
+        ("# |", "# ", 'of="end"', "there is no table of shapes"),
         ("show(figure", "print(figure", 'of="end"', "there is no picture"),
         ("A straight line", "See https://example.org", 'id="picture"', "a link to the network"),
         ("A straight line", "A <b>line</b>", 'id="picture"', "HTML in the text"),
