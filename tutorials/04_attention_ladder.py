@@ -1,4 +1,4 @@
-# %% [markdown] id="question"
+# %% [markdown] id="question" goal="How attention and its gradient are computed exactly, in memory that grows with the text and not with its square" minutes=1.5 after=["03"]
 # # 04 · Attention without its scores
 #
 # Attention lets each of $T$ tokens look at $T$ tokens. That is a matrix of $T \times T$ scores,
@@ -9,6 +9,17 @@
 # Everything below is for one head, in NumPy; `q`, `k` and `v` have shape $(T, E)$. What the
 # scores mean is the subject of chapter 16; here it is enough that the formula is a softmax
 # between two matrix products.
+
+# %% [markdown] lang="zh" of="question" en="0b8aa229" goal="怎样精确地算出注意力和它的梯度，而内存只随文本长度增长，不随其平方增长"
+# # 04 · 不存分数的注意力
+#
+# 注意力让 $T$ 个 token 个个都去看这 $T$ 个 token，于是有一个 $T \times T$ 的分数矩阵，而最后要的
+# 只是 $T \times E$ 个数。$T = 4096$、$E = 64$ 时，一个头的分数占 64 MB，结果只有 1 MB；文本长一
+# 倍，分数要四倍的内存。分数不过是中间产物。能不能从头到尾都不存它，却算出同样的数，连梯度也算出
+# 来？
+#
+# 下文都只讲一个头，用 NumPy 写；`q`、`k`、`v` 的形状是 $(T, E)$。分数有什么含义是第 16 章的题目，
+# 这里只要知道：公式就是两个矩阵乘法中间夹一个 softmax。
 
 # %%
 import math
@@ -37,7 +48,7 @@ claim("1", 4096 * 64 * 4 / 2**20)
 # = e^{s_{ij} - L_i}, \qquad L_i = \log \sum_j e^{s_{ij}}.$$
 #
 # $L_i$, the *logsumexp*, is one number a query that holds all a softmax needs to know about its
-# row. It comes back below. In float32 $e^s$ overflows from $s = 88.8$ on, so the largest score of
+# row. It comes back below. In float32 $e^s$ overflows beyond $s = 88.72$, so the largest score of
 # a row is subtracted first, which changes nothing in the quotient.
 #
 # | what | shape | numbers at 4096, $E = 64$ |
@@ -47,6 +58,25 @@ claim("1", 4096 * 64 * 4 / 2**20)
 # | logsumexp L | (T,) | 4,096 |
 # | a tile of S | (64, 64) | 4,096 |
 # | running m, l, o of 64 queries | (64, 1), (64, 1), (64, E) | 4,224 |
+
+# %% [markdown] lang="zh" of="formula" en="1bee7184"
+# ## 第一级：照公式写
+#
+# 分数是 $s_{ij} = q_i \cdot k_j / \sqrt{E}$；因果模型只看 $j \le i$ 的键：
+#
+# $$o_i = \sum_j p_{ij}\, v_j, \qquad p_{ij} = \frac{e^{s_{ij}}}{\sum_{j'} e^{s_{ij'}}}
+# = e^{s_{ij} - L_i}, \qquad L_i = \log \sum_j e^{s_{ij}}.$$
+#
+# $L_i$ 叫 *logsumexp*，每个查询一个数；softmax 要知道的关于这一行的一切都在里面，后面还会用到它。
+# float32 里 $s$ 超过 $88.72$，$e^s$ 就溢出，所以先减去一行中最大的分数，商不会因此改变。
+#
+# | 名称 | 形状 | $T = 4096$、$E = 64$ 时有多少个数 |
+# |---|---|---|
+# | Q、K、V、O | (T, E) | 各 262,144 |
+# | 分数 S、权重 P | (T, T) | 各 16,777,216 |
+# | logsumexp L | (T,) | 4,096 |
+# | S 的一个小块 | (64, 64) | 4,096 |
+# | 64 个查询的 m、l、o | (64, 1)、(64, 1)、(64, E) | 4,224 |
 
 
 # %%
@@ -80,7 +110,7 @@ def check(attention, length=200):
 
 
 check(by_formula)
-claim("88.8", math.log(np.finfo(np.float32).max), within=0.05)
+claim("88.72", math.log(np.finfo(np.float32).max))
 
 # %% [markdown] id="passes"
 # ## Rung 2: one query at a time
@@ -90,6 +120,14 @@ claim("88.8", math.log(np.finfo(np.float32).max), within=0.05)
 # of $T^2$ scores, $T$ are held. What it costs is arithmetic intensity (chapter 03): each query
 # reads all of K and V, $2E$ numbers a key, for $4E$ operations a key. That is 0.5 operations a
 # byte in float32, the far left of the roofline.
+
+# %% [markdown] lang="zh" of="passes" en="a4ab3612"
+# ## 第二级：一次一个查询
+#
+# 每一行分数都不依赖别的行。那就一个查询一个查询地来，对它的键走三遍：第一遍求分数和其中最大的，第
+# 二遍求指数与它们的和，第三遍把值混合起来。这样只需存 $T$ 个分数，不用存 $T^2$ 个。代价在算术强度
+# 上（第 03 章）：每个查询都要把整个 K 和 V 读一遍，每个键读 $2E$ 个数，做 $4E$ 次运算。按 float32
+# 算，每字节只有 0.5 次运算，在屋顶线图的最左边。
 
 
 # %%
@@ -127,6 +165,26 @@ claim("0.5", 4 * 64 / (2 * 64 * 4))
 # key at all is $(-\infty, 0, 0)$. In which order sets are merged does not matter, so they may be
 # keys, tiles, or the halves of two processors.
 
+# %% [markdown] lang="zh" of="online" en="6dfa161c"
+# ## 第三级：在线 softmax
+#
+# 要算 softmax 的第一个指数，好像非得先知道最大的分数不可。其实不必（Milakov 与 Gimelshein，
+# 2018）。沿着键往前走，对走过的任意一组键 $A$，手里拿着三样东西：
+#
+# $$m = \max_{j \in A} s_j, \qquad l = \sum_{j \in A} e^{s_j - m}, \qquad
+# o = \sum_{j \in A} e^{s_j - m}\, v_j.$$
+#
+# 设另一组键 $B$ 有 $m', l', o'$。合在一起，最大的分数是 $\hat m = \max(m, m')$。对 $A$ 中每个 $j$
+# 都有 $e^{s_j - \hat m} = e^{s_j - m} \, e^{m - \hat m}$，所以在旧的最大值之下加起来的东西，只要
+# 乘一个因子就*换算*过来了：
+#
+# $$\hat l = e^{m - \hat m}\, l + e^{m' - \hat m}\, l', \qquad
+# \hat o = e^{m - \hat m}\, o + e^{m' - \hat m}\, o'.$$
+#
+# 走到最后，结果是 $o / l$，而 $L = m + \log l$。单独一个键就是 $(s, 1, v)$，一个键也没有就是
+# $(-\infty, 0, 0)$。各组按什么次序合并都一样，所以一组可以是一个键、一个小块，也可以是两个处理器
+# 各做的一半。
+
 # %% [markdown] id="exercise" exercise="merge"
 # ## Exercise: the rescaling
 #
@@ -134,6 +192,14 @@ claim("0.5", 4 * 64 / (2 * 64 * 4))
 # $(R, 1)$ and $(R, E)$, and so is what you return. No exponential may overflow, however large the
 # scores. And beware of two sets without keys: $-\infty - (-\infty)$ is not a number, but the
 # merged set has $l = 0$ and $o = 0$. Everything after this cell runs on your function.
+
+# %% [markdown] lang="zh" of="exercise" en="c86c3123"
+# ## 练习：换算
+#
+# 请写 `merge(first, second)`：两个参数都是 $R$ 个查询的三元组 `(m, l, o)`，形状为 $(R, 1)$、
+# $(R, 1)$、$(R, E)$，返回值也是。不论分数多大，指数都不许溢出。还要当心两组都没有键的情形：
+# $-\infty - (-\infty)$ 不是一个数，可是合并之后应有 $l = 0$、$o = 0$。从下一个单元起，一切都在你
+# 的函数上运行。
 
 
 # %% solution="merge"
@@ -202,6 +268,16 @@ check(online, 40)
 # even computed; below it nothing needs a mask; only tiles on it do. **Predict**: which share of
 # the tiles is left at $T = 512$? And at $T = 4096$?
 
+# %% [markdown] lang="zh" of="tiles" en="776565ee"
+# ## 第四级：小块，以及跳过的小块
+#
+# 一次一个键，省了内存，费了时间：K 和 V 照旧要从每个查询面前走一遍。一次取 64 个查询和 64 个键，
+# 它们的分数就是一个小的矩阵乘法，键从内存来一趟能供 64 个查询用：每字节 32 次运算，而不是 0.5
+# 次。这就是 FlashAttention（Dao 等，2022），核心就是在小块上做 `merge`。
+#
+# 因果模型还有一份额外的好处。对角线以上的小块全是负无穷，根本不用算；对角线以下的不需要掩码；只有
+# 对角线上的才要。**先预测**：$T = 512$ 时还剩几成小块？$T = 4096$ 时呢？
+
 
 # %%
 def tiles(length, size=64):
@@ -264,6 +340,14 @@ claim("51 %", len(list(tiles(4096))) / 64**2)
 # things about that bug: what a test with $T = 64$ finds, and how many of the rows are wrong at
 # $T = 512$.
 
+# %% [markdown] lang="zh" of="broken" en="61c6ffdb"
+# 64 个小块里访问了 36 个，占 56 %；$T = 4096$ 时是 51 %，正向一半靠拢。
+#
+# ## 故意弄坏：忘掉一个因子
+#
+# 常见的疏忽是换算了分母 $l$，却忘了混合值 $o$。请对这个错误**预测**两件事：用 $T = 64$ 来测试，能
+# 发现什么？$T = 512$ 时有多少行是错的？
+
 
 # %%
 def forgetful(first, second):
@@ -290,6 +374,12 @@ claim("317", np.mean(wrong))
 # twenty draws have 317 on average. A kernel needs tests at sizes that cross every boundary it
 # has.
 
+# %% [markdown] lang="zh" of="broken_answer" en="fbce16c7"
+# $T = 64$ 时只有一个小块，没有什么要合并，测试发现 0 个错行。$T = 512$ 时，一行只有当最大的分数恰
+# 好落在它的第一个小块里，最大值从此不再上升，结果才是对的。对第 $i \ge 64$ 行，这件事的概率是
+# $64/(i+1)$，据此预计有 315 个错行；抽二十次，平均是 317。一个内核有多少道边界，测试的尺寸就得跨
+# 过多少道。
+
 # %% [markdown] id="gradient" grad="attention"
 # ## Rung 5: the gradient, recomputed
 #
@@ -308,6 +398,24 @@ claim("317", np.mean(wrong))
 # $$\bar s_{ij} = p_{ij} (\bar o_i \cdot v_j - \delta_i), \qquad
 # \bar q_i = \frac{1}{\sqrt E} \sum_j \bar s_{ij}\, k_j, \qquad \bar k_j = \frac{1}{\sqrt E}
 # \sum_i \bar s_{ij}\, q_i.$$
+
+# %% [markdown] lang="zh" of="gradient" en="6ae462fd"
+# ## 第五级：梯度，重新算一遍
+#
+# 照公式做，反向时要留着 P，共 $T^2$ 个数。但 $p_{ij} = e^{s_{ij} - L_i}$，而 $L$ 只有 $T$ 个数：P
+# 可以一个小块一个小块地重新算出来。记 $\bar o_i$ 为损失对 $o_i = \sum_j p_{ij} v_j$ 的斜率，那么
+# $\bar v_j = \sum_i p_{ij}\, \bar o_i$，$\bar p_{ij} = \bar o_i \cdot v_j$。再穿过 softmax，它的
+# 雅可比矩阵是 $\partial p_{ij} / \partial s_{ij'} = p_{ij}(\delta_{jj'} - p_{ij'})$，得
+#
+# $$\bar s_{ij} = p_{ij} \Big(\bar p_{ij} - \sum_{j'} p_{ij'}\, \bar p_{ij'}\Big).$$
+#
+# 括号里的和要走遍一整行，而哪个小块都没有一整行。不过
+# $\sum_{j'} p_{ij'}\, \bar o_i \cdot v_{j'} = \bar o_i \cdot o_i$，它是手边现成的两行的点积，记作
+# $\delta_i$。再带上分数的缩放，
+#
+# $$\bar s_{ij} = p_{ij} (\bar o_i \cdot v_j - \delta_i), \qquad
+# \bar q_i = \frac{1}{\sqrt E} \sum_j \bar s_{ij}\, k_j, \qquad
+# \bar k_j = \frac{1}{\sqrt E} \sum_i \bar s_{ij}\, q_i.$$
 
 
 # %% check="attention"
@@ -338,6 +446,12 @@ assert_gradients(
 #
 # `tracemalloc` knows every array that NumPy makes. Double $T$ from 1024 to 2048, and count the
 # bytes that each function holds at most.
+
+# %% [markdown] lang="zh" of="memory" en="25327c60"
+# ## 实测：先看内存，再看时间
+#
+# NumPy 建的每个数组，`tracemalloc` 都知道。把 $T$ 从 1024 加倍到 2048，数一数每个函数最多同时占多
+# 少字节。
 
 
 # %%
@@ -373,6 +487,14 @@ claim("2.0", growth["tiles, with gradient"])
 # Time is another matter: in NumPy each tile costs a dozen calls. So race minigen's rungs, which
 # are the functions of this chapter as compiled loops: `three_passes`, `online` and `flash`,
 # against `numpy`, the formula with BLAS under it. **Predict** their order.
+
+# %% [markdown] lang="zh" of="race" en="0d7b232c"
+# 公式要的内存是原来的 4.0 倍；小块连同整个梯度是 2.0 倍，因为它只留着几份与 Q、K、V 一样大的数
+# 组，此外再没有会增长的东西。
+#
+# 时间是另一回事：用 NumPy 写，每个小块都要花十来次调用。所以让 minigen 的各级来比，它们就是本章的
+# 这些函数，只是编译成了循环：`three_passes`、`online`、`flash`，对手是 `numpy`，即由 BLAS 支撑的
+# 公式。**先预测**它们的名次。
 
 # %%
 heads, length = (1, 128) if fast() else (4, 1024)
@@ -427,3 +549,19 @@ show(
 #   of chapter 03 comes back.
 # - `minigen.kernels.use(attention="online")`, or a function of yours, inside a `with`: every
 #   Transformer of `minigen.models` then runs on it.
+
+# %% [markdown] lang="zh" of="use" en="c63d5153"
+# 最慢的是 `online`：速度只有 `three_passes` 的 0.6 倍，因为每个指数都得等自己的分数。它在梯子上，
+# 是为了那个想法。放进小块，这个想法既省内存又省时间：`flash` 的速度是由 BLAS 支撑的公式的 4 倍。
+# 其中一部分来自跳过的小块：不用因果掩码，时间是 1.8 倍。这一切都只是一种大小，在一台机器的一个核
+# 上。
+#
+# ## 从现在起可以用
+#
+# - `minigen.ops.scaled_dot_product_attention`，参数与 PyTorch 相同；底下是内核 `attention` 和
+#   `attention_backward`。
+# - `kernels/attention/`：`reference.py`、`whole.py`、`three_passes.py`、`online.py`、
+#   `flash.py`、`flash_backward.py`，与本章次序相同；还有 `tiles.py`，第 03 章的寄存器小块在那里又
+#   出现了。
+# - 在 `with` 里写 `minigen.kernels.use(attention="online")`，或换成你自己的函数：
+#   `minigen.models` 的所有 Transformer 就都在它上面运行。
