@@ -1,4 +1,4 @@
-# %% [markdown] id="title"
+# %% [markdown] id="title" goal="reverse mode, built from NumPy" minutes=0.3 after=[]
 # # 01 · Tensors and reverse mode
 #
 # A network turns arrays of numbers, its weights and some data, into one number, the loss. To
@@ -10,7 +10,7 @@
 # one computation, for about the price of a second one. This chapter builds it out of NumPy and
 # ends with the same gradients as minigen's.
 
-# %% [markdown] lang="zh" of="title" en="e79c6121"
+# %% [markdown] lang="zh" of="title" goal="用 NumPy 搭出反向模式" en="e79c6121"
 # # 01 · 张量与反向模式
 #
 # 神经网络把许多数（权重和一批数据）变成一个数：损失。所谓学习，就是对每个权重发问：它若增大一点
@@ -162,7 +162,7 @@ check(subtract, x, y)
 for operation in (square, sine, sigmoid):
     check(operation, x)
 
-claim("8 TB", 1e6 * 1e6 * 8 / 1e12)  # 8 bytes for each number
+claim("8", 1e6 * 1e6 * 8 / 1e12)  # 8 bytes for each number
 
 # %% [markdown] id="coupled" grad="center"
 # ## When every output depends on every input
@@ -552,7 +552,7 @@ def running_total_backward(g, out, x):
     # END SOLUTION
 
 
-# %% check="running total"
+# %%
 running_total = Operation(lambda x: x.cumsum(-1), running_total_backward)
 for shape in ((4,), (3, 4), (2, 1, 3)):
     check(running_total, rng.standard_normal(shape))
@@ -629,4 +629,4 @@ kept = sum(value.array.nbytes for value in youngest_first(loss) if value.parents
 print(f"back / forward: {ratio:.2f}; kept: {kept / 1e6:.1f} MB")
 claim("1.0", ratio, within=1.0, trained=True)
 claim("20,000", 2 * start.array.size)
-claim("1.6 MB", kept / 1e6)
+claim("1.6", kept / 1e6)
