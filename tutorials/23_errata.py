@@ -1026,16 +1026,17 @@ claim("0.667", without[-1, 0])
 #
 # The formula is right and stands in the wrong place. What has to be drawn, and so needs the trick,
 # is the *code*, from the encoder's $\mu(x)$ and $\sigma(x)$. Behind the decoder the noise makes the
-# picture grainy, and the code is a point as in E18. The variance settles at 0.500 instead of 0.100:
-# no $\sigma$ of the encoder can learn there how strongly the decoder amplifies it.
+# picture grainy, and the code is a point as in E18. With the KL term as it was, the variance settles
+# at 0.500 instead of 0.100: there, $\sigma$ cannot learn how strongly the decoder amplifies what is
+# drawn.
 #
 # *How to notice:* the noise has the shape of the code, (N, J), not that of the picture.
 
-# %% [markdown] lang="zh" of="e20" en="a63b1b07"
+# %% [markdown] lang="zh" of="e20" en="d5ea4d1a"
 # ## E20 · “解码器给出 $\hat x = \mu(z) + \sigma(z)\,\epsilon$，梯度就能通过”
 #
 # 公式没错，放错了地方。需要抽样、因而需要这个技巧的，是*编码*，用编码器的 $\mu(x)$ 和
-# $\sigma(x)$。放在解码器之后，噪声只会让图像出现颗粒，编码仍像 E18 那样是一个点。方差停在 0.500，
+# $\sigma(x)$。放在解码器之后，噪声只会让图像出现颗粒，编码仍像 E18 那样是一个点。KL 项照旧，方差停在 0.500，
 # 而不是 0.100：编码器的 $\sigma$ 在那里无从知道解码器会把它放大多少。
 #
 # *怎样发现：* 噪声的形状应与编码相同，(N, J)，而不是与图像相同。
@@ -1548,13 +1549,13 @@ assert np.allclose(ours, right(x, noise, diffusion.abar[30]))
 # | ask | found |
 # |---|---|
 # | What is the least it can be? Does it go below? | E3, E15, E25 |
-# | What does an undecided, a perfect, an untrained one get? | E6, E10, E12, E21, E25, E26, E29 |
+# | What does an undecided, a perfect, an untrained one get? | E2, E6, E7, E10, E12, E21, E25, E26, E29, E31 |
 # | What must *not* matter: the neighbours, the future, the batch's size? | E11, E22, E23, E27 |
 # | What must matter: the temperature, the draw, the label? | E17, E18, E30 |
 # | Does it agree with a second way: draws, Bayes' rule, a limit? | E1, E5, E16, E19, E20, E32 |
 # | Does it hold with three dimensions, two operations, no two sizes equal? | E6, E13, E14, E28 |
 
-# %% [markdown] lang="zh" of="questions" en="93fbe794"
+# %% [markdown] lang="zh" of="questions" en="1f498453"
 # ## 六个本可以发现它们的问题
 #
 # 这些错误几乎没有哪个是读出来的。几乎每一个，只要拿已知答案的问题去问代码，就会露出来。
@@ -1562,7 +1563,7 @@ assert np.allclose(ours, right(x, noise, diffusion.abar[30]))
 # | 问什么 | 能发现 |
 # |---|---|
 # | 它最小能到多少？会不会更低？ | E3、E15、E25 |
-# | 拿不定主意的、完美的、未经训练的，各得多少？ | E6、E10、E12、E21、E25、E26、E29 |
+# | 拿不定主意的、完美的、未经训练的，各得多少？ | E2、E6、E7、E10、E12、E21、E25、E26、E29、E31 |
 # | 什么*不该*有影响：邻居、未来、批次大小？ | E11、E22、E23、E27 |
 # | 什么必须有影响：温度、抽样、标签？ | E17、E18、E30 |
 # | 换一条路，结果一致吗：抽样、贝叶斯公式、极限？ | E1、E5、E16、E19、E20、E32 |
