@@ -10,7 +10,7 @@
 # one computation, for about the price of a second one. This chapter builds it out of NumPy and
 # ends with the same gradients as minigen's.
 
-# %% [markdown] lang="zh" of="title" goal="用 NumPy 搭出反向模式" en="e79c6121"
+# %% [markdown] lang="zh" of="title" en="e79c6121" goal="用 NumPy 搭出反向模式"
 # # 01 · 张量与反向模式
 #
 # 神经网络把许多数（权重和一批数据）变成一个数：损失。所谓学习，就是对每个权重发问：它若增大一点
@@ -597,9 +597,9 @@ for shape in ((4,), (3, 4), (2, 1, 3)):
 # ## 代价是多少
 #
 # 对 10,000 个数接连做二十次运算：倒着走一趟与计算本身一样久，是它的 1.0 倍。（若时间主要花在矩
-# 阵乘法上，就要两倍：去时每做一个乘法，回来时要做两个。）用差商求同样的斜率，要把计算重复
-# 20,000 遍。代价在于内存：中间的二十个值都要留到各自的规则用过为止，共 1.6 MB；若只计算，同时留
-# 两个就够了。
+# 阵乘法上，就要两倍：去时每做一个乘法，回来时要做两个。）用差商求同样的斜率，要把计算重复20,000
+# 遍。代价在于内存：中间的二十个值都要留到各自的规则用过为止，共 1.6 MB；若只计算，同时留两个就
+# 够了。
 
 # %%
 start = Value(rng.standard_normal(10_000))
