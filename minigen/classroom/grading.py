@@ -12,6 +12,7 @@ import numpy as np
 
 from minigen.classroom.assignment import Assignment, Test
 from minigen.classroom.confinement import Limits
+from minigen.classroom.own_work import refused
 from minigen.classroom.submission import Submission, SubmissionError, read_submission
 from minigen.testing import GradcheckError
 
@@ -86,10 +87,14 @@ def grade(
             return Grade(student, nothing(assignment, str(error)), seconds, (str(error),))
     else:
         cells = list(submission)
-    with Submission(cells, [assignment.folder, *also_hidden], limits) as code:
+    hidden = [assignment.folder, *also_hidden]
+    with Submission(cells, hidden, limits, assignment.imports) as code:
         outcomes = []
+        disallowed = _disallowed(assignment, cells)
         for number, test in enumerate(assignment.tests):
-            if time.perf_counter() - began > MOST_SECONDS:
+            if message := disallowed.get(test.part, ""):
+                outcomes.append(_outcome(test, message))
+            elif time.perf_counter() - began > MOST_SECONDS:
                 message = f"not run: the tests before it took more than {MOST_SECONDS:g} seconds"
                 outcomes.append(_outcome(test, message))
             else:
@@ -101,6 +106,15 @@ def grade(
 def nothing(assignment: Assignment, message: str) -> tuple[Outcome, ...]:
     """No points on any test, with the reason."""
     return tuple(_outcome(test, message) for test in assignment.tests)
+
+
+def _disallowed(assignment: Assignment, cells: Sequence[str]) -> dict[str, str]:
+    """By part, what it uses that it may not."""
+    return {
+        part: next(filter(None, (refused(cells, name, words) for name in names)), "")
+        for part, names in assignment.parts.items()
+        if (words := assignment.without.get(part))
+    }
 
 
 def _run(test: Test, code: Submission, seed: list[int]) -> Outcome:

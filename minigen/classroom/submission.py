@@ -68,15 +68,21 @@ def _notebook(text: str) -> list[str]:
 class Submission:
     """The functions of a submission, run in a child process that is started again when it ends.
 
-    cells: its code. hidden: folders it may not see. A call raises SubmissionError, in words for
-    the student, when the function is missing, fails, or takes too long.
+    cells: its code. hidden: folders it may not see. imports: modules that it will import, loaded
+    once for all submissions. A call raises SubmissionError, in words for the student, when the
+    function is missing, fails, or takes too long.
     """
 
     def __init__(
-        self, cells: Sequence[str], hidden: Sequence[Path] = (), limits: Limits | None = None
+        self,
+        cells: Sequence[str],
+        hidden: Sequence[Path] = (),
+        limits: Limits | None = None,
+        imports: Sequence[str] = (),
     ) -> None:
         self.cells, self.limits = list(cells), limits or Limits()
         self.hidden = [str(folder.resolve()) for folder in hidden if folder.is_dir()]
+        self.imports = tuple(imports)
         self.in_force: list[str] = []
         self.errors: list[str] = []  # of cells, when they were loaded
         self.broken = ""  # why it cannot be loaded at all
@@ -134,7 +140,9 @@ class Submission:
         theirs_read, self._write = os.pipe()
         self._read, theirs_write = os.pipe()
         try:
-            self._process = nursery().fork(theirs_read, theirs_write, self._output.fileno())
+            self._process = nursery(self.imports).fork(
+                theirs_read, theirs_write, self._output.fileno()
+            )
         finally:
             os.close(theirs_read)
             os.close(theirs_write)
