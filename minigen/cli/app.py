@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from minigen.cli import bench, classroom, kernels
+from minigen.cli import bench, classroom, kernels, tutorials
 from minigen.cli.explained import UsageError, explained, new_app
 from minigen.version import __version__
 
@@ -53,6 +53,7 @@ class Checkpoint(StrEnum):
 app = new_app()
 app.add_typer(kernels.app, name="kernels")
 app.add_typer(classroom.app, name="classroom")
+app.add_typer(tutorials.app, name="tutorials")
 app.registered_commands += bench.app.registered_commands
 
 Seed = Annotated[int, typer.Option(min=0, help="Where the random numbers start.")]
