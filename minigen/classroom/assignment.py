@@ -5,15 +5,20 @@ Cells of its source (`minigen.classroom.source`):
     # %% [markdown]             text for the student
     # %%                        code for the student, kept as it is: imports, helpers
     # %% solution="NAME"        code whose part between # BEGIN SOLUTION and # END SOLUTION the
-                                student is to write; without=["WORD", ...] are names it may not
+                                student is to write; without="WORD WORD" are names it may not
                                 use (`minigen.classroom.own_work`)
     # %% test="NAME" points=4   a test: one function whose arguments are functions of the student,
-                                by name, or `seed` or `rng`; its docstring says what is expected
+                                by name, or `seed`, `rng` or `race`; its docstring says what is
+                                expected. seconds=10: for each call, instead of the usual limit;
+                                spare=200: megabytes that it may use beyond what it begins with
 
 A test with hidden=true is not handed out. Hidden is not secret: it asks for the same at another
 seed, rank or shape, so knowing it helps nobody to cheat. A test may also ask for functions that the
 assignment gives to the student, such as one that turns arrays, which is all that a test can send,
 into what the student's functions take.
+
+A test with the argument `race` is about speed (`minigen.classroom.racing`): it is run after the
+other tests of its part, and only if they are all passed.
 """
 
 from __future__ import annotations
@@ -32,12 +37,13 @@ SOLUTION = re.compile(
     r"^(?P<indent>[ \t]*)# BEGIN SOLUTION\n.*?^[ \t]*# END SOLUTION$", re.MULTILINE | re.DOTALL
 )
 STUB = "{indent}# YOUR CODE HERE\n{indent}raise NotImplementedError"
-GIVEN = ("seed", "rng")  # arguments of a test that the grader supplies
+GIVEN = ("seed", "rng", "race")  # arguments of a test that the grader supplies
 
 
 @dataclass(frozen=True)
 class Test:
-    """function: the test itself; wants: the student's functions it takes."""
+    """function: the test itself; wants: the student's functions it takes; given: what it takes of
+    the grader."""
 
     name: str
     points: float
@@ -45,6 +51,9 @@ class Test:
     function: Callable[..., None]
     wants: tuple[str, ...]
     part: str  # the solution it belongs to
+    given: tuple[str, ...] = ()
+    seconds: float | None = None
+    spare: int | None = None
 
     @property
     def expectation(self) -> str:
@@ -86,9 +95,8 @@ class Assignment:
         """The modules that the student's code is given, by name."""
         found = {
             name
-            for cell in self.cells
-            if cell.kind == "code" and not {"test", "solution"} & set(cell.options)
-            for node in ast.parse(cell.text).body
+            for code in self.given()
+            for node in ast.parse(code).body
             for name in _imported(node)
         }
         return tuple(sorted(found))
@@ -103,10 +111,18 @@ class Assignment:
     def without(self) -> dict[str, tuple[str, ...]]:
         """What each part may not use."""
         return {
-            cell.options["solution"]: tuple(cell.options["without"])
+            cell.options["solution"]: tuple(cell.options["without"].split())
             for cell in self.cells
             if {"solution", "without"} <= set(cell.options)
         }
+
+    @property
+    def has_races(self) -> bool:
+        return any("race" in test.given for test in self.tests)
+
+    def given(self) -> list[str]:
+        """The code that students are given, cell by cell."""
+        return [c.text for c in self.cells if _is_given(c)]
 
     def solution(self) -> list[str]:
         """The code of the solved source but its tests, cell by cell."""
@@ -115,6 +131,10 @@ class Assignment:
     def stub(self, cell: Cell) -> str:
         """A solution cell with what the student is to write taken out."""
         return SOLUTION.sub(lambda found: STUB.format(indent=found["indent"]), cell.text)
+
+
+def _is_given(cell: Cell) -> bool:
+    return cell.kind == "code" and not {"test", "solution"} & set(cell.options)
 
 
 def _asked(cell: Cell) -> list[str]:
@@ -152,12 +172,22 @@ def _tests(file: Path, cells: tuple[Cell, ...]) -> list[Test]:
             raise SourceError(f"line {cell.line}: a test is one function, with points=")
         exec(compile(code, str(file), "exec"), space)
         function = space[functions[0].name]
-        wants = tuple(n for n in inspect.signature(function).parameters if n not in GIVEN)
+        names = inspect.signature(function).parameters
+        wants = tuple(n for n in names if n not in GIVEN)
         for name in wants:
             if name not in known:
                 raise SourceError(f"line {cell.line}: {name} is not among what is asked or given")
-        hidden = bool(cell.options.get("hidden", False))
         tests.append(
-            Test(cell.options["test"], cell.options["points"], hidden, function, wants, part)
+            Test(
+                cell.options["test"],
+                cell.options["points"],
+                bool(cell.options.get("hidden", False)),
+                function,
+                wants,
+                part,
+                tuple(n for n in names if n in GIVEN),
+                cell.options.get("seconds"),
+                cell.options.get("spare"),
+            )
         )
     return tests

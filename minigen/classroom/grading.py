@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ import numpy as np
 from minigen.classroom.assignment import Assignment, Test
 from minigen.classroom.confinement import Limits
 from minigen.classroom.own_work import refused
+from minigen.classroom.partly import Partly as Partly
+from minigen.classroom.racing import Finish
 from minigen.classroom.submission import Submission, SubmissionError, read_submission
+from minigen.classroom.track import ALONE, Track, core
 from minigen.testing import GradcheckError
 
 MOST_SECONDS = 60.0  # for all tests of a submission
@@ -39,13 +43,14 @@ class Outcome:
 @dataclass(frozen=True)
 class Grade:
     """A submission's results. errors: what went wrong before any test; in_force: what the
-    submission was kept from (`minigen.classroom.confinement`)."""
+    submission was kept from (`minigen.classroom.confinement`); finishes: of its races."""
 
     student: str
     outcomes: tuple[Outcome, ...]
     seconds: float
     errors: tuple[str, ...] = ()
     in_force: tuple[str, ...] = field(default=())
+    finishes: tuple[Finish, ...] = ()
 
     @property
     def earned(self) -> float:
@@ -56,14 +61,6 @@ class Grade:
         return sum(o.points for o in self.outcomes)
 
 
-class Partly(AssertionError):
-    """Raised by a test for a share of its points, 0 to 1, with what is missing in words."""
-
-    def __init__(self, share: float, message: str) -> None:
-        super().__init__(message)
-        self.share = share
-
-
 def grade(
     assignment: Assignment,
     submission: Path | Sequence[str],
@@ -72,10 +69,12 @@ def grade(
     seed: int = 0,
     limits: Limits | None = None,
     also_hidden: Sequence[Path] = (),
+    timed: bool = True,
 ) -> Grade:
     """Run every test. `submission` is a file or the cells of one; `seed` is that of the inputs.
 
-    Nothing that a submission does raises here: a test of it fails, with the reason.
+    Nothing that a submission does raises here: a test of it fails, with the reason. One submission
+    at a time is graded in an assignment with races; timed=False leaves out their clock.
     """
     began = time.perf_counter()
     if isinstance(submission, Path):
@@ -87,19 +86,26 @@ def grade(
             return Grade(student, nothing(assignment, str(error)), seconds, (str(error),))
     else:
         cells = list(submission)
-    hidden = [assignment.folder, *also_hidden]
-    with Submission(cells, hidden, limits, assignment.imports) as code:
-        outcomes = []
-        disallowed = _disallowed(assignment, cells)
+    hidden, limits = [assignment.folder, *also_hidden], limits or Limits()
+    alone: AbstractContextManager = nullcontext()
+    if assignment.has_races:
+        alone, limits = ALONE, replace(limits, core=core())
+    with alone, Submission(cells, hidden, limits, assignment.imports) as code:
+        outcomes: list[Outcome] = []
+        disallowed, track = _disallowed(assignment, cells), Track(assignment, code, timed)
         for number, test in enumerate(assignment.tests):
-            if message := disallowed.get(test.part, ""):
+            if message := disallowed.get(test.part, "") or _not_yet(test, assignment, outcomes):
                 outcomes.append(_outcome(test, message))
             elif time.perf_counter() - began > MOST_SECONDS:
                 message = f"not run: the tests before it took more than {MOST_SECONDS:g} seconds"
                 outcomes.append(_outcome(test, message))
+            elif test.spare:  # in a process that begins anew
+                less = replace(limits, spare=test.spare)
+                with Submission(cells, hidden, less, assignment.imports) as small:
+                    outcomes.append(_run(test, small, track, [seed, number]))
             else:
-                outcomes.append(_run(test, code, [seed, number]))
-        found = (tuple(code.errors), tuple(code.in_force))
+                outcomes.append(_run(test, code, track, [seed, number]))
+        found = (tuple(code.errors), tuple(code.in_force), tuple(track.finishes))
     return Grade(student, tuple(outcomes), time.perf_counter() - began, *found)
 
 
@@ -117,14 +123,23 @@ def _disallowed(assignment: Assignment, cells: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _run(test: Test, code: Submission, seed: list[int]) -> Outcome:
+def _not_yet(test: Test, assignment: Assignment, outcomes: Sequence[Outcome]) -> str:
+    """Why a race is not run, if it is one: its part is not all right."""
+    before = [o.passed for t, o in zip(assignment.tests, outcomes) if t.part == test.part]
+    if "race" in test.given and not all(before):
+        return "not timed yet: first right, then quick"
+    return ""
+
+
+def _run(test: Test, code: Submission, track: Track, seed: list[int]) -> Outcome:
     """One test: the student's functions are calls into another process."""
-    given: dict[str, Any] = {name: code.function(name) for name in test.wants}
-    names = test.function.__code__.co_varnames[: test.function.__code__.co_argcount]
-    if "rng" in names:
-        given["rng"] = np.random.default_rng(seed)
-    if "seed" in names:
-        given["seed"] = int(np.random.default_rng(seed).integers(2**31))
+    given: dict[str, Any] = {name: code.function(name, test.seconds) for name in test.wants}
+    for name in test.given:
+        given[name] = {
+            "rng": lambda: np.random.default_rng(seed),
+            "seed": lambda: int(np.random.default_rng(seed).integers(2**31)),
+            "race": lambda: track.race,
+        }[name]()
     try:
         with np.errstate(all="ignore"):
             test.function(**given)

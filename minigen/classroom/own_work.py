@@ -1,4 +1,4 @@
-"""What a part of a submission may not use, read off its text: `without=["@", "dot*"]`.
+"""What a part of a submission may not use, read off its text: `without="@ dot*"`.
 
 A matrix product written as `a @ b` is right and quick, and shows nothing. What is looked at is the
 function and all that it leads to: other functions of the submission, and what its names stand for.

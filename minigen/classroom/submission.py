@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,23 +94,24 @@ class Submission:
     def __exit__(self, *exception: object) -> None:
         self.stop()
 
-    def function(self, name: str) -> Callable[..., Any]:
-        """What a test calls in the student's place."""
+    def function(self, name: str, seconds: float | None = None) -> Callable[..., Any]:
+        """What a test calls in the student's place; seconds: for a call, instead of the limits'."""
 
         def call(*arguments: Any) -> Any:
-            return self.call(name, *arguments)
+            return self.call(name, *arguments, seconds=seconds)
 
         call.__name__ = name
         return call
 
-    def call(self, name: str, *arguments: Any) -> Any:
+    def call(self, name: str, *arguments: Any, seconds: float | None = None) -> Any:
         """One of its functions. Functions among the arguments may be called back."""
+        seconds = seconds or self.limits.seconds
         self._start()
         callbacks: list[Callable[..., Any]] = []
         try:
             wire.send(self._write, ["call", name, _numbered(arguments, callbacks)])
             while True:
-                answer = wire.receive(self._read, self.limits.seconds)
+                answer = wire.receive(self._read, seconds)
                 match answer:
                     case ["result", value]:
                         return value
@@ -122,8 +123,7 @@ class Submission:
                         raise wire.WireError("an answer of no known form")
         except wire.TooLate:
             self.stop()
-            seconds = f"{self.limits.seconds:g}"
-            raise SubmissionError(f"{name} took longer than {seconds} seconds") from None
+            raise SubmissionError(f"{name} took longer than {seconds:g} seconds") from None
         except wire.Ended:
             self.stop()
             raise SubmissionError(f"{name} ended the process it ran in") from None
@@ -168,12 +168,25 @@ class Submission:
         self._output.seek(0)
         return self._output.read(MOST_PRINTED).decode("utf-8", "replace")
 
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Within it, nothing of the submission runs."""
+        self._signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process, number)
+
     def stop(self) -> None:
         """End its process and all that it started."""
         if self._process is None:
             return
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
         self._process = None
         os.close(self._read)
         os.close(self._write)

@@ -56,7 +56,7 @@ def given(name, x):
     return globals()[name](x)
 
 
-# %% solution="root" without=["sqrt"]
+# %% solution="root" without="sqrt"
 def root(x):
     # BEGIN SOLUTION
     return x ** 0.5

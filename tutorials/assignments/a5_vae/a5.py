@@ -140,7 +140,7 @@ def sampled_kl(mean, sigma, draws):
 # 测试走的是另一条路：抽 30,000 个编码再取平均。两条路得出同一个数，胜过一条看上去没错的路。
 
 
-# %% solution="kl" without=["kl_divergence", "models", "distributions"]
+# %% solution="kl" without="kl_divergence models distributions"
 @for_arrays
 def kl(mu, logvar):
     """KL(N(mu, sigma^2) || N(0, I)) of each image in nats, logvar = ln sigma^2: (N, J) -> (N,)."""
@@ -198,7 +198,7 @@ def test_kl_exactly(kl, slopes, rng):
 # 近的数，混用也不会报错，损失照样下降。请调用你的 `kl` 写出它的散度。
 
 
-# %% solution="ln sigma" without=["kl_divergence", "models", "distributions"]
+# %% solution="ln sigma" without="kl_divergence models distributions"
 @for_arrays
 def kl_of_log_sigma(mu, log_sigma):
     """KL(N(mu, sigma^2) || N(0, I)) of each image, from ln sigma: (N, J) -> (N,)."""
@@ -244,7 +244,7 @@ def test_log_sigma(kl_of_log_sigma, rng):
 # 间的任何值。
 
 
-# %% solution="likelihood" without=["*cross_entropy*", "BCE*", "models", "distributions"]
+# %% solution="likelihood" without="*cross_entropy* BCE* models distributions"
 @for_arrays
 def log_likelihood(logits, x):
     """ln p(x|z) of each image in nats, for pixels in [0, 1]: two times (N, D) -> (N,)."""
@@ -315,7 +315,7 @@ def test_likelihood_large(log_likelihood, slopes, rng):
 # 码器永远学不会自己该有几分把握。
 
 
-# %% solution="reparameterise" without=["models", "distributions"]
+# %% solution="reparameterise" without="models distributions"
 @for_arrays
 def reparameterise(mu, logvar, noise):
     """A draw of N(mu, sigma^2), logvar = ln sigma^2, out of noise ~ N(0, I): all (N, J)."""
@@ -382,7 +382,7 @@ def test_draw_exactly(reparameterise, rng):
 # 就是那个下界；取别的值便是 β-VAE。
 
 
-# %% solution="elbo" without=["kl_divergence", "models", "distributions"]
+# %% solution="elbo" without="kl_divergence models distributions"
 @for_arrays
 def elbo(logits, x, mu, logvar, beta):
     """The mean of ln p(x|z) - beta KL over the images: (N, D) twice, (N, J) twice -> ()."""
@@ -510,7 +510,7 @@ def test_beta(beta_of_means, rng):
 # `x.max(1, keepdim=True)` 返回的结果里，`.values` 就是最大的数。
 
 
-# %% solution="bound" without=["*softmax*", "logsumexp", "logaddexp", "models"]
+# %% solution="bound" without="*softmax* logsumexp logaddexp models"
 @for_arrays
 def importance_bound(log_weights):
     """ln of the mean of the k weights, for each image in nats: ln w (N, k) -> (N,)."""
