@@ -36,20 +36,39 @@ def refused(cells: Sequence[str], function: str, without: Sequence[str]) -> str:
     ...         "f", ["dot"])
     'f uses dot (line 2 of cell 1), which is not allowed here'
     """
-    statements, refused_words = list(_statements(cells)), (*without, *HIDING)
+    for used, place in _leads_to(cells, function):
+        word = used.removeprefix(".")
+        if used != function and any(fnmatchcase(word, each) for each in (*without, *HIDING)):
+            return f"{function} uses {word} ({place}), which is not allowed here"
+    return ""
+
+
+def needs(cells: Sequence[str], function: str) -> set[str]:
+    """The names of everything that `function` leads to.
+
+    >>> sorted(needs(["def f(x): return g(x)", "def g(x): return len(x)", "h = f"], "f"))
+    ['g', 'len']
+    """
+    return {used for used, _ in _leads_to(cells, function) if not used.startswith(".")}
+
+
+def bound(code: str) -> set[str]:
+    """The names that a cell gives a meaning."""
+    return {name for statement in _statements([code]) for name in statement.binds}
+
+
+def _leads_to(cells: Sequence[str], function: str) -> Iterator[tuple[str, str]]:
+    """What the function uses, and what that uses, and so on; each with its place."""
+    statements = list(_statements(cells))
     waiting, seen = [function], {function}
     while waiting:
         name = waiting.pop()
         for statement in statements:
             for used, line in statement.uses if name in statement.binds else ():
-                word = used.removeprefix(".")
-                if used != function and any(fnmatchcase(word, each) for each in refused_words):
-                    place = f"line {line} of cell {statement.cell}"
-                    return f"{function} uses {word} ({place}), which is not allowed here"
+                yield used, f"line {line} of cell {statement.cell}"
                 if used not in seen:
                     seen.add(used)
                     waiting.append(used)
-    return ""
 
 
 def _statements(cells: Sequence[str]) -> Iterator[Statement]:

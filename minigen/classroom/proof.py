@@ -20,6 +20,7 @@ from typing import Any
 from minigen.classroom.assignment import Assignment
 from minigen.classroom.confinement import Limits
 from minigen.classroom.grading import grade
+from minigen.classroom.own_work import bound, needs
 from minigen.classroom.source import Cell, SourceError, parse
 from minigen.classroom.translation import stale
 
@@ -81,16 +82,30 @@ def _blank(assignment: Assignment, how: dict[str, Any]) -> str:
 
 
 def _wrong(assignment: Assignment, cell: Cell, how: dict[str, Any]) -> str:
-    result = grade(assignment, [*assignment.solution(), cell.text], **how)
+    cells = [*assignment.solution(), cell.text]
     part, words = cell.options["breaks"], cell.options["says"]
+    result = grade(assignment, cells, parts={part, *_touched(assignment, cells)}, **how)
     parts = {test.name: test.part for test in assignment.tests}
     failed = [o for o in result.outcomes if not o.passed]
     if not failed:
         return "nobody notices"
     if others := sorted({parts[o.name] for o in failed} - {part, *cell.options.get("also", ())}):
         return f"it also breaks {', '.join(others)}"
-    if cell.options.get("only_hidden") and any(not o.hidden for o in failed):
+    races = {test.name for test in assignment.tests if "race" in test.given}  # only for the right
+    if cell.options.get("only_hidden") and any(
+        not o.hidden and o.name not in races for o in failed
+    ):
         return "a test that was handed out notices too"
     if not any(words in o.message for o in failed):
         return f"it is not told {words!r} but: " + " | ".join(o.message for o in failed)
     return ""
+
+
+def _touched(assignment: Assignment, cells: list[str]) -> set[str]:
+    """The parts whose functions need something that the last cell gives another meaning."""
+    changed = bound(cells[-1])
+    return {
+        part
+        for part, names in assignment.parts.items()
+        if any({name, *needs(cells, name)} & changed for name in names)
+    }
