@@ -34,7 +34,7 @@ p, ul, ol { margin: .7rem 0; }
 nav { margin: 1.4rem 0 0; border-left: 2px solid var(--line); padding-left: 1rem; }
 nav ol { margin: 0; padding: 0; list-style: none; font-size: .92rem; }
 code, pre { font-family: $monospace; }
-code { font-size: .88em; }
+code { font-size: .88em; overflow-wrap: anywhere; }
 :not(pre) > code {
   background: var(--card); border: 1px solid var(--line); border-radius: 5px; padding: .05em .3em;
 }
@@ -48,7 +48,7 @@ pre code { font-size: inherit; }
 .printed { background: var(--page); color: var(--soft); }
 .note { font-size: .78rem; color: var(--soft); padding: .45rem 1.1rem 0; }
 .note.good { color: var(--good); }
-.note.good::before { content: "\\2713 "; }
+.note.good::before { content: "\\2713\\00a0"; }
 details { margin-top: -.4rem; }
 summary { cursor: pointer; padding: .5rem 1.1rem; color: var(--accent); font-size: .92rem; }
 details[open] summary { border-bottom: 1px solid var(--line); }

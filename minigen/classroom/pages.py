@@ -4,6 +4,7 @@ network, and a page that lists them."""
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from html import escape
 
@@ -192,7 +193,8 @@ def _code(cell: Cell, output: Output | None, language: str) -> str:
     parts = output.parts if output else ()
     printed = [_printed(part) for part in parts if isinstance(part, str) and part.strip()]
     figures = [_figure(part) for part in parts if isinstance(part, Shown)]
-    shown = f"{note}<pre><code>{code_html(code)}</code></pre>{''.join(printed)}"
+    closer = re.sub(r"\n{3,}", "\n\n", code)
+    shown = f"{note}<pre><code>{code_html(closer)}</code></pre>{''.join(printed)}"
     return "\n".join(filter(None, [f'<div class="cell">{shown}</div>', folded, *figures]))
 
 
@@ -208,5 +210,5 @@ def _figure(picture: Shown) -> str:
     caption = escape(picture.caption)
     return (
         f'<figure><img src="data:image/{kind};base64,{data}" alt="{caption}">'
-        f"<figcaption>{caption}</figcaption></figure>"
+        f'<figcaption lang="en">{caption}</figcaption></figure>'
     )
