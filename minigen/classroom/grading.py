@@ -93,6 +93,7 @@ def grade(
     if assignment.has_races:
         alone, limits = ALONE, replace(limits, core=core())
     with alone, Submission(cells, hidden, limits, assignment.imports) as code:
+        began = time.perf_counter()  # now that it is this one's turn
         outcomes: list[Outcome] = []
         disallowed, track = _disallowed(assignment, cells), Track(assignment, code, timed)
         for number, test in enumerate(assignment.tests):
