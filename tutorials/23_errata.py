@@ -413,20 +413,20 @@ assert abs(ours.item()) < 1e-12
 # ## E7 · “LayerNorm is $(x-\bar x)/(s+\epsilon)$”
 #
 # It reads like the definition of a z-score, and `std()` is at hand. Two things differ from the
-# layer in the paper and from what stored weights were trained with: `std()` divides by $n-1$, and
-# $\epsilon$ stands outside the root. The row `1, 0, 0, 0` becomes 1.500 in the first place instead of
+# layer in the paper and from what stored weights were trained with: a tensor's `std()` divides by
+# $n-1$ (NumPy's does not), and $\epsilon$ stands outside the root. The row `1, 0, 0, 0` becomes 1.500 in the first place instead of
 # 1.732, a factor that depends on the width. The row `3, 3, 3, 3.001` is blown up to 1.50, where
 # $\sqrt{\mathrm{Var} + 10^{-5}}$ leaves it at 0.23: it is nearly constant, and that is the case
 # for which $\epsilon$ is there.
 #
 # *How to notice:* the mean square of a normalised row is 1, not $(n-1)/n$.
 
-# %% [markdown] lang="zh" of="e7" en="4d388121"
+# %% [markdown] lang="zh" of="e7" en="8f31e0d2"
 # ## E7 · “LayerNorm 就是 $(x-\bar x)/(s+\epsilon)$”
 #
 # 读起来就是标准分数的定义，手边又有现成的 `std()`。但它与论文里的那一层、与现成权重训练时用的那一
-# 层，有两处不同：`std()` 除以 $n-1$；$\epsilon$ 放在了根号外面。`1, 0, 0, 0` 这一行，第一个数变成
-# 1.500 而不是 1.732，差的倍数还随宽度而变。`3, 3, 3, 3.001` 这一行被放大到 1.50，而
+# 层，有两处不同：张量的 `std()` 除以 $n-1$（NumPy 的不是）；$\epsilon$ 放在了根号外面。
+# `1, 0, 0, 0` 这一行，第一个数变成 1.500 而不是 1.732，差的倍数还随宽度而变。`3, 3, 3, 3.001` 这一行被放大到 1.50，而
 # $\sqrt{\mathrm{Var} + 10^{-5}}$ 只让它到 0.23：这一行几乎是常数，$\epsilon$ 正是为这种情形准备
 # 的。
 #
