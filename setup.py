@@ -37,6 +37,9 @@ CUDA_WITHOUT_A_GPU = [
     )
 ]
 
+# Pages of the chapters, with their formulas; notebooks written back to text, and run.
+DOCS = ["latex2mathml>=3.77", "jupytext>=1.16", "nbclient>=0.10", "ipykernel>=6.29"]
+
 setup(
     name="minigen",
     version=VERSION[1],
@@ -84,9 +87,10 @@ setup(
             "mypy==2.4.1",
             "autograd>=1.7",
             "build>=1",
+            *DOCS,
             *CUDA_WITHOUT_A_GPU,
         ],
-        "docs": ["jupytext>=1.16", "nbclient>=0.10"],
+        "docs": DOCS,
     },
     entry_points={"console_scripts": ["minigen = minigen.cli:main"]},
     classifiers=[

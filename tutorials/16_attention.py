@@ -1,4 +1,4 @@
-# %% [markdown] id="intro" goal="Attention: scale, gradient, masks, order" minutes=0.3 after=["02"]
+# %% [markdown] id="intro" goal="Derive attention from a lookup, with its gradient, scale, masks, positions and heads" minutes=0.3 after=["02"]
 # # 16 · The mathematics of attention
 #
 # In "the cat ate because it was hungry", the word "it" needs something from the word "cat". Which
@@ -9,7 +9,7 @@
 #
 # Everything here is NumPy in float64; minigen only checks it, until the last cells.
 
-# %% [markdown] lang="zh" of="intro" en="fff61727" goal="注意力：缩放、梯度、掩码、次序"
+# %% [markdown] lang="zh" of="intro" en="fff61727" goal="从一次查找推出注意力，以及它的梯度、缩放、掩码、位置与多头"
 # # 16 · 注意力的数学
 #
 # 在 “the cat ate because it was hungry” 这句话里，“it” 需要从 “cat” 那里取一些信息。该问哪个词，

@@ -148,6 +148,7 @@ def _main(file: Path, tell: Callable[[Mapping[str, Any]], None]) -> None:
     module.__file__ = str(file)
     sys.modules["__main__"] = module
     sys.path[0] = str(file.parent)
+    sys.argv = [str(file), *sys.argv[2:]]
     linecache.checkcache(str(file))
     for cell in chapter.code():
         printed, claims = _Printed(), list[str]()
@@ -193,8 +194,9 @@ def _explained(error: BaseException, file: Path, cell: int) -> str:
     if own:
         line = frames[own[-1]].lineno
     head = f"{file.name}, line {line or cell}, in the cell at line {cell}: "
-    trace = "".join(traceback.format_list(frames[own[0] if own else len(frames) :]))
-    return f"{head}{''.join(traceback.format_exception_only(error))}{trace}".rstrip()
+    what = traceback.format_exception_only(error)
+    trace = traceback.format_list(frames[own[0] if own else len(frames) :])
+    return "".join([head, what[-1], *what[:-1], *trace]).rstrip()
 
 
 def _channel() -> TextIO:

@@ -106,7 +106,7 @@ def _notebook() -> bool:
 
 
 def _in_notebook(picture: bytes | str, name: str, caption: str) -> None:
-    from IPython import display  # type: ignore[import-not-found]  # there, where this runs
+    from IPython import display  # there, where this runs
 
     display.display(display.SVG(picture) if isinstance(picture, str) else display.Image(picture))
     print(caption)
