@@ -414,10 +414,10 @@ assert abs(ours.item()) < 1e-12
 #
 # It reads like the definition of a z-score, and `std()` is at hand. Two things differ from the
 # layer in the paper and from what stored weights were trained with: a tensor's `std()` divides by
-# $n-1$ (NumPy's does not), and $\epsilon$ stands outside the root. The row `1, 0, 0, 0` becomes 1.500 in the first place instead of
-# 1.732, a factor that depends on the width. The row `3, 3, 3, 3.001` is blown up to 1.50, where
-# $\sqrt{\mathrm{Var} + 10^{-5}}$ leaves it at 0.23: it is nearly constant, and that is the case
-# for which $\epsilon$ is there.
+# $n-1$ (NumPy's does not), and $\epsilon$ stands outside the root. The row `1, 0, 0, 0` becomes
+# 1.500 in the first place instead of 1.732, a factor that depends on the width. The row `3, 3, 3,
+# 3.001` is blown up to 1.50, where $\sqrt{\mathrm{Var} + 10^{-5}}$ leaves it at 0.23: it is nearly
+# constant, and that is the case for which $\epsilon$ is there.
 #
 # *How to notice:* the mean square of a normalised row is 1, not $(n-1)/n$.
 
