@@ -163,6 +163,7 @@ for name, g in (("ones", np.ones(6)), ("random", rng.standard_normal(6))):
     print(f"3 times too large: off by {abs(3 * slopes - numeric).max():.1e}")
     if name == "ones":
         assert abs(3 * slopes).max() < 1e-15
+        assert abs(numeric).max() < 1e-9
 claim("0.23", abs(slopes).max())
 
 # %% [markdown] id="squash" grad="squash"
@@ -357,7 +358,7 @@ assert has_kink(np.abs, 2e-6)
 assert has_kink(lambda x: max(x, 3.0), 3.0)
 assert not has_kink(np.abs, 0.1)
 assert not has_kink(np.square, 1.0)
-assert not has_kink(lambda x: 3 * x + 1, 0.5)
+assert not has_kink(lambda x: x / 3 + 1, 0.7)
 
 # %% [markdown] id="bugs"
 # ## Five planted bugs
@@ -408,9 +409,15 @@ tries = {
     "one row": (rng.standard_normal((1, 4)), x[:1]),
     "random, three rows": (rng.standard_normal((3, 4)), x),
 }
-for name, (g, at) in tries.items():
-    missed = [bug for bug, wrong in bugs.items() if not caught(wrong, g, at)]
-    print(f"{name}: {5 - len(missed)} of 5 found", *missed, sep="; missed: " if missed else "")
+missed = {
+    name: [bug for bug, wrong in bugs.items() if not caught(wrong, g, at)]
+    for name, (g, at) in tries.items()
+}
+for name, names in missed.items():
+    print(f"{name}: {5 - len(names)} of 5 found", *names, sep="; missed: " if names else "")
+assert missed["ones"] == ["g forgotten in the sum"]
+assert missed["one row"] == ["sum over all rows"]
+assert missed["random, three rows"] == []
 
 # %% [markdown] id="names"
 # ## What is wrong with it
