@@ -358,7 +358,7 @@ assert has_kink(np.abs, 2e-6)
 assert has_kink(lambda x: max(x, 3.0), 3.0)
 assert not has_kink(np.abs, 0.1)
 assert not has_kink(np.square, 1.0)
-assert not has_kink(lambda x: x / 3 + 1, 0.7)
+assert not has_kink(lambda x: 3 * x + 1, 0.7)
 
 # %% [markdown] id="bugs"
 # ## Five planted bugs
