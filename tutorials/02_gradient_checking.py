@@ -1,4 +1,4 @@
-# %% [markdown] id="title" goal="tell a right gradient from a wrong one" minutes=0.3 after=["01"]
+# %% [markdown] id="title" goal="Tell a right gradient from a wrong one, and say what is wrong" minutes=0.3 after=["01"]
 # # 02 · Gradient checking
 #
 # A rule that returns a wrong slope does not crash. The network trains all the same, a little
@@ -9,7 +9,7 @@
 # at, how many directions to try, and when to call two numbers equal. Each has a careless answer
 # under which wrong rules pass or right ones are accused. This chapter measures what goes wrong.
 
-# %% [markdown] lang="zh" of="title" en="0b6c8d7b" goal="分清正确与错误的梯度"
+# %% [markdown] lang="zh" of="title" en="0b6c8d7b" goal="分清梯度的对与错，并说出错在哪里"
 # # 02 · 检查梯度
 #
 # 规则返回了错误的斜率，程序并不会崩溃。网络照样训练，慢一点，差一点，谁也说不出原因。所以每条规
