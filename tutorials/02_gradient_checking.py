@@ -23,7 +23,9 @@
 #
 # Taylor's formula says what a difference quotient leaves over:
 #
-# $$\frac{f(x+h) - f(x)}{h} = f'(x) + \frac{h}{2} f''(x) + \dots, \qquad \frac{f(x+h) - f(x-h)}{2h} = f'(x) + \frac{h^2}{6} f'''(x) + \dots$$
+# $$\frac{f(x+h) - f(x)}{h} = f'(x) + \frac{h}{2} f''(x) + \dots,$$
+#
+# $$\frac{f(x+h) - f(x-h)}{2h} = f'(x) + \frac{h^2}{6} f'''(x) + \dots$$
 #
 # The second, the *central* difference, is better by a power of $h$. So make $h$ tiny? A float64
 # number keeps 16 digits, a relative error of $\varepsilon = 2 \cdot 10^{-16}$. The nearer the two
@@ -44,12 +46,14 @@
 # Let $h$ be in proportion to $x$. At $x = 10^{10}$ two neighbouring float64 numbers are 1.9e-6
 # apart. A step of 1e-6 cannot be taken there, and the slope of $f(x) = x$ comes out as 1.91.
 
-# %% [markdown] lang="zh" of="step" en="a8f63c32"
+# %% [markdown] lang="zh" of="step" en="05a4da63"
 # ## 动多远
 #
 # 泰勒公式告诉我们差商多出了什么：
 #
-# $$\frac{f(x+h) - f(x)}{h} = f'(x) + \frac{h}{2} f''(x) + \dots, \qquad \frac{f(x+h) - f(x-h)}{2h} = f'(x) + \frac{h^2}{6} f'''(x) + \dots$$
+# $$\frac{f(x+h) - f(x)}{h} = f'(x) + \frac{h}{2} f''(x) + \dots,$$
+#
+# $$\frac{f(x+h) - f(x-h)}{2h} = f'(x) + \frac{h^2}{6} f'''(x) + \dots$$
 #
 # 后一种叫*中心*差商，误差高一阶。那么 $h$ 越小越好吗？float64 保留 16 位数字，相对误差
 # $\varepsilon = 2 \cdot 10^{-16}$。$f$ 的两个值越接近，不同的数位就越少，剩下的那点差别还要除以
