@@ -67,7 +67,8 @@ def grade(
 
     A submission that fails, hangs, or ends its process loses the points of that test and nothing
     else. With --out, everybody's results are written as they come; minigen classroom report makes a
-    table and a page of them.
+    table and a page of them. Where an assignment measures speed, one submission is graded at a
+    time, whatever --jobs says: leave the machine alone meanwhile.
     """
     task = _load(assignment)
     files = list(_files(submissions))
@@ -146,7 +147,8 @@ def report(
     results: Annotated[Path, typer.Argument(help="The folder that grade --out wrote.")],
     title: Annotated[str, typer.Option(help="Of the page.")] = "Grades",
 ) -> None:
-    """A table, grades.csv, and a page, class.html, of all results in a folder."""
+    """A table, grades.csv, and a page, class.html, of all results in a folder; where an assignment
+    measures speed, with a ranking."""
     from minigen.classroom import reports
 
     found = []
