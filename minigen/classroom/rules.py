@@ -193,8 +193,8 @@ def _captions(chapter: Chapter) -> Iterator[tuple[int, str]]:
     for cell in chapter.code():
         for call in ast.walk(_tree(cell)):
             if isinstance(call, ast.Call) and _name(call.func) == "show" and len(call.args) > 1:
-                name = call.args[1]
-                shown[str(name.value) if isinstance(name, ast.Constant) else ""] = cell.line
+                given = call.args[1]
+                shown[str(given.value) if isinstance(given, ast.Constant) else ""] = cell.line
     for name, line in shown.items():
         if name and not CHINESE.search(chinese.get(name, "")):
             yield line, f'the picture "{name}" has no Chinese caption: captions={{"{name}": ...}}'
