@@ -1,4 +1,4 @@
-# %% [markdown] id="title" goal="reverse mode, built from NumPy" minutes=0.3 after=[]
+# %% [markdown] id="title" goal="How a network gets its slopes: reverse mode, built from NumPy" minutes=0.3 after=[]
 # # 01 · Tensors and reverse mode
 #
 # A network turns arrays of numbers, its weights and some data, into one number, the loss. To
@@ -10,7 +10,7 @@
 # one computation, for about the price of a second one. This chapter builds it out of NumPy and
 # ends with the same gradients as minigen's.
 
-# %% [markdown] lang="zh" of="title" en="e79c6121" goal="用 NumPy 搭出反向模式"
+# %% [markdown] lang="zh" of="title" en="e79c6121" goal="神经网络的斜率从哪里来：用 NumPy 搭出反向模式"
 # # 01 · 张量与反向模式
 #
 # 神经网络把许多数（权重和一批数据）变成一个数：损失。所谓学习，就是对每个权重发问：它若增大一点
@@ -377,7 +377,7 @@ claim("1,073,741,824", 2**30)
 # $-2$. What $t$ adds afterwards stays with $s$ forever. Nothing crashes; the number is just
 # wrong.
 
-# %% [markdown] lang="zh" of="wrong_order" en="5037cd42"
+# %% [markdown] lang="zh" of="wrong_order" en="5037cd42" captions={"slopes": "数值，以及传回去的斜率（橙色），一直传到 x。"}
 # 取 $L = \sin(s) - s$，$s = x^2$，在 $x = 1$ 处。$s$ 用了两次，斜率为 $\cos(1) - 1 = -0.460$；
 # $x$ 的斜率是它的 $2x$ 倍，即 $-0.919$。
 #
@@ -442,7 +442,7 @@ claim("-2", x2.slope)
 # The weights get their slopes from our engine, from minigen, and from difference quotients. The
 # two engines agree to the last digits of float64; the quotients, being approximations, to nine.
 
-# %% [markdown] lang="zh" of="engine" en="0ba80f8e"
+# %% [markdown] lang="zh" of="engine" en="0ba80f8e" captions={"graph": "minigen 记下的计算图：正是我们的这些运算，b 的拉伸包含在 sub 里。"}
 # ## 让整个引擎运转起来
 #
 # 两百个点，每个点有三个测量值，排成形状 (200, 3) 的矩阵 $X$；每个点属于一组，$y = 0$ 或 $1$。模

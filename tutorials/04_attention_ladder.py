@@ -13,7 +13,7 @@
 # %% [markdown] lang="zh" of="question" en="0b8aa229" goal="怎样精确地算出注意力和它的梯度，而内存只随文本长度增长，不随其平方增长"
 # # 04 · 不存分数的注意力
 #
-# 注意力让 $T$ 个 token 个个都去看这 $T$ 个 token，于是有一个 $T \times T$ 的分数矩阵，而最后要的
+# 注意力让 $T$ 个词元个个都去看这 $T$ 个词元，于是有一个 $T \times T$ 的分数矩阵，而最后要的
 # 只是 $T \times E$ 个数。$T = 4096$、$E = 64$ 时，一个头的分数占 64 MB，结果只有 1 MB；文本长一
 # 倍，分数要四倍的内存。分数不过是中间产物。能不能从头到尾都不存它，却算出同样的数，连梯度也算出
 # 来？
@@ -271,7 +271,7 @@ check(online, 40)
 # even computed; below it nothing needs a mask; only tiles on it do. **Predict**: which share of
 # the tiles is left at $T = 512$? And at $T = 4096$?
 
-# %% [markdown] lang="zh" of="tiles" en="776565ee"
+# %% [markdown] lang="zh" of="tiles" en="776565ee" captions={"tiles": "小块按访问的先后着色：蓝色整块计算，橙色要加掩码，灰色跳过。"}
 # ## 第四级：小块，以及跳过的小块
 #
 # 一次一个键，省了内存，费了时间：K 和 V 照旧要从每个查询面前走一遍。一次取 64 个查询和 64 个键，
@@ -488,7 +488,7 @@ claim("2.0", growth["tiles, with gradient"])
 # are the functions of this chapter as compiled loops: `three_passes`, `online` and `flash`,
 # against `numpy`, the formula with BLAS under it. **Predict** their order.
 
-# %% [markdown] lang="zh" of="race" en="0d7b232c"
+# %% [markdown] lang="zh" of="race" en="0d7b232c" captions={"memory": "左：照公式算，内存随 T 的平方增长；分块算，只随 T 增长。右：各级的速度。"}
 # 公式要的内存是原来的 4.0 倍；小块连同整个梯度是 2.0 倍，因为它只留着几份与 Q、K、V 一样大的数
 # 组，此外再没有会增长的东西。
 #
@@ -556,7 +556,7 @@ show(
 # 其中一部分来自跳过的小块：不用因果掩码，时间是 1.8 倍。这一切都只是一种大小，在一台机器的一个核
 # 上。
 #
-# ## 从现在起可以用
+# ## 现在可以用的
 #
 # - `minigen.ops.scaled_dot_product_attention`，参数与 PyTorch 相同；底下是内核 `attention` 和
 #   `attention_backward`。
