@@ -86,6 +86,8 @@ setup(
             "build>=1",
             *CUDA_WITHOUT_A_GPU,
         ],
+        # For classes that grade with these. `minigen classroom grade` needs none of them.
+        "classroom": ["nbgrader>=0.9.5", "otter-grader>=7", "ipykernel>=6"],
         "docs": ["jupytext>=1.16", "nbclient>=0.10"],
     },
     entry_points={"console_scripts": ["minigen = minigen.cli:main"]},

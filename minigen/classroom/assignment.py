@@ -87,11 +87,16 @@ class Assignment:
         return SOLUTION.sub(lambda found: STUB.format(indent=found["indent"]), cell.text)
 
 
+def functions_of(cell: Cell) -> list[str]:
+    """The names of the functions in a cell of code."""
+    return [n.name for n in ast.parse(cell.text).body if isinstance(n, ast.FunctionDef)]
+
+
 def _asked(cell: Cell) -> list[str]:
     """The names of the functions in a solution cell."""
     if not SOLUTION.search(cell.text):
         raise SourceError(f"line {cell.line}: a solution without # BEGIN SOLUTION, # END SOLUTION")
-    return [n.name for n in ast.parse(cell.text).body if isinstance(n, ast.FunctionDef)]
+    return functions_of(cell)
 
 
 def _tests(file: Path, cells: tuple[Cell, ...], asked: tuple[str, ...]) -> list[Test]:
@@ -106,11 +111,11 @@ def _tests(file: Path, cells: tuple[Cell, ...], asked: tuple[str, ...]) -> list[
             part = cell.options.get("solution", part)
             exec(compile(code, str(file), "exec"), space)
             continue
-        functions = [n for n in ast.parse(cell.text).body if isinstance(n, ast.FunctionDef)]
+        functions = functions_of(cell)
         if len(functions) != 1 or "points" not in cell.options:
             raise SourceError(f"line {cell.line}: a test is one function, with points=")
         exec(compile(code, str(file), "exec"), space)
-        function = space[functions[0].name]
+        function = space[functions[0]]
         wants = tuple(n for n in inspect.signature(function).parameters if n not in GIVEN)
         for name in wants:
             if name not in asked:

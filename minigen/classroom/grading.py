@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,13 +38,14 @@ class Outcome:
 @dataclass(frozen=True)
 class Grade:
     """A submission's results. errors: what went wrong before any test; in_force: what the
-    submission was kept from (`minigen.classroom.confinement`)."""
+    submission was kept from (`minigen.classroom.confinement`); seed: of the tests' inputs."""
 
     student: str
     outcomes: tuple[Outcome, ...]
     seconds: float
     errors: tuple[str, ...] = ()
     in_force: tuple[str, ...] = field(default=())
+    seed: int = 0
 
     @property
     def earned(self) -> float:
@@ -83,7 +84,8 @@ def grade(
             cells = read_submission(submission)
         except SubmissionError as error:
             seconds = time.perf_counter() - began
-            return Grade(student, nothing(assignment, str(error)), seconds, (str(error),))
+            remark = printable(str(error))
+            return Grade(student, nothing(assignment, remark), seconds, (remark,), seed=seed)
     else:
         cells = list(submission)
     with Submission(cells, [assignment.folder, *also_hidden], limits) as code:
@@ -94,8 +96,8 @@ def grade(
                 outcomes.append(_outcome(test, message))
             else:
                 outcomes.append(_run(test, code, [seed, number]))
-        found = (tuple(code.errors), tuple(code.in_force))
-    return Grade(student, tuple(outcomes), time.perf_counter() - began, *found)
+        found = (tuple(map(printable, code.errors)), tuple(code.in_force))
+    return Grade(student, tuple(outcomes), time.perf_counter() - began, *found, seed=seed)
 
 
 def nothing(assignment: Assignment, message: str) -> tuple[Outcome, ...]:
@@ -103,17 +105,23 @@ def nothing(assignment: Assignment, message: str) -> tuple[Outcome, ...]:
     return tuple(_outcome(test, message) for test in assignment.tests)
 
 
+def given(test: Callable[..., None], seed: Sequence[int]) -> dict[str, Any]:
+    """Those of a test's arguments that the grader supplies, where it has them: seed and rng."""
+    names = test.__code__.co_varnames[: test.__code__.co_argcount]
+    made: dict[str, Any] = {}
+    if "rng" in names:
+        made["rng"] = np.random.default_rng(seed)
+    if "seed" in names:
+        made["seed"] = int(np.random.default_rng(seed).integers(2**31))
+    return made
+
+
 def _run(test: Test, code: Submission, seed: list[int]) -> Outcome:
     """One test: the student's functions are calls into another process."""
-    given: dict[str, Any] = {name: code.function(name) for name in test.wants}
-    names = test.function.__code__.co_varnames[: test.function.__code__.co_argcount]
-    if "rng" in names:
-        given["rng"] = np.random.default_rng(seed)
-    if "seed" in names:
-        given["seed"] = int(np.random.default_rng(seed).integers(2**31))
+    arguments = given(test.function, seed) | {name: code.function(name) for name in test.wants}
     try:
         with np.errstate(all="ignore"):
-            test.function(**given)
+            test.function(**arguments)
     except Partly as partly:
         return _outcome(test, str(partly), partly.share)
     except (SubmissionError, AssertionError, GradcheckError) as error:
@@ -124,6 +132,18 @@ def _run(test: Test, code: Submission, seed: list[int]) -> Outcome:
 
 
 def _outcome(test: Test, message: str, share: float | None = None) -> Outcome:
-    message = message[:MOST_TOLD]
-    earned = test.points * (share if share is not None else float(not message))
+    message = printable(message[:MOST_TOLD])
+    if share is None:
+        share = float(not message)
+    earned = test.points * min(max(share, 0.0), 1.0) if share == share else 0.0  # nan gives nothing
     return Outcome(test.name, test.points, earned, test.hidden, message, test.expectation)
+
+
+def printable(text: str) -> str:
+    """Text that any page, file or terminal can show, the rest of it as escapes: a message comes
+    from a student's code, and could move the cursor or hold half a character.
+
+    >>> printable("第一行\\nada: \\x1b[2K\\ud800")
+    '第一行\\nada: \\\\x1b[2K\\\\ud800'
+    """
+    return "".join(c if c.isprintable() or c in "\n\u3000" else ascii(c)[1:-1] for c in text)

@@ -33,7 +33,8 @@ class Nursery:
         self._lock = threading.Lock()
         self._ours, theirs = socket.socketpair()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "minigen.classroom.worker", str(theirs.fileno())],
+            # -P: a submission called numpy.py in the folder where grading was begun is not NumPy.
+            [sys.executable, "-P", "-m", "minigen.classroom.worker", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -54,6 +55,10 @@ class Nursery:
             raise OSError("the process that starts submissions has ended")
         return int.from_bytes(number, "little")
 
+    def alive(self) -> bool:
+        """Whether it can be asked: a submission may have found a way to end it."""
+        return self._process.poll() is None
+
     def close(self) -> None:
         self._ours.close()
         with contextlib.suppress(OSError):
@@ -69,7 +74,7 @@ def nursery() -> Nursery:
     """That of this process; a process forked from this one needs one of its own."""
     global _nursery
     with _starting:
-        if _nursery is None:
+        if _nursery is None or not _nursery.alive():
             _nursery = Nursery()
             atexit.register(_nursery.close)
         return _nursery

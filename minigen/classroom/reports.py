@@ -44,6 +44,7 @@ def gradescope(result: Grade, leaderboard: Mapping[str, float] | None = None) ->
         "extra_data": {
             "expectations": [o.expectation for o in result.outcomes],
             "errors": list(result.errors),
+            "seed": result.seed,
         },
     }
 
@@ -67,8 +68,9 @@ def from_json(text: str, student: str) -> Grade:
         )
         for t, expectation in zip(made["tests"], made["extra_data"]["expectations"], strict=True)
     )
-    errors = tuple(made["extra_data"]["errors"])
-    return Grade(student, outcomes, made["execution_time"], errors)
+    more = made["extra_data"]
+    seed = int(more.get("seed", 0))
+    return Grade(student, outcomes, made["execution_time"], tuple(more["errors"]), seed=seed)
 
 
 def as_csv(results: Sequence[Grade]) -> str:

@@ -1,5 +1,6 @@
 """A filter of system calls (seccomp(2)), for Linux on x86-64 and ARM: no new process, no other
-program, no way back out of a namespace. Threads are allowed.
+program, no signal to another, no way back out of a namespace or out of the grader's hand. Threads
+are allowed.
 
 The filter is a program for the kernel's small virtual machine, run before every system call: each
 instruction loads a number, compares it and jumps so many instructions ahead, or returns what is to
@@ -13,19 +14,29 @@ import errno
 import platform
 import struct
 
-PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, MODE_FILTER = 38, 22, 2
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, MODE_FILTER, PR_SET_PDEATHSIG = 38, 22, 2, 1
 LOAD, EQUAL, ANY_BIT, AT_LEAST, RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
 NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # offsets into what the filter sees of a call
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000  # the latter with the error's number
 CLONE_THREAD = 0x00010000
 X32 = 0x40000000  # numbers of another set of calls that x86-64 kernels may also answer
 
-# Architecture, then numbers of: clone, clone3, and of all that is refused outright: fork, vfork,
-# execve, execveat, mount, umount2, unshare, setns, ptrace, process_vm_readv, process_vm_writev.
+# Architecture, then numbers of: clone, clone3, prctl, and of all that is refused outright: fork,
+# vfork, execve, execveat, mount, umount2, unshare, setns, ptrace, process_vm_readv,
+# process_vm_writev; kill, tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_send_signal;
+# setsid, setpgid; open_tree, move_mount, mount_setattr.
 CALLS = {
-    "x86_64": (0xC000003E, 56, 435, (57, 58, 59, 322, 165, 166, 272, 308, 101, 310, 311)),
-    "aarch64": (0xC00000B7, 220, 435, (221, 281, 40, 39, 97, 268, 117, 270, 271)),
-}
+    "x86_64": (
+        0xC000003E, 56, 435, 157,
+        (57, 58, 59, 322, 165, 166, 272, 308, 101, 310, 311,
+         62, 200, 234, 129, 297, 424, 112, 109, 428, 429, 442),
+    ),
+    "aarch64": (
+        0xC00000B7, 220, 435, 167,
+        (221, 281, 40, 39, 97, 268, 117, 270, 271,
+         129, 130, 131, 138, 240, 424, 157, 154, 428, 429, 442),
+    ),
+}  # fmt: skip
 
 
 def program(machine: str) -> bytes:
@@ -34,7 +45,7 @@ def program(machine: str) -> bytes:
     >>> len(program("x86_64")) % 8
     0
     """
-    architecture, clone, clone3, refused = CALLS[machine]
+    architecture, clone, clone3, prctl, refused = CALLS[machine]
     refuse = REFUSE | errno.EPERM
     steps = [
         (LOAD, 0, 0, ARCHITECTURE),
@@ -49,6 +60,14 @@ def program(machine: str) -> bytes:
     # Its flags are in memory, out of a filter's sight: say that there is no such call, and the C
     # library makes its threads with clone.
     steps += [(EQUAL, 0, 1, clone3), (RETURN, 0, 0, REFUSE | errno.ENOSYS)]
+    # What happens to it when the grader's process ends stays as it is.
+    steps += [
+        (EQUAL, 0, 4, prctl),
+        (LOAD, 0, 0, FIRST_ARGUMENT),
+        (EQUAL, 0, 1, PR_SET_PDEATHSIG),
+        (RETURN, 0, 0, refuse),
+        (RETURN, 0, 0, ALLOW),
+    ]
     steps += [
         (EQUAL, 0, 3, clone),
         (LOAD, 0, 0, FIRST_ARGUMENT),
