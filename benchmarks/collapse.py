@@ -4,6 +4,7 @@
     --only NAME ...           of the cases below
     --engine minigen torch    which; both if left out
     --steps N                 instead of the recipe's own number
+    --batch-size 64           fewer than the recipe takes: in small batches collapse shows
     --threads 2               for both engines
 
 Trains the recipe with each loss, and with what is said to help, on the same batches, and counts the
@@ -77,7 +78,9 @@ def run(model: str, options: argparse.Namespace) -> dict[str, Any]:
     from minigen.training.recipes import default_settings
 
     path = options.out / f"collapse_{model}.json"
-    usual = default_settings(model, options.fast, steps=options.steps)
+    usual = default_settings(
+        model, options.fast, steps=options.steps, batch_size=options.batch_size
+    )
     shown = {"steps": usual.steps, "batch_size": usual.batch_size, "lr": usual.lr}
     shown |= {"betas": usual.options["betas"], "average": usual.options["average"]}
     cases: dict[str, Any] = {}
@@ -95,7 +98,8 @@ def run(model: str, options: argparse.Namespace) -> dict[str, Any]:
             continue
         start = time.process_time()
         own = CASES[name]
-        settings = default_settings(model, options.fast, own, steps=options.steps, seed=seed)
+        given = {"steps": usual.steps, "batch_size": usual.batch_size, "seed": seed}
+        settings = default_settings(model, options.fast, own, **given)
         found = measure(model, engine, settings)
         runs.append({"seed": seed, **found})
         runs.sort(key=lambda done: done["seed"])
@@ -116,6 +120,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(CASES), metavar="NAME")
     parser.add_argument("--engine", nargs="+", choices=["minigen", "torch"])
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--fast", action="store_true", help="seconds, to see that it works")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import tables
 import tables_kernels
+import tables_quality
 
 from minigen.training.recipes import RECIPES
 
@@ -150,3 +151,29 @@ def test_a_rungs_sentence_compares_it_with_the_one_before() -> None:
         "Measured: 0.010 of NumPy's speed (512x512x512, float32, one thread).",
         "Measured: 30 times as fast as `naive` (512x512x512, float32, one thread).",
     ]
+
+
+def test_an_idea_stands_beside_the_simpler_way() -> None:
+    def measured(model: str, *values: float) -> dict[str, Any]:
+        runs = [{"seed": seed, "diversity": value} for seed, value in enumerate(values)]
+        return {
+            "model": model,
+            "runs": {"minigen": runs},
+            "mean": {"minigen": {"diversity": sum(values) / len(values)}},
+        }
+
+    results = {
+        "quality_conditional_gan": measured("conditional_gan", 0.25, 0.5),
+        "quality_conditional_gan-mode_seeking-1.0": measured("conditional_gan", 0.5, 1.0),
+        "quality_iwae": {"model": "iwae"},  # without its k = 1: no row
+    }
+    text = tables_quality.claims(results)
+    assert "more is better | 0.750 (0.500, 1.000) | 0.375 (0.250, 0.500) |" in text
+    assert "IWAE" not in text
+    assert tables_quality.claims({}) == ""
+
+
+def test_every_claim_names_a_figure_of_its_recipe() -> None:
+    for claim in tables_quality.CLAIMS:
+        figures = RECIPES[claim.idea.partition("-")[0]].figures
+        assert claim.metric in [figure.key for figure in figures], claim

@@ -200,11 +200,11 @@ def agreement(made: NDArray[np.float32]) -> dict[str, float]:
 def flow_settings(fast: bool) -> Settings:
     return Settings(
         recipe="flow",
-        steps=30 if fast else 1200,
+        steps=30 if fast else 900,
         batch_size=32 if fast else 64,
         lr=2e-3,
         log_every=10 if fast else 50,
-        save_every=15 if fast else 400,
+        save_every=15 if fast else 300,
         model=dataclasses.asdict(DenoiserConfig(widths=(8, 16) if fast else (32, 64))),
         options={
             "betas": [0.9, 0.99],
@@ -227,7 +227,8 @@ def ddpm_settings(fast: bool) -> Settings:
         "noise_schedule": "cosine",
         "diffusion_steps": 1000,  # T
         "sampling_steps": 8 if fast else 20,  # of them, by DDIM
-        "eta": 0.0,  # 1 and all T steps: the sampling of the paper
+        "eta": 1.0,  # noise anew in each step, with all T the sampling of DDPM; 0: none, DDIM
+        "guidance": 1.0,
     }
     return dataclasses.replace(settings, recipe="ddpm", options={**options, **own})
 

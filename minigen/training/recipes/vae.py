@@ -135,7 +135,7 @@ def vae_settings(fast: bool) -> Settings:
             "test_images": 200 if fast else 1000,
             "beta": 1.0,
             "binarize": "no",  # or "stochastic", anew in every step, or "fixed"
-            "nll_samples": 20 if fast else 500,  # K; 0 to do without
+            "nll_samples": 20 if fast else 100,  # K; 0 to do without
         },
     )
 
