@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -293,7 +294,7 @@ def test_a_module_beside_the_submissions_is_not_imported(
     monkeypatch.chdir(tmp_path)
     fresh = Nursery()
     read, write = os.pipe()
-    fresh.fork(read, write, write)  # it is there
+    os.kill(fresh.fork(read, write, write), signal.SIGKILL)  # it is there
     fresh.close()
     os.close(read)
     os.close(write)

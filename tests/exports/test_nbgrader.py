@@ -63,13 +63,18 @@ def tasks() -> dict[str, Assignment]:
 
 
 @pytest.fixture(scope="module")
-def wrong(tasks: dict[str, Assignment]) -> dict[str, Codes]:
-    """One that loses a hidden test, one that gets a share of the points."""
-    add = planted(tasks["a1"], "summed")
-    some = planted(tasks["a2"], "a millionth of x cubed")
+def submissions(tasks: dict[str, Assignment]) -> dict[str, dict[str, Codes]]:
+    """By assignment and student: the solution, nothing, what loses a hidden test; and what gets a
+    share of a test's points. Whoever solved it also writes to stderr, for which nbgrader by itself
+    gives nothing."""
+    solved, checked = solutions(tasks["a1"]), solutions(tasks["a2"])
+    add = planted(tasks["a1"], "summed").text
+    some = planted(tasks["a2"], "a millionth of x cubed").text
+    head, body = solved["exp"].split("    # BEGIN SOLUTION")
+    loud = solved | {"exp": head + LOUD + body}
     return {
-        "a1": solutions(tasks["a1"]) | {"add": add.text},
-        "a2": solutions(tasks["a2"]) | {"check": some.text},
+        "a1": {"blank": {}, "solved": loud, "wrong": solved | {"add": add}},
+        "a2": {"wrong": checked | {"check": some}},
     }
 
 
@@ -77,18 +82,14 @@ def wrong(tasks: dict[str, Assignment]) -> dict[str, Codes]:
 def course(
     tmp_path_factory: pytest.TempPathFactory,
     tasks: dict[str, Assignment],
-    wrong: dict[str, Codes],
+    submissions: dict[str, dict[str, Codes]],
 ) -> Path:
-    """All graded. Whoever solved A1 also writes to stderr, which costs nbgrader's users a test."""
+    """All graded."""
     folder = tmp_path_factory.mktemp("course")
     for name, task in tasks.items():
         nbgrader.build(task, folder, "en")
         tool("nbgrader", "generate_assignment", name, folder=folder)
-        solved = solutions(task)
-        if name == "a1":
-            head, body = solved["exp"].split("    # BEGIN SOLUTION")
-            solved["exp"] = head + LOUD + body
-        for student, codes in (("blank", {}), ("solved", solved), ("wrong", wrong[name])):
+        for student, codes in submissions[name].items():
             submit(folder, name, student, codes, task)
         tool("nbgrader", "autograde", name, folder=folder)
     tool("nbgrader", "export", folder=folder)
@@ -114,18 +115,17 @@ def test_a_release_has_no_solution_and_no_hidden_test(
 
 
 def test_every_test_gives_what_minigen_gives(
-    course: Path, tasks: dict[str, Assignment], wrong: dict[str, Codes]
+    course: Path, tasks: dict[str, Assignment], submissions: dict[str, dict[str, Codes]]
 ) -> None:
     grades = json.loads(tool("python", "-c", GRADES, folder=course).splitlines()[-1])
+    points = {t.function.__name__: t.points for t in tasks["a1"].tests}
+    got = grades["a1"]
+    assert {k: most for k, (_, most) in got["solved"].items()} == points
+    assert {k: score for k, (score, _) in got["solved"].items()} == points
+    assert {k: score for k, (score, _) in got["blank"].items()} == dict.fromkeys(points, 0)
     for name, task in tasks.items():
-        points = {t.function.__name__: t.points for t in task.tests}
-        got = grades[name]
-        assert {k: most for k, (_, most) in got["solved"].items()} == points
-        assert {k: score for k, (score, _) in got["solved"].items()} == points
-        assert {k: score for k, (score, _) in got["blank"].items()} == dict.fromkeys(points, 0)
-        assert {k: score for k, (score, _) in got["wrong"].items()} == pytest.approx(
-            expected(task, wrong[name])
-        )
+        got = {k: score for k, (score, _) in grades[name]["wrong"].items()}
+        assert got == pytest.approx(expected(task, submissions[name]["wrong"]))
     lost = {k for k, (score, most) in grades["a1"]["wrong"].items() if score < most}
     assert lost == {"test_add_broadcast"}  # a hidden one
     score, most = grades["a2"]["wrong"]["test_hidden"]
@@ -138,11 +138,13 @@ def test_a_student_is_told_what_is_wrong(course: Path) -> None:
     assert "summed" in outputs
 
 
-def test_the_table_of_grades(course: Path, tasks: dict[str, Assignment]) -> None:
+def test_the_table_of_grades(
+    course: Path, tasks: dict[str, Assignment], submissions: dict[str, dict[str, Codes]]
+) -> None:
     with (course / "grades.csv").open(encoding="utf-8") as file:
         rows = {(row["assignment"], row["student_id"]): row for row in csv.DictReader(file)}
-    for name, task in tasks.items():
-        assert float(rows[name, "solved"]["score"]) == task.points
-        assert float(rows[name, "blank"]["score"]) == 0
-        assert float(rows[name, "solved"]["max_score"]) == task.points
-    assert float(rows["a1", "wrong"]["score"]) == tasks["a1"].points - 2
+    points = tasks["a1"].points
+    scores = {student: float(rows["a1", student]["score"]) for student in submissions["a1"]}
+    assert scores == {"solved": points, "blank": 0, "wrong": points - 2}
+    assert float(rows["a1", "solved"]["max_score"]) == points
+    assert 0 < float(rows["a2", "wrong"]["score"]) < tasks["a2"].points
