@@ -15,12 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from minigen.classroom import reports, wire
 from minigen.classroom.assignment import Assignment
 from minigen.classroom.confinement import Limits
-from minigen.classroom.grading import Grade, Partly, grade
+from minigen.classroom.grading import Grade, Partly, _outcome, _run, grade
 from minigen.classroom.nursery import Nursery, nursery
 from minigen.classroom.submission import Submission, SubmissionError, read_submission
 from minigen.cli import main
@@ -207,14 +208,12 @@ def test_a_text_that_would_fill_the_memory_is_not_read() -> None:
 
 
 def test_errors_by_the_thousand_are_not_kept(task: Assignment) -> None:
-    result = grade(task, ["1 / 0"] * 3000 + [HONEST], limits=QUICK)
+    result = grade(task, ["1 / 0"] * 300 + [HONEST])
     assert result.earned == 3
-    assert 0 < len(result.errors) <= 20
+    assert (len(result.errors), result.errors[-1]) == (11, "and 290 more")
 
 
 def test_no_share_beyond_the_points(task: Assignment) -> None:
-    from minigen.classroom.grading import _outcome
-
     for share, points in ((2.0, 2.0), (-1.0, 0.0), (float("nan"), 0.0), (0.5, 1.0)):
         assert _outcome(task.tests[0], str(Partly(share, "so")), share).earned == points
 
@@ -414,17 +413,22 @@ CONSTANTS = (
 
 @pytest.mark.parametrize("folder", ASSIGNMENTS, ids=lambda path: path.name)
 def test_no_constant_answers_any_test(folder: Path) -> None:
-    """Where the honest answer is one of them, an assignment gives points for nothing."""
+    """Where an honest answer is one of them, an assignment gives points for nothing. What comes out
+    of a submission is such a value, so here is no need of one."""
     task = Assignment.load(folder)
-    given = [
-        c.text for c in task.cells if c.kind == "code" and not {"test", "solution"} & {*c.options}
-    ]
-    for constant in CONSTANTS:
-        code = "import numpy as np\n" + "\n".join(
-            f"def {name}(*_, **__): return {constant}" for name in task.asked
-        )
-        result = grade(task, [*given, code], seed=3)
-        assert {o.name: o.earned for o in result.outcomes if o.earned} == {}, constant
+
+    class Constant:
+        def __init__(self, text: str) -> None:
+            self.text = text
+
+        def function(self, name: str) -> Callable:
+            return lambda *_: eval(self.text, {"np": np})
+
+    for text in CONSTANTS:
+        for number, test in enumerate(task.tests):
+            if not set(test.wants) - set(task.asked):
+                outcome = _run(test, Constant(text), [3, number])  # type: ignore[arg-type]
+                assert outcome.earned == 0, f"{text} for {test.name}"
 
 
 class TestHonestWork:

@@ -213,7 +213,8 @@ def test_hidden(check_gradient, seed=0):
             no_factor=lambda g, x: (g / np.sqrt(x),),
         ),
         "the larger of two": Case(
-            np.maximum, lambda g, x, y: (g * (x > y), g * (x <= y)), [a, b],
+            np.maximum, lambda g, x, y: (g * (x > y), g * (x <= y)),
+            [a, a + np.resize([0.5, -0.5], a.shape)],  # each is the larger one somewhere
             all_to_the_first=lambda g, x, y: (g, 0 * g),
         ),
     }  # fmt: skip
