@@ -37,6 +37,9 @@ CUDA_WITHOUT_A_GPU = [
     )
 ]
 
+# Pages of the chapters, with their formulas; notebooks written back to text, and run.
+DOCS = ["latex2mathml>=3.77", "jupytext>=1.16", "nbclient>=0.10", "ipykernel>=6.29"]
+
 setup(
     name="minigen",
     version=VERSION[1],
@@ -84,11 +87,12 @@ setup(
             "mypy==2.4.1",
             "autograd>=1.7",
             "build>=1",
+            *DOCS,
             *CUDA_WITHOUT_A_GPU,
         ],
         # For classes that grade with these. `minigen classroom grade` needs none of them.
         "classroom": ["nbgrader>=0.9.5", "otter-grader>=7", "ipykernel>=6"],
-        "docs": ["jupytext>=1.16", "nbclient>=0.10"],
+        "docs": DOCS,
     },
     entry_points={"console_scripts": ["minigen = minigen.cli:main"]},
     classifiers=[

@@ -10,14 +10,14 @@
 # one computation, for about the price of a second one. This chapter builds it out of NumPy and
 # ends with the same gradients as minigen's.
 
-# %% [markdown] lang="zh" of="title" goal="用 NumPy 搭出反向模式" en="e79c6121"
+# %% [markdown] lang="zh" of="title" en="e79c6121" goal="用 NumPy 搭出反向模式"
 # # 01 · 张量与反向模式
 #
 # 神经网络把许多数（权重和一批数据）变成一个数：损失。所谓学习，就是对每个权重发问：它若增大一点
 # 点，损失会增大多少？答案就是它的*斜率*；全部斜率合在一起，就是梯度。
 #
 # 求斜率的一个办法，是把一个权重稍微动一动，再把损失算一遍。一百万个权重，就要算一百万遍。
-# *反向模式*只需沿着一次计算倒着走一趟，就求出所有斜率，代价大约相当于再算一遍。本章只用 NumPy把
+# *反向模式*只需沿着一次计算倒着走一趟，就求出所有斜率，代价大约相当于再算一遍。本章只用 NumPy 把
 # 它搭出来，最后得到与 minigen 相同的梯度。
 
 # %% [markdown] id="record"
@@ -218,7 +218,7 @@ check(center, x)
 # $$\bar v_k = \sum_i g_i W_{ik}, \qquad \bar W_{ik} = g_i v_k.$$
 #
 # 前者是 $W^T g$，后者是 $g$ 与 $v$ 的外积。凡是乘积，都可照此办理：把运算写成下标形式，代入求和
-# 式，再看得到的是哪种数组乘积。形状可以帮忙验算：$W^T g$ 是 (k, m) 乘 (m,)，得 (k,)，正与 $v$相
+# 式，再看得到的是哪种数组乘积。形状可以帮忙验算：$W^T g$ 是 (k, m) 乘 (m,)，得 (k,)，正与 $v$ 相
 # 同。
 
 # %% check="matrix times vector"
@@ -276,9 +276,10 @@ check(take, x, index=np.array([1, 2, 0]))  # a permutation; its inverse is (2, 0
 #
 # Our engine does nothing unasked: stretching an axis is an operation like any other. Its reverse
 # is a sum; and the reverse of a sum is a stretch, since every number that was added gets the
-# slope of the total. The mean of $N$ numbers, which will be our loss, hands $g / N$ to each.
+# slope of the total (`np.expand_dims` puts an axis back that a sum has dropped). The mean of $N$
+# numbers, which will be our loss, hands $g / N$ to each.
 
-# %% [markdown] lang="zh" of="stretch" en="a170ebe2"
+# %% [markdown] lang="zh" of="stretch" en="c15934f4"
 # ## 广播
 #
 # NumPy 还会不声不响地复制。要把两个形状合在一起时，它先按最后一个轴对齐，在较短的形状前面补上长
@@ -292,7 +293,8 @@ check(take, x, index=np.array([1, 2, 0]))  # a permutation; its inverse is (2, 0
 # | () | (1, 1) | (3, 4) | 沿两个轴求和，都去掉：() |
 #
 # 我们的引擎不会自作主张：拉伸一个轴，也是一个普通的运算。拉伸倒过来是求和；求和倒过来是拉伸，因
-# 为每个加数收到的都是总和的斜率。$N$ 个数的平均值（待会儿用作损失）则给每个数 $g / N$。
+# 为每个加数收到的都是总和的斜率（求和消去的轴，可用 `np.expand_dims` 补回来）。$N$ 个数的平均值
+# （待会儿用作损失）则给每个数 $g / N$。
 
 # %% check="stretch and mean"
 stretch = Operation(
@@ -315,23 +317,24 @@ assert "summed over axis 0" in str(report)
 # has had its turn. An order with that property is called topological. Here it costs nothing: a
 # value is younger than its parents, so the youngest goes first.
 #
-# Where ages are not known, count for each value how often others use it. Begin at the loss.
-# Whoever has had its turn lowers the counts of its parents, and a parent whose count reaches zero
-# may come next. Two traps: walking path by path takes forever, because every value used twice
-# doubles the number of paths (1,073,741,824 after 30 steps); and a function that calls itself for
-# each parent fails on long chains, because Python allows about a thousand nested calls. A list of
-# values still to be visited has neither problem.
+# Where ages are not known, count for each value how often it is used by values that the loss
+# depends on. Begin at the loss. Whoever has had its turn lowers the counts of its parents, and a
+# parent whose count reaches zero may come next. Two traps: walking path by path takes forever,
+# because every value used twice doubles the number of paths (1,073,741,824 after 30 steps); and a
+# function that calls itself for each parent fails on long chains, because Python allows about a
+# thousand nested calls. A list of values still to be visited has neither problem.
 
-# %% [markdown] lang="zh" of="order" en="3048a21f"
+# %% [markdown] lang="zh" of="order" en="e5da9e48"
 # ## 走的次序
 #
 # 一个值的斜率必须齐全之后才能往下传，也就是要等*所有*由它算出的值都处理完。满足这一点的次序叫作
 # 拓扑序。在这里它不费功夫：一个值总比它的父值年轻，所以从最年轻的开始就行。
 #
-# 如果不知道年龄，就先数一数每个值被用了几次。从损失出发，处理完一个值，就把它各个父值的计数减一；
-# 谁的计数减到零，谁就可以接着处理。有两个陷阱：一是沿着每条路径逐一去走，那是走不完的，因为每有
-# 一个值用两次，路径数就翻一倍（30 步之后是 1,073,741,824 条）；二是用函数递归访问父值，遇到长链
-# 就会失败，因为 Python 只允许大约一千层嵌套调用。用一个列表记下还没访问的值，两个问题都不会出现。
+# 如果不知道年龄，就先数一数每个值被用了几次（只数损失所依赖的那些值）。从损失出发，处理完一个值，
+# 就把它各个父值的计数减一；谁的计数减到零，谁就可以接着处理。有两个陷阱：一是沿着每条路径逐一去
+# 走，那是走不完的，因为每有一个值用两次，路径数就翻一倍（30 步之后是 1,073,741,824 条）；二是用
+# 函数递归访问父值，遇到长链就会失败，因为 Python 只允许大约一千层嵌套调用。用一个列表记下还没访
+# 问的值，两个问题都不会出现。
 
 
 # %%
@@ -376,10 +379,10 @@ claim("1,073,741,824", 2**30)
 
 # %% [markdown] lang="zh" of="wrong_order" en="5037cd42"
 # 取 $L = \sin(s) - s$，$s = x^2$，在 $x = 1$ 处。$s$ 用了两次，斜率为 $\cos(1) - 1 = -0.460$；
-# $x$的斜率是它的 $2x$ 倍，即$-0.919$。
+# $x$ 的斜率是它的 $2x$ 倍，即 $-0.919$。
 #
 # 现在故意让 $s$ 抢在 $t = \sin(s)$ 之前处理。$x$ 的斜率会变成多少？先想好再往下读。这时 $s$ 只
-# 从$L$ 那里直接收到 $-1$，于是传出$-2$；后来 $t$ 再补上的那一份，就永远留在 $s$ 那里了。程序不
+# 从 $L$ 那里直接收到 $-1$，于是传出 $-2$；后来 $t$ 再补上的那一份，就永远留在 $s$ 那里了。程序不
 # 会报错，只是数不对。
 
 
@@ -507,7 +510,7 @@ show(drawing.svg, "graph", "What minigen recorded: our operations, the stretch o
 # 中间的值却必须每次从零开始。若不这样，会怎么样？先猜一猜。从 `w` 到损失，中间隔着五个值：乘积、
 # 差、sigmoid、差、平方。走第二趟时，每个值传出的是上一趟留下的*加上*这一趟收到的：紧挨着损失的
 # 那个传出自身斜率的 2 倍，再下一个 3 倍，第五个 6 倍。连同第一趟已有的一份，`w` 得到的就是正确
-# 值的7 倍；网络越深，错得越多。公开发布的引擎里出过这个错；只调用一次 `backward` 的测试是发现不
+# 值的 7 倍；网络越深，错得越多。公开发布的引擎里出过这个错；只调用一次 `backward` 的测试是发现不
 # 了的。
 
 # %%
@@ -597,9 +600,9 @@ for shape in ((4,), (3, 4), (2, 1, 3)):
 # ## 代价是多少
 #
 # 对 10,000 个数接连做二十次运算：倒着走一趟与计算本身一样久，是它的 1.0 倍。（若时间主要花在矩
-# 阵乘法上，就要两倍：去时每做一个乘法，回来时要做两个。）用差商求同样的斜率，要把计算重复
-# 20,000 遍。代价在于内存：中间的二十个值都要留到各自的规则用过为止，共 1.6 MB；若只计算，同时留
-# 两个就够了。
+# 阵乘法上，就要两倍：去时每做一个乘法，回来时要做两个。）用差商求同样的斜率，要把计算重复 20,000
+# 遍。代价在于内存：中间的二十个值都要留到各自的规则用过为止，共 1.6 MB；若只计算，同时留两个就
+# 够了。
 
 # %%
 start = Value(rng.standard_normal(10_000))

@@ -13,8 +13,9 @@ Cells of its source (`minigen.classroom.source`):
                                                     asked for between # BEGIN and # END SOLUTION
     # %%                                            the next code: checks the reader's function
 
-minutes is what a full run may take on one thread; after, the chapters to be read before. What else
-must be true of a chapter is in `minigen.classroom.rules`.
+minutes is what a full run may take on one thread; after, the chapters to be read before;
+length="reference", for one in which things are looked up, allows for more words and cells. What
+else must be true of a chapter is in `minigen.classroom.rules`.
 """
 
 from __future__ import annotations

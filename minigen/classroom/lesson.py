@@ -53,6 +53,8 @@ def claim(text: str, value: float, *, within: float = 0.0, trained: bool = False
     part = 100.0 if "%" in text else 1.0
     last_place = 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
     allowed = within + 0.5000001 * last_place / part
+    if _listener is not None:
+        _listener(text)
     if not (trained and fast()) and not abs(float(value) - float(digits) / part) <= allowed:
         raise ClaimError(f"the text says {text}; this run gives {float(value):.6g}")
 
@@ -74,12 +76,19 @@ def show(picture: Any, name: str, caption: str) -> None:
 
 
 _viewer: Shown | None = None
+_listener: Callable[[str], None] | None = None
 
 
 def view_with(viewer: Shown | None) -> None:
     """From now on, hand every picture with its name and caption to `viewer`; None: as usual."""
     global _viewer
     _viewer = viewer
+
+
+def listen_with(listener: Callable[[str], None] | None) -> None:
+    """From now on, tell `listener` the text of every claim as it is made; None: nobody."""
+    global _listener
+    _listener = listener
 
 
 def _drawn(figure: Any) -> bytes:
@@ -97,7 +106,7 @@ def _notebook() -> bool:
 
 
 def _in_notebook(picture: bytes | str, name: str, caption: str) -> None:
-    from IPython import display  # type: ignore[import-not-found]  # there, where this runs
+    from IPython import display  # there, where this runs
 
     display.display(display.SVG(picture) if isinstance(picture, str) else display.Image(picture))
     print(caption)

@@ -25,11 +25,23 @@ from minigen.classroom.translation import stale
 
 WORDS = (800, 1500)
 CODE_CELLS = (10, 16)
+REFERENCE = 4  # times as long may be what one looks things up in (length="reference")
 SOLUTION_LINES = (5, 15)
 LAST_SECTION = "What you may now use"
 BLIND = re.compile(r"\.sum\(\)\s*\.backward\(\)")
 OPTIONS = {
-    "markdown": {"id", "lang", "of", "en", "grad", "exercise", "goal", "minutes", "after"},
+    "markdown": {
+        "id",
+        "lang",
+        "of",
+        "en",
+        "grad",
+        "exercise",
+        "goal",
+        "minutes",
+        "after",
+        "length",
+    },
     "code": {"check", "solution"},
 }
 
@@ -79,12 +91,16 @@ def _title_says(chapter: Chapter) -> Iterator[tuple[int, str]]:
 
 
 def _size(chapter: Chapter) -> Iterator[tuple[int, str]]:
-    count = sum(words(cell.text) for cell in chapter.prose("en"))
-    if not WORDS[0] <= count <= WORDS[1]:
-        yield _end(chapter), f"{count} English words; a chapter has {WORDS[0]} to {WORDS[1]}"
-    count = sum(1 for _ in chapter.code())
-    if not CODE_CELLS[0] <= count <= CODE_CELLS[1]:
-        yield _end(chapter), f"{count} code cells; a chapter has {CODE_CELLS[0]} to {CODE_CELLS[1]}"
+    length = chapter.said("length")
+    if length not in (None, "reference"):
+        yield chapter.cells[0].line, f'the title\'s length is {length!r}; it can be "reference"'
+    times = REFERENCE if length == "reference" else 1
+    for what, count, (low, high) in (
+        ("English words", sum(words(cell.text) for cell in chapter.prose("en")), WORDS),
+        ("code cells", sum(1 for _ in chapter.code()), CODE_CELLS),
+    ):
+        if not low <= count <= high * times:
+            yield _end(chapter), f"{count} {what}; a chapter has {low} to {high * times}"
 
 
 def _shape(chapter: Chapter) -> Iterator[tuple[int, str]]:

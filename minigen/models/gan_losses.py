@@ -171,13 +171,20 @@ def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, epsilon: Tensor
     term of equation 3 of Gulrajani et al. 2017, arXiv:1704.00028, without its factor lambda.
 
     real, fake (N, ...); epsilon, uniform in [0, 1], one an image: (N, 1, ...), as many dimensions.
-    Its gradient with respect to the critic's weights is a second derivative.
+    Its gradient with respect to the critic's weights is a second derivative. Raises ValueError for
+    other shapes, which would mix each row or each pixel for itself.
 
     >>> half = nn.Linear(4, 1, bias=False)  # f(x) = x₁ + x₂ + x₃ + x₄ rises by 2 per unit
     >>> _ = nn.init.ones_(half.weight)
     >>> gradient_penalty(half, minigen.zeros(3, 4), minigen.ones(3, 4), minigen.rand(3, 1)).item()
     1.0
     """
+    one_each = (len(real), *[1] * (real.ndim - 1))
+    if real.shape != fake.shape or tuple(epsilon.shape) != one_each:
+        raise ValueError(
+            f"gradient_penalty: images {tuple(real.shape)} and {tuple(fake.shape)} must be of one "
+            f"shape, and epsilon {tuple(epsilon.shape)} one number an image, {one_each}"
+        )
     between = (epsilon * real + (1 - epsilon) * fake).detach().requires_grad_()
     lengths = minigen.linalg.vector_norm(_slopes(critic, between), dim=1)  # (N, D) -> (N,)
     return ((lengths - 1) ** 2).mean()

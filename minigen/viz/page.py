@@ -1,16 +1,9 @@
-"""The report's page: HTML and style sheet, with $places for its contents."""
+"""The report's page: HTML and style sheet, with $places for its contents. Its colours and faces
+are those of every page that minigen makes."""
 
 from string import Template
 
-PAGE = Template("""\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>$title</title>
-<style>
+COLORS = """\
 :root {
   --page: #fbfbfd; --card: #ffffff; --ink: #1d222b; --soft: #626b7a; --line: #e3e7ee;
   --accent: #2f6fde; --good: #197a53; --bad: #b3491b;
@@ -21,11 +14,27 @@ PAGE = Template("""\
     --accent: #7aa7ff; --good: #62d2a2; --bad: #ff9a66;
   }
 }
-* { box-sizing: border-box; }
+"""
+SANS = (
+    'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "PingFang SC", '
+    '"Microsoft YaHei", "Noto Sans CJK SC", sans-serif'
+)
+MONOSPACE = "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace"
+
+_REPORT = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>$title</title>
+<style>
+$colors* { box-sizing: border-box; }
 body {
   margin: 0 auto; padding: 2.5rem 1.25rem 4rem; max-width: 47rem;
   background: var(--page); color: var(--ink);
-  font: 16px/1.6 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif;
+  font: 16px/1.6 $sans;
 }
 h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 .5rem; letter-spacing: -.02em; }
 h2 { font-size: 1.35rem; margin: 0 0 .25rem; letter-spacing: -.01em; }
@@ -59,7 +68,7 @@ figcaption { font-size: .85rem; color: var(--soft); margin-top: .4rem; }
 pre {
   margin: 0; padding: 1rem; border: 1px solid var(--line); border-radius: 8px;
   background: var(--page); white-space: pre-wrap; overflow-wrap: anywhere;
-  font: .85rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace;
+  font: .85rem/1.5 $monospace;
 }
 dl {
   display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 0 0 1rem;
@@ -94,4 +103,12 @@ $facts
 </footer>
 </body>
 </html>
-""")
+"""
+
+
+def styled(page: str) -> Template:
+    """A page with the $colors and faces of the house in place; its other $places are left."""
+    return Template(Template(page).safe_substitute(colors=COLORS, sans=SANS, monospace=MONOSPACE))
+
+
+PAGE = styled(_REPORT)

@@ -100,6 +100,19 @@ def test_a_chapter_is_not_too_short_and_not_too_long(monkeypatch: pytest.MonkeyP
     ]
 
 
+def test_what_is_looked_up_in_may_be_longer(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(rules, "WORDS", (20, 30))
+    monkeypatch.setattr(rules, "CODE_CELLS", (1, 2))
+    assert len(broken_rules(Chapter.load(SMALL))) == 2
+    assert broken_rules(with_change(tmp_path, "minutes=", 'length="reference" minutes=')) == []
+    (told,) = (
+        s
+        for s in broken_rules(with_change(tmp_path, "minutes=", 'length="long" minutes='))
+        if "length" in s
+    )
+    assert told == "line 1: the title's length is 'long'; it can be \"reference\""
+
+
 def test_a_missing_language_is_told(tmp_path: Path) -> None:
     file = tmp_path / "05_x.py"
     file.write_text("# %%\nx = 1\n", encoding="utf-8")

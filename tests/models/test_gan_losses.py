@@ -191,3 +191,16 @@ def test_packing_keeps_images_of_one_kind_together() -> None:
     np.testing.assert_array_equal(packed(x, 2).numpy(), np.arange(12.0).reshape(3, 4))
     with pytest.raises(ValueError, match="6 images cannot be packed by 4"):
         packed(x, 4)
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (4, 1, 1), (4, 1, 4, 4), (1, 1, 1, 1), (4,)])
+def test_the_penalty_mixes_whole_images(shape: tuple[int, ...]) -> None:
+    """Four images of 4 x 4 pixels: all these broadcast, and mean something else."""
+    images = minigen.zeros(4, 1, 4, 4)
+    gradient_penalty(lambda x: x.sum(dim=(1, 2, 3)), images, images, minigen.rand(4, 1, 1, 1))
+    with pytest.raises(ValueError, match=r"one number an image, \(4, 1, 1, 1\)"):
+        gradient_penalty(lambda x: x.sum(dim=(1, 2, 3)), images, images, minigen.rand(*shape))
+    with pytest.raises(ValueError, match="must be of one shape"):
+        gradient_penalty(
+            lambda x: x.sum(dim=(1, 2, 3)), images, images[:1], minigen.rand(4, 1, 1, 1)
+        )

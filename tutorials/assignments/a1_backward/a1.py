@@ -13,23 +13,25 @@
 # $$\bar x_i = \sum_j \bar o_j \, \frac{\partial o_j}{\partial x_i}.$$
 #
 # Run a test by calling it, for instance `test_exp(exp_backward)` after the cell that defines it.
-# It compares your slopes with difference quotients, and says what is wrong. Some tests stay with
-# the grader: they ask the same of other shapes.
+# It compares your slopes with difference quotients, and says what is wrong. How such rules are
+# found is the subject of chapter 01. Some tests stay with the grader: they ask the same of other
+# shapes.
 
-# %% [markdown] lang="zh" of="intro" en="6d61835c"
+# %% [markdown] lang="zh" of="intro" en="1b634b88"
 # # A1 · 手写反向传播
 #
-# 网络从权重出发，经过许多小步骤算出损失。要知道权重该往哪个方向调，就得把这些步骤倒着走一遍：每一
-# 步收到损失对自己*输出*的斜率（这里记作 `g`），再把它传给自己的*输入*。你要为十种运算写出这一步；
-# 另外还有每个自动微分引擎都少不了的两件事：撤销 NumPy 的广播，以及确定倒着走的次序。
+# 网络从权重出发，经过许多小步骤算出损失。要知道权重该往哪个方向调，就得把这些步骤倒着走一遍：每
+# 一步收到损失对自己*输出*的斜率（这里记作 `g`），再把它传给自己的*输入*。你要为十种运算写出这一
+# 步；另外还有每个自动微分引擎都少不了的两件事：撤销 NumPy 的广播，以及确定倒着走的次序。
 #
-# 全部用 NumPy 写。`x`、`y` 是运算的输入，`out` 是输出，`g` 与 `out` 形状相同。反向函数返回一个元
-# 组，依次是对每个输入的斜率，形状与该输入一致：
+# 全部用 NumPy 写。`x`、`y` 是运算的输入，`out` 是输出，`g` 与 `out` 形状相同。反向函数返回一个
+# 元组，依次是对每个输入的斜率，形状与该输入一致：
 #
 # $$\bar x_i = \sum_j \bar o_j \, \frac{\partial o_j}{\partial x_i}.$$
 #
-# 想运行某个测试，就在定义函数的单元之后调用它，例如 `test_exp(exp_backward)`。测试会把你的斜率与
-# 差商比较，并指出错在哪里。还有一些测试留在评分端：要求相同，只是形状不同。
+# 想运行某个测试，就在定义函数的单元之后调用它，例如 `test_exp(exp_backward)`。测试会把你的斜率
+# 与差商比较，并指出错在哪里。怎样求出这样的规则，见第 01 章。还有一些测试留在评分端：要求相同，
+# 只是形状不同。
 
 # %%
 import numpy as np
@@ -142,10 +144,10 @@ def test_relu_at_zero(relu_backward):
 # %% [markdown] lang="zh" of="broadcast" en="7da691cf"
 # ## 广播复制出去的，要加回来
 #
-# NumPy 把形状 `(4,)` 的一行拉伸后与矩阵 `(3, 4)` 相加：这一行里每个数被用了三次。用了三次，就收到
-# 三个斜率，应当相加。请写 `unbroadcast(g, shape)`：沿着形状为 `shape` 的数组被拉伸过的每个轴对
-# `g`求和，返回形状恰为 `shape` 的数组。`shape` 前面没有的轴整个消去；长度为 1 的轴保留，长度仍为
-# 1。下面有两个输入的运算都要用到它。
+# NumPy 把形状 `(4,)` 的一行拉伸后与矩阵 `(3, 4)` 相加：这一行里每个数被用了三次。用了三次，就收
+# 到三个斜率，应当相加。请写 `unbroadcast(g, shape)`：沿着形状为 `shape` 的数组被拉伸过的每个轴
+# 对 `g` 求和，返回形状恰为 `shape` 的数组。`shape` 前面没有的轴整个消去；长度为 1 的轴保留，长
+# 度仍为 1。下面有两个输入的运算都要用到它。
 
 
 # %% solution="unbroadcast"
@@ -258,24 +260,26 @@ def test_divide_broadcast(divide_backward, seed=0):
 # %% [markdown] id="shapes"
 # ## Sums, shapes and products
 #
-# A sum uses every number once, so each gets the slope of the sum it went into. A transposition
-# changes no number, so the slopes only go back to their places. For a matrix product write the
-# sum above with indices, $o_{ij} = \sum_k x_{ik} y_{kj}$: what comes out are two matrix products
-# again, and the shapes leave no choice which.
+# A sum uses every number once, so each gets the slope of the sum it went into.
+# `x.transpose(axes)` puts axis `axes[j]` of `x` at place `j`. It changes no number, so the slopes
+# only go back to their places. For a matrix product write the sum above with indices, $o_{ij} =
+# \sum_k x_{ik} y_{kj}$: what comes out are two matrix products again, and the shapes leave no
+# choice which.
 #
 # In softmax every output depends on every input of its row, $o_i = e^{x_i} / \sum_k e^{x_k}$. Its
 # Jacobian is $\partial o_j / \partial x_i = o_j (\delta_{ij} - o_i)$; summed against `g` it needs
-# no matrix at all.
+# no matrix at all. Say in a comment why.
 
-# %% [markdown] lang="zh" of="shapes" en="c5850322"
+# %% [markdown] lang="zh" of="shapes" en="028ff29c"
 # ## 求和、形状与矩阵乘法
 #
-# 求和把每个数用一次，所以每个数收到的就是它所进入的那个和的斜率。转置不改变任何数，斜率只需回到原
-# 处。矩阵乘法请把上面的求和写成下标形式 $o_{ij} = \sum_k x_{ik} y_{kj}$：得到的仍是两个矩阵乘法，
-# 形状已经决定了是哪两个。
+# 求和把每个数用一次，所以每个数收到的就是它所进入的那个和的斜率。`x.transpose(axes)` 把 `x` 的
+# 轴 `axes[j]` 放到位置 `j`；它不改变任何数，斜率只需回到原处。矩阵乘法请把上面的求和写成下标形
+# 式 $o_{ij} = \sum_k x_{ik} y_{kj}$：得到的仍是两个矩阵乘法，形状已经决定了是哪两个。
 #
 # softmax 的每个输出依赖该行的每个输入，$o_i = e^{x_i} / \sum_k e^{x_k}$。它的雅可比矩阵是
-# $\partial o_j / \partial x_i = o_j (\delta_{ij} - o_i)$；与 `g` 求和之后，根本不必写出矩阵。
+# $\partial o_j / \partial x_i = o_j (\delta_{ij} - o_i)$；与 `g` 求和之后，根本不必写出矩阵。请
+# 用一句注释说明原因。
 
 
 # %% solution="sum"
@@ -397,15 +401,17 @@ def test_softmax_shapes(softmax_backward, seed=0):
 # which values it was computed from. Return all that `root` depends on, `root` among them, in an
 # order in which every value stands *after* all values computed from it: `root` comes first. Each
 # value stands there once, even if it was used often. A long chain has thousands of values, more
-# than Python lets functions call themselves.
+# than Python lets functions call themselves. Say in a comment how often your function looks at
+# each entry of `parents`.
 
-# %% [markdown] lang="zh" of="order" en="84568348"
+# %% [markdown] lang="zh" of="order" en="54c4d4f8"
 # ## 走的次序
 #
-# 一个值可能被好几个值用到。它的斜率是从这些值传来的斜率之和，所以要等它们全部处理完，才能继续往下
-# 传。`parents` 给出每个值由哪些值算得。请返回 `root` 所依赖的全部值（包括 `root` 自己），使每个值
-# 都排在由它算出的所有值*之后*：`root` 排第一。每个值只出现一次，哪怕被用过多次。长链会有成千上万
-# 个值，超过 Python 允许的递归深度。
+# 一个值可能被好几个值用到。它的斜率是从这些值传来的斜率之和，所以要等它们全部处理完，才能继续往
+# 下传。`parents` 给出每个值由哪些值算得。请返回 `root` 所依赖的全部值（包括 `root` 自己），使每
+# 个值都排在由它算出的所有值*之后*：`root` 排第一。每个值只出现一次，哪怕被用过多次。长链会有成
+# 千上万个值，超过 Python 允许的递归深度。请用一句注释说明，你的函数把 `parents` 的每一项看了几
+# 次。
 
 
 # %% solution="order"

@@ -1,0 +1,19 @@
+"""What the tests of chapters share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from minigen.classroom.chapter import Chapter
+from minigen.classroom.execution import Execution
+from tests.classroom.executions import run_once
+
+
+@pytest.fixture(scope="session")
+def executed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Chapter], Execution]:
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    return lambda chapter: run_once(chapter, folder)

@@ -1,0 +1,519 @@
+# %% [markdown] id="title" goal="tell a right gradient from a wrong one" minutes=0.3 after=["01"]
+# # 02 · Gradient checking
+#
+# A rule that returns a wrong slope does not crash. The network trains all the same, a little
+# slower, a little worse, and nobody can say why. So every rule is compared with the one thing
+# that cannot be wrong in the same way: the operation itself, moved a little.
+#
+# That sounds like one line of code. It is four decisions: how far to move, which outputs to look
+# at, how many directions to try, and when to call two numbers equal. Each has a careless answer
+# under which wrong rules pass or right ones are accused. This chapter measures what goes wrong.
+
+# %% [markdown] lang="zh" of="title" en="0b6c8d7b" goal="分清正确与错误的梯度"
+# # 02 · 检查梯度
+#
+# 规则返回了错误的斜率，程序并不会崩溃。网络照样训练，慢一点，差一点，谁也说不出原因。所以每条规
+# 则都要拿一样东西来对照，这样东西不会犯同样的错：运算本身，稍微动一动。
+#
+# 听起来只是一行代码，其实要做四个决定：动多远，看哪些输出，试几个方向，什么时候算两个数相等。每
+# 一个都有马虎的答法，让错的规则混过去，或者冤枉了对的规则。本章把这些后果一一量出来。
+
+# %% [markdown] id="step"
+# ## How far to move
+#
+# Taylor's formula says what a difference quotient leaves over:
+#
+# $$\frac{f(x+h) - f(x)}{h} = f'(x) + \frac{h}{2} f''(x) + \dots, \qquad \frac{f(x+h) - f(x-h)}{2h} = f'(x) + \frac{h^2}{6} f'''(x) + \dots$$
+#
+# The second, the *central* difference, is better by a power of $h$. So make $h$ tiny? A float64
+# number keeps 16 digits, a relative error of $\varepsilon = 2 \cdot 10^{-16}$. The nearer the two
+# values of $f$, the fewer of their digits differ, and what is left is divided by $h$: rounding
+# adds an error of about $\varepsilon |f| / h$, which *grows* as $h$ shrinks. The sum of both
+# errors has its lowest point in between.
+#
+# | difference | numbers | error of the curve | of rounding | best $h$ | error there |
+# |---|---|---|---|---|---|
+# | forward | float64 | $h$ | $\varepsilon / h$ | 1e-8 | 3e-9 |
+# | central | float64 | $h^2$ | $\varepsilon / h$ | 6e-6 | 3e-12 |
+# | central | float32 | $h^2$ | $\varepsilon / h$ | 3e-3 | 4e-6 |
+#
+# These are measured, for the sine: the picture shows the V that two errors make. In float32 even
+# the best step leaves five digits; check gradients in float64, also those of code that will run
+# in float32.
+#
+# Let $h$ be in proportion to $x$. At $x = 10^{10}$ two neighbouring float64 numbers are 1.9e-6
+# apart. A step of 1e-6 cannot be taken there, and the slope of $f(x) = x$ comes out as 1.91.
+
+# %% [markdown] lang="zh" of="step" en="a8f63c32"
+# ## 动多远
+#
+# 泰勒公式告诉我们差商多出了什么：
+#
+# $$\frac{f(x+h) - f(x)}{h} = f'(x) + \frac{h}{2} f''(x) + \dots, \qquad \frac{f(x+h) - f(x-h)}{2h} = f'(x) + \frac{h^2}{6} f'''(x) + \dots$$
+#
+# 后一种叫*中心*差商，误差高一阶。那么 $h$ 越小越好吗？float64 保留 16 位数字，相对误差
+# $\varepsilon = 2 \cdot 10^{-16}$。$f$ 的两个值越接近，不同的数位就越少，剩下的那点差别还要除以
+# $h$：舍入带来约 $\varepsilon |f| / h$ 的误差，$h$ 越小它反而*越大*。两种误差之和在中间某处最小。
+#
+# | 差商 | 数的类型 | 曲线的误差 | 舍入的误差 | 最好的 $h$ | 此处的误差 |
+# |---|---|---|---|---|---|
+# | 向前 | float64 | $h$ | $\varepsilon / h$ | 1e-8 | 3e-9 |
+# | 中心 | float64 | $h^2$ | $\varepsilon / h$ | 6e-6 | 3e-12 |
+# | 中心 | float32 | $h^2$ | $\varepsilon / h$ | 3e-3 | 4e-6 |
+#
+# 这些是用正弦函数量出来的，图中的 V 字就是两种误差拼成的。用 float32，步长再好也只剩五位数字；
+# 所以检查梯度一律用 float64，哪怕代码将来用 float32 运行。
+#
+# 步长还要与 $x$ 成比例。在 $x = 10^{10}$ 处，相邻两个 float64 数相隔 1.9e-6，1e-6 的一步根本迈
+# 不出去：$f(x) = x$ 的斜率算出来竟是 1.91。
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+
+import minigen
+from minigen.classroom.lesson import claim, show
+from minigen.testing import assert_gradients, check_gradients
+
+
+def forward_difference(f, x, h):
+    return (f(x + h) - f(x)) / h
+
+
+def central_difference(f, x, h):
+    return (f(x + h) - f(x - h)) / (2 * h)
+
+
+steps = 10.0 ** np.arange(-15, 0.01, 0.25)
+points = np.linspace(0.5, 1.0, 200)
+figure, axes = plt.subplots(figsize=(7, 4))
+for difference, dtype, color, at, error in (
+    (forward_difference, np.float64, "#0072b2", "1e-8", "3e-9"),
+    (central_difference, np.float64, "#d55e00", "6e-6", "3e-12"),
+    (central_difference, np.float32, "#666666", "3e-3", "4e-6"),
+):
+    x = points.astype(dtype)
+    errors = [np.median(abs(difference(np.sin, x, dtype(h)) - np.cos(points))) for h in steps]
+    best = int(np.argmin(errors))
+    name = f"{difference.__name__.split('_')[0]}, {dtype.__name__}"
+    axes.loglog(steps, errors, color=color, label=name)
+    axes.plot(steps[best], errors[best], "o", color=color)
+    claim(error, errors[best], within=0.5 * float(error))
+    claim(at, steps[best], within=0.8 * float(at))
+axes.set(xlabel="step h", ylabel="error of the slope of sin", ylim=(1e-13, 10))
+axes.legend()
+show(figure, "steps", "The error of a difference quotient against its step, and its lowest point.")
+
+claim("1.9e-6", np.spacing(1e10))
+claim("1.91", central_difference(lambda x: x, 1e10, 1e-6))
+
+# %% [markdown] id="cotangent"
+# ## Which outputs to look at
+#
+# A rule takes `g`, the slope of the loss with respect to the outputs, and a check has to choose
+# one. The usual choice is ones, because then the loss is simply the sum of all outputs;
+# `out.sum().backward()` does just that.
+#
+# Now take softmax, whose outputs add up to 1 whatever goes in. Their sum never changes, so all
+# slopes are 0, and so is any multiple of them. Two wrong rules: one returns 3 times the right
+# slopes, one returns zeros. Which of them will a check with ones notice?
+#
+# Neither. The three rules agree to within 1e-15, and the quotients say 0 as well. With a random
+# `g` slopes are as large as 0.23, and both mistakes stand out. The same happens wherever outputs
+# are tied together: normalisations hide half of their rule from ones.
+
+# %% [markdown] lang="zh" of="cotangent" en="d0dbe3ea"
+# ## 看哪些输出
+#
+# 规则要用到 `g`，即损失对各个输出的斜率，检查时得选定一个。通常全取 1，因为这时损失就是全部输出
+# 之和；`out.sum().backward()` 正是这么做的。
+#
+# 再看 softmax：无论输入什么，它的输出之和恒为 1。和不变，斜率就都是 0，乘以几也还是 0。现在有两
+# 条错误的规则：一条返回正确斜率的 3 倍，一条全部返回零。用全 1 的 `g` 来检查，能发现哪一条？
+#
+# 一条也发现不了。三条规则彼此相差不到 1e-15，差商也说是 0。换成随机的 `g`，斜率可以大到 0.23，
+# 两个错误都一目了然。凡是输出之间互相牵制的运算都有这个问题：归一化的规则，有一半是全 1 的 `g`
+# 看不见的。
+
+
+# %%
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def softmax_rule(g, x):  # minigen's; finding it yourself is part of assignment A1
+    x = minigen.tensor(x, requires_grad=True)
+    minigen.nn.functional.softmax(x, dim=-1).backward(minigen.tensor(g))
+    return x.grad.numpy()
+
+
+def numeric_slopes(f, g, x, h=1e-6):
+    """Of the loss (g * f(x)).sum(), one entry of the row x after the other."""
+    return np.array([central_difference(lambda t, e=e: (g * f(x + t * e)).sum(), 0.0, h)
+                     for e in np.eye(x.size)])  # fmt: skip
+
+
+rng = np.random.default_rng(0)
+x = rng.standard_normal(6)
+for name, g in (("ones", np.ones(6)), ("random", rng.standard_normal(6))):
+    slopes, numeric = softmax_rule(g, x), numeric_slopes(softmax, g, x)
+    print(f"g = {name}: the largest slope is {abs(slopes).max():.1e};")
+    print(f"  quotients: off by {abs(slopes - numeric).max():.1e}", end="; ")
+    print(f"3 times too large: off by {abs(3 * slopes - numeric).max():.1e}")
+    if name == "ones":
+        assert abs(3 * slopes).max() < 1e-15
+claim("0.23", abs(slopes).max())
+
+# %% [markdown] id="squash" grad="squash"
+# ## An operation of our own
+#
+# For the rest of the chapter we need an operation with something to get wrong. *Squash* makes
+# long rows short: $o_j = s x_j$ with $s = 1 / (1 + \sum_k x_k^2)$, for each row of the last axis.
+# As in chapter 01, every input moves every output, directly and through $s$. With $\partial s /
+# \partial x_i = -2 s^2 x_i$,
+#
+# $$\frac{\partial o_j}{\partial x_i} = s \, \delta_{ij} - 2 s^2 x_i x_j, \qquad \bar x_i = s \, g_i - 2 s^2 x_i \sum_j g_j x_j.$$
+#
+# | array | shape |
+# |---|---|
+# | `x`, `out`, `g`, the slope | (…, n) |
+# | $s$, and the sum over $j$ | (…, 1) |
+
+# %% [markdown] lang="zh" of="squash" en="8a3259fb"
+# ## 自己的运算
+#
+# 接下来需要一个容易写错的运算。*squash* 把长的行压短：$o_j = s x_j$，其中
+# $s = 1 / (1 + \sum_k x_k^2)$，沿最后一个轴逐行计算。与第 01 章一样，每个输入都牵动每个输出，既
+# 直接，也通过 $s$。由 $\partial s / \partial x_i = -2 s^2 x_i$ 得
+#
+# $$\frac{\partial o_j}{\partial x_i} = s \, \delta_{ij} - 2 s^2 x_i x_j, \qquad \bar x_i = s \, g_i - 2 s^2 x_i \sum_j g_j x_j.$$
+#
+# | 数组 | 形状 |
+# |---|---|
+# | `x`、`out`、`g`、斜率 | (…, n) |
+# | $s$，以及对 $j$ 的和 | (…, 1) |
+
+
+# %% check="squash"
+def shortening(x):
+    return 1 / (1 + (x**2).sum(-1, keepdims=True))
+
+
+def squash(x):
+    return shortening(x) * x
+
+
+def squash_backward(g, x):
+    s = shortening(x)
+    return (s * g - 2 * s**2 * x * (g * x).sum(-1, keepdims=True),)
+
+
+x = rng.standard_normal((3, 4))
+assert_gradients((squash, squash_backward), x)
+
+# %% [markdown] id="directions"
+# ## How many directions to try
+#
+# To compare every slope, move every input: two evaluations for each, 2,000 for an array of 1,000
+# numbers. (Keep the outputs apart instead of adding them up with `g`, and the same evaluations
+# give the whole Jacobian, which also tells through which output a mistake comes in.) Or move all
+# inputs at once, along a random direction $v$. The loss then changes at the rate $\sum_i \bar x_i
+# v_i$, and one central difference checks that single number, a *projection* of the gradient.
+#
+# A wrong slope escapes if its error happens to be orthogonal to $v$. How often? Let one slope in
+# 1,000 be off by `1 %`, and call two numbers equal if they differ by less than a millionth of the
+# gradient's length. Out of 10,000 directions, 0.4 % miss it. Try two, and it is the square of
+# that chance.
+#
+# A projection says *that* something is wrong, not *where*. So do as `minigen.testing` does:
+# projections first, entry by entry only after one of them has failed.
+
+# %% [markdown] lang="zh" of="directions" en="33525f53"
+# ## 试几个方向
+#
+# 要比较每一个斜率，就得逐个移动输入：每个输入两次求值，1,000 个数的数组要 2,000 次。（如果不用
+# `g` 把各个输出加起来，而是分开记下，同样这些求值就给出整个雅可比矩阵，还能看出错误是从哪个输出
+# 来的。）也可以沿一个随机方向 $v$ 把所有输入一起移动。这时损失的变化率是 $\sum_i \bar x_i v_i$，
+# 一次中心差商就能检查这一个数，也就是梯度的一个*投影*。
+#
+# 如果错误恰好与 $v$ 正交，就会漏过去。这种事有多常见？设 1,000 个斜率里有一个差了 `1 %`，并约定
+# 两个数之差小于梯度长度的百万分之一就算相等。在 10,000 个方向中，有 0.4 % 会漏掉它。试两个方向，
+# 漏掉的机会就是它的平方。
+#
+# 投影只说*有没有*错，不说错在*哪里*。所以可以照 `minigen.testing` 的做法：先用投影，投影不对了，
+# 再逐个比较。
+
+# %%
+row = rng.standard_normal(1000)
+g = rng.standard_normal(1000)
+(slopes,) = squash_backward(g, row)
+
+
+def projection(rule, v):
+    """How far the slope along v is from what the rule says, measured by the gradient's length."""
+    numeric = central_difference(lambda t: (g * squash(row + t * v)).sum(), 0.0, 1e-4)
+    return abs(numeric - (rule * v).sum()) / np.linalg.norm(rule)
+
+
+typical = int(np.argsort(abs(slopes))[500])  # a slope of middling size
+wrong = slopes.copy()
+wrong[typical] *= 1.01
+v = rng.standard_normal(1000)
+print(f"right: {projection(slopes, v):.1e}; one slope 1 % off: {projection(wrong, v):.1e}")
+
+# The same for many directions; that the rule is right is known, so no difference is needed.
+directions = rng.standard_normal((10_000, 1000))
+missed = abs(directions @ (wrong - slopes)) < 1e-6 * np.linalg.norm(slopes)
+print(f"missed along {missed.mean():.1%} of the directions")
+claim("0.4 %", missed.mean())
+
+# %% [markdown] id="equal"
+# ## When two numbers are equal
+#
+# First look at the form: one slope for each input, in the shape of that input. NumPy will not do
+# it for you. Compare a slope of shape (3, 4) with one of shape (4,), and it stretches the smaller
+# and says, perhaps, that all is well.
+#
+# Then at the numbers. No tolerance is small for all gradients: where slopes are about $10^6$,
+# rounding alone exceeds 1e-6; where they are about $10^{-6}$, even zeros are within 1e-4 of the
+# truth. Measure the difference against the largest slope of the array. Measured against each
+# slope itself, it would be hopeless where a slope is 0: the quotient never is exactly.
+
+# %% [markdown] lang="zh" of="equal" en="052d686c"
+# ## 什么时候算相等
+#
+# 先看形式：每个输入对应一个斜率，形状与该输入相同。这一点 NumPy 不会替你把关。拿形状 (3, 4) 的
+# 斜率与形状 (4,) 的相比，它会把小的拉伸，然后说不定告诉你全都相等。
+#
+# 再看数值。没有哪个容差对所有梯度都算小：斜率在 $10^6$ 左右时，光是舍入就超过 1e-6；斜率在
+# $10^{-6}$ 左右时，就连零与正确值也相差不到 1e-4。差别要拿数组里最大的斜率来衡量。若拿每个斜率
+# 自己来衡量，遇到斜率为 0 的地方就没有办法：差商从来不会恰好是 0。
+
+# %%
+by_row = np.array([[1.0, 2.0], [1.0, 2.0]])  # slopes of shape (2, 2), for an input of shape (2,)
+print("equal, says NumPy:", np.allclose(by_row, [1.0, 2.0]))
+print("zeros within 1e-4:", np.allclose(0.0, 1e-6 * row, atol=1e-4))
+print("against the largest:", abs(0.0 - 1e-6 * row).max() <= 1e-6 * abs(1e-6 * row).max())
+
+# %% [markdown] id="kinks"
+# ## Where there is no slope
+#
+# At 0 the function $|x|$ has a kink: its slope is $-1$ on the left and 1 on the right. A step
+# that reaches across mixes the two. At $x = 0.000002$ with $h = 0.00001$ the central difference
+# is 0.2, although the slope there is 1. A right rule would be accused.
+#
+# What helps is to look at both sides. In a smooth curve the slopes to the left and to the right
+# differ by about $h f''$, a tenth of it for a tenth of the step. At a kink they differ by the
+# same amount, however small the step. `minigen.testing` leaves such entries out and says so. In
+# tests of your own, choose inputs that keep away from kinks.
+
+# %% [markdown] lang="zh" of="kinks" en="3e30714c"
+# ## 没有斜率的地方
+#
+# 函数 $|x|$ 在 0 处有一个尖点：左边斜率是 $-1$，右边是 1。步子一旦跨过尖点，两边就混在一起。在
+# $x = 0.000002$ 处取 $h = 0.00001$，中心差商是 0.2，而那里的斜率明明是 1，对的规则就会被冤枉。
+#
+# 办法是两边都看。光滑曲线上，左右两个斜率相差约 $h f''$，步长缩到十分之一，差别也缩到十分之一；
+# 在尖点处，步长再小，差别也不变。`minigen.testing` 会略去这样的数，并说明略去了哪些。自己写测试
+# 时，让输入避开尖点。
+
+# %%
+claim("0.2", central_difference(np.abs, 2e-6, 1e-5))
+print(check_gradients((np.abs, lambda g, x: (np.where(x < 0, -g, g),)), np.array([1.5, 0, -3])))
+
+# %% [markdown] id="exercise" exercise="kink"
+# ## Exercise: tell a kink from a curve
+#
+# Write `has_kink(f, x, h)` for a function of one number. Compare the slope to the left with the
+# slope to the right, for the step $h$ and for a tenth of it. Take care with a straight line,
+# where both differences are 0 but for rounding.
+
+# %% [markdown] lang="zh" of="exercise" en="ed25fd69"
+# ## 练习：分清尖点与弯曲
+#
+# 请为一元函数写出 `has_kink(f, x, h)`。分别用步长 $h$ 和它的十分之一，比较左边的斜率与右边的斜
+# 率。当心直线：两个差都是 0，只剩舍入误差。
+
+
+# %% solution="kink"
+def has_kink(f, x, h=1e-4):
+    """Whether f has a kink at x, or so near that steps of h/10 reach it."""
+
+    # BEGIN SOLUTION
+    def gap(h):
+        right = (f(x + h) - f(x)) / h
+        left = (f(x) - f(x - h)) / h
+        return abs(right - left)
+
+    # Ten times smaller in a curve, the same at a kink; 1e-8 is what rounding may leave.
+    return bool(gap(h / 10) > 0.5 * gap(h) and gap(h / 10) > 1e-8)
+    # END SOLUTION
+
+
+# %%
+assert has_kink(np.abs, 0.0)
+assert has_kink(np.abs, 2e-6)
+assert has_kink(lambda x: max(x, 3.0), 3.0)
+assert not has_kink(np.abs, 0.1)
+assert not has_kink(np.square, 1.0)
+assert not has_kink(lambda x: 3 * x + 1, 0.5)
+
+# %% [markdown] id="bugs"
+# ## Five planted bugs
+#
+# A check is a measuring instrument, and instruments are tried on known faults. Here are five
+# wrong rules for squash; all return the right shape. Say first which of them a check with ones
+# will miss, and which one a check on a single row.
+#
+# Ones miss the last: forgetting `g` under the sum changes nothing if it is 1 anyway. A single row
+# misses the fourth, since there the sum over all rows is the sum over this one. Random `g` and
+# three rows find all five. Test shapes, too, are part of a check: more than one row, no two sizes
+# equal, or a transposition too many goes unnoticed.
+
+# %% [markdown] lang="zh" of="bugs" en="505a398c"
+# ## 五个埋下的错误
+#
+# 检查是一种量具，而量具要用已知的毛病来检验。下面是 squash 的五条错误规则，返回的形状都对。先说
+# 说看：用全 1 的 `g` 会漏掉哪一条？只用一行数据又会漏掉哪一条？
+#
+# 全 1 漏掉最后一条：既然 `g` 本来就是 1，求和时忘了乘它也没有差别。只用一行漏掉第四条，因为这时
+# 对所有行求和就是对这一行求和。随机的 `g` 加上三行数据，五条全部抓住。测试用的形状也是检查的一
+# 部分：行数要多于一，各个轴的长度互不相同，否则多转置了一次也看不出来。
+
+
+# %%
+def rule(path):
+    """A rule for squash with another second term; path(g, x, s)."""
+    return lambda g, x: (shortening(x) * g + path(g, x, shortening(x)),)
+
+
+bugs = {
+    "second term left out": rule(lambda g, x, s: 0),
+    "second term added": rule(lambda g, x, s: 2 * s**2 * x * (g * x).sum(-1, keepdims=True)),
+    "no factor 2": rule(lambda g, x, s: -(s**2) * x * (g * x).sum(-1, keepdims=True)),
+    "sum over all rows": rule(lambda g, x, s: -2 * s**2 * x * (g * x).sum()),
+    "g forgotten in the sum": rule(lambda g, x, s: -2 * s**2 * x * x.sum(-1, keepdims=True)),
+}
+
+
+def caught(rule, g, x):
+    """Whether a comparison of every slope finds this rule wrong."""
+    flat = numeric_slopes(lambda t: squash(t.reshape(x.shape)), g, x.ravel())
+    return not np.allclose(rule(g, x)[0].ravel(), flat, rtol=1e-6, atol=1e-8)
+
+
+tries = {
+    "ones": (np.ones((3, 4)), x),
+    "one row": (rng.standard_normal((1, 4)), x[:1]),
+    "random, three rows": (rng.standard_normal((3, 4)), x),
+}
+for name, (g, at) in tries.items():
+    missed = [bug for bug, wrong in bugs.items() if not caught(wrong, g, at)]
+    print(f"{name}: {5 - len(missed)} of 5 found", *missed, sep="; missed: " if missed else "")
+
+# %% [markdown] id="names"
+# ## What is wrong with it
+#
+# "Entry [2, 0] differs" helps little. `check_gradients` asks the wrong slopes what they look
+# like: the right ones with another sign, transposed, times a constant, those of another argument,
+# without what came from a repeated index? For a sum of terms it can say which term is wrong, if
+# somebody has told it the terms. For softmax, normalisations, attention, convolutions and losses
+# minigen has. For an operation of your own, you do, with `terms=`, or once for all with
+# `register_terms`. What is reported is the term's name, never its formula, so that an assignment
+# can use it.
+
+# %% [markdown] lang="zh" of="names" en="8d744fc5"
+# ## 错在哪里
+#
+# “[2, 0] 处不相等”没有多大用处。`check_gradients` 会追问错误的斜率像什么：是正确的斜率变了号？
+# 转置了？乘了一个常数？是另一个参数的？还是下标重复处少加了？如果斜率是几项之和，它还能说出错的
+# 是哪一项，只要有人告诉过它有哪些项。softmax、各种归一化、注意力、卷积和损失函数，minigen 已经
+# 告诉它了。你自己的运算则由你来说明：用 `terms=`，或者用 `register_terms` 一次登记。报告里只有
+# 项的名字，没有公式，所以作业里也可以用。
+
+
+# %%
+def squash_terms(g, x):
+    s = shortening(x)
+    through = -2 * s**2 * x * (g * x).sum(-1, keepdims=True)
+    return [{"x itself": s * g, "the way through the length": through}]
+
+
+for name, wrong in bugs.items():
+    report = check_gradients((squash, wrong), x, terms=squash_terms)
+    print(f"{name}: {report.findings[0].text}")
+    assert report.named
+
+# %% [markdown] id="tests"
+# ## A test that stays
+#
+# A check that is run once protects against the mistakes of one day. Put it into a test. With
+# pytest that is a file `test_squash.py` with functions like these, found by their names; `python
+# -m pytest` runs them. The second one is as important as the first: it shows that the check can
+# fail.
+
+# %% [markdown] lang="zh" of="tests" en="edfaf662"
+# ## 留得住的测试
+#
+# 只跑一次的检查，只防得住一天的错误。把它写成测试。用 pytest，就是在文件 `test_squash.py` 里写
+# 下这样的函数，pytest 按名字找到它们，用 `python -m pytest` 运行。第二个与第一个同样重要：它证
+# 明这个检查是会失败的。
+
+
+# %%
+def test_slopes_of_squash():
+    rng = np.random.default_rng(0)
+    for shape in ((1,), (5,), (3, 4), (2, 1, 3)):
+        assert_gradients((squash, squash_backward), rng.standard_normal(shape))
+
+
+def test_a_wrong_slope_is_noticed():
+    x = np.random.default_rng(0).standard_normal((3, 4))
+    for wrong in bugs.values():
+        assert not check_gradients((squash, wrong), x)
+
+
+test_slopes_of_squash()
+test_a_wrong_slope_is_noticed()
+
+# %% [markdown] id="use"
+# ## What you may now use
+#
+# `minigen.testing`: `assert_gradients` for tests, of functions of minigen's tensors too, where it
+# checks second derivatives as well; `check_gradients` for a report; `strategies` to have
+# hypothesis draw shapes and memory layouts; `minigen gradcheck` from a terminal. How they work is
+# written in `minigen/testing/check.py` and `numeric.py`.
+#
+# What they cost, for the row of 1,000 numbers: 14 evaluations of squash, for two random `g` with
+# a direction each. Every slope by itself would have taken 2,000.
+#
+# You can now solve assignment A2, where you write a check of your own and it is judged by the
+# bugs it finds, less those it only imagines.
+
+# %% [markdown] lang="zh" of="use" en="c3fdd346"
+# ## 现在可以用的
+#
+# `minigen.testing`：`assert_gradients` 用在测试里，也能检查 minigen 张量的函数，那时连二阶导数
+# 一并检查；`check_gradients` 给出报告；`strategies` 让 hypothesis 去抽各种形状和内存布局；在终
+# 端里可用 `minigen gradcheck`。它们的做法写在 `minigen/testing/check.py` 和 `numeric.py` 里。
+#
+# 代价如何？对那一行 1,000 个数，squash 共求值 14 次，用了两个随机的 `g`，各配一个方向。若逐个斜
+# 率去求，要 2,000 次。
+#
+# 现在可以做作业 A2 了：自己写一个检查，按它抓住的错误计分，凭空指认的要倒扣。
+
+# %%
+evaluations = 0
+
+
+def counted(x):
+    global evaluations
+    evaluations += 1
+    return squash(x)
+
+
+assert_gradients((counted, squash_backward), row)
+print(f"{evaluations} evaluations for all, {2 * row.size:,} one by one")
+claim("14", evaluations)
+claim("2,000", 2 * row.size)
