@@ -5,12 +5,20 @@ Cells of its source (`minigen.classroom.source`):
     # %% [markdown]             text for the student
     # %%                        code for the student, kept as it is: imports, helpers
     # %% solution="NAME"        code whose part between # BEGIN SOLUTION and # END SOLUTION the
-                                student is to write
+                                student is to write; without="WORD WORD" are names it may not
+                                use (`minigen.classroom.own_work`)
     # %% test="NAME" points=4   a test: one function whose arguments are functions of the student,
-                                by name, or `seed` or `rng`; its docstring says what is expected
+                                by name, or `seed`, `rng` or `race`; its docstring says what is
+                                expected. seconds=10: for each call, instead of the usual limit;
+                                spare=200: megabytes that it may use beyond what it begins with
 
 A test with hidden=true is not handed out. Hidden is not secret: it asks for the same at another
-seed, rank or shape, so knowing it helps nobody to cheat.
+seed, rank or shape, so knowing it helps nobody to cheat. A test may also ask for functions that the
+assignment gives to the student, such as one that turns arrays, which is all that a test can send,
+into what the student's functions take.
+
+A test with the argument `race` is about speed (`minigen.classroom.racing`): it is run after the
+other tests of its part, and only if they are all passed.
 """
 
 from __future__ import annotations
@@ -29,12 +37,13 @@ SOLUTION = re.compile(
     r"^(?P<indent>[ \t]*)# BEGIN SOLUTION\n.*?^[ \t]*# END SOLUTION$", re.MULTILINE | re.DOTALL
 )
 STUB = "{indent}# YOUR CODE HERE\n{indent}raise NotImplementedError"
-GIVEN = ("seed", "rng")  # arguments of a test that the grader supplies
+GIVEN = ("seed", "rng", "race")  # arguments of a test that the grader supplies
 
 
 @dataclass(frozen=True)
 class Test:
-    """function: the test itself; wants: the student's functions it takes."""
+    """function: the test itself; wants: the student's functions it takes; is_race: whether it
+    takes `race`, and so is about speed."""
 
     name: str
     points: float
@@ -42,6 +51,9 @@ class Test:
     function: Callable[..., None]
     wants: tuple[str, ...]
     part: str  # the solution it belongs to
+    is_race: bool = False
+    seconds: float | None = None
+    spare: int | None = None
 
     @property
     def expectation(self) -> str:
@@ -72,11 +84,45 @@ class Assignment:
         asked = tuple(name for cell in cells if "solution" in cell.options for name in _asked(cell))
         if not asked:
             raise SourceError(f"{file} asks for nothing: it has no cell with solution=")
-        return cls(file.stem, file.parent, cells, tuple(_tests(file, cells, asked)), asked)
+        return cls(file.stem, file.parent, cells, tuple(_tests(file, cells)), asked)
 
     @property
     def points(self) -> float:
         return sum(test.points for test in self.tests)
+
+    @property
+    def imports(self) -> tuple[str, ...]:
+        """The modules that the student's code is given, by name."""
+        found = {
+            name
+            for code in self.given()
+            for node in ast.parse(code).body
+            for name in _imported(node)
+        }
+        return tuple(sorted(found))
+
+    @property
+    def parts(self) -> dict[str, list[str]]:
+        """The functions that each part asks for."""
+        solutions = [cell for cell in self.cells if "solution" in cell.options]
+        return {cell.options["solution"]: functions_of(cell) for cell in solutions}
+
+    @property
+    def without(self) -> dict[str, tuple[str, ...]]:
+        """What each part may not use."""
+        return {
+            cell.options["solution"]: tuple(cell.options["without"].split())
+            for cell in self.cells
+            if {"solution", "without"} <= set(cell.options)
+        }
+
+    @property
+    def has_races(self) -> bool:
+        return any(test.is_race for test in self.tests)
+
+    def given(self) -> list[str]:
+        """The code that students are given, cell by cell."""
+        return [c.text for c in self.cells if _is_given(c)]
 
     def solution(self) -> list[str]:
         """The code of the solved source but its tests, cell by cell."""
@@ -85,6 +131,10 @@ class Assignment:
     def stub(self, cell: Cell) -> str:
         """A solution cell with what the student is to write taken out."""
         return SOLUTION.sub(lambda found: STUB.format(indent=found["indent"]), cell.text)
+
+
+def _is_given(cell: Cell) -> bool:
+    return cell.kind == "code" and not {"test", "solution"} & set(cell.options)
 
 
 def functions_of(cell: Cell) -> list[str]:
@@ -99,16 +149,23 @@ def _asked(cell: Cell) -> list[str]:
     return functions_of(cell)
 
 
-def _tests(file: Path, cells: tuple[Cell, ...], asked: tuple[str, ...]) -> list[Test]:
+def _imported(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+
+
+def _tests(file: Path, cells: tuple[Cell, ...]) -> list[Test]:
     """Every test cell's function, made in a namespace with the source's own code."""
     space: dict[str, Any] = {"__name__": file.stem}
-    tests, part = [], ""
+    tests, part, known = [], "", set()
     for cell in cells:
         if cell.kind != "code":
             continue
         code = "\n" * cell.line + cell.text  # so that errors name the line of the file
         if "test" not in cell.options:
             part = cell.options.get("solution", part)
+            known.update(functions_of(cell))
             exec(compile(code, str(file), "exec"), space)
             continue
         functions = functions_of(cell)
@@ -116,12 +173,22 @@ def _tests(file: Path, cells: tuple[Cell, ...], asked: tuple[str, ...]) -> list[
             raise SourceError(f"line {cell.line}: a test is one function, with points=")
         exec(compile(code, str(file), "exec"), space)
         function = space[functions[0]]
-        wants = tuple(n for n in inspect.signature(function).parameters if n not in GIVEN)
+        names = inspect.signature(function).parameters
+        wants = tuple(n for n in names if n not in GIVEN)
         for name in wants:
-            if name not in asked:
-                raise SourceError(f"line {cell.line}: {name} is not among what is asked for")
-        hidden = bool(cell.options.get("hidden", False))
+            if name not in known:
+                raise SourceError(f"line {cell.line}: {name} is not among what is asked or given")
         tests.append(
-            Test(cell.options["test"], cell.options["points"], hidden, function, wants, part)
+            Test(
+                cell.options["test"],
+                cell.options["points"],
+                bool(cell.options.get("hidden", False)),
+                function,
+                wants,
+                part,
+                "race" in names,
+                cell.options.get("seconds"),
+                cell.options.get("spare"),
+            )
         )
     return tests

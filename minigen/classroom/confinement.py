@@ -1,12 +1,12 @@
 """What the process that runs a submission may not do, as far as the system lets us forbid it.
 
 Limits of the kernel hold for memory and the size of files. On Linux a filter of system calls keeps
-it from starting processes and programs (`minigen.classroom.seccomp`); and where a user may make
-namespaces, the process is in ones of its own: it has no network, sees no other process, ends with
-all its descendants, can write temporary files only, which end with it, and the folders of the
-assignment and of the other submissions are empty for it. Where that is refused, Python itself (an
-audit hook) turns down what touches those folders, sockets and signals, which stops the careless and
-the curious.
+it from starting processes and programs and from reaching others (`minigen.classroom.seccomp`); and
+where a user may make namespaces, the process is in ones of its own: it has no network, sees no
+other process, ends with all its descendants, can write temporary files only, which end with it, and
+the folders of the assignment and of the other submissions are empty for it. Where that is refused,
+Python itself (an audit hook) turns down what touches those folders, sockets and signals, which
+stops the careless and the curious.
 
 This is no sandbox against an attacker who knows the kernel: run the grading of strangers' code in a
 container that holds nothing else.
@@ -55,13 +55,16 @@ PATHS = {  # events of Python, with how many paths they name
 class Limits:
     """seconds: for one call of the submission, and for loading it; total_seconds: for all of them;
     megabytes: of memory, as the process counts it; file_megabytes: of any file it writes;
-    processes: beside it."""
+    processes: beside it; spare: megabytes beyond what it begins with, if less than the others
+    allow; core: the only one it may run on."""
 
     seconds: float = 5.0
     total_seconds: float = 60.0
     megabytes: int = 4096
     file_megabytes: int = 1
     processes: int = 32
+    spare: int | None = None
+    core: int | None = None
 
 
 def give_up_root() -> None:
@@ -136,8 +139,11 @@ def limit(limits: Limits) -> None:
     """Kernel limits for this process."""
     if resource is None:
         return
+    if limits.core is not None and hasattr(os, "sched_setaffinity"):
+        with contextlib.suppress(OSError):  # it was taken away in the meantime
+            os.sched_setaffinity(0, {limits.core})
     for which, value in (
-        (resource.RLIMIT_AS, limits.megabytes << 20),
+        (resource.RLIMIT_AS, _memory(limits)),
         (resource.RLIMIT_FSIZE, limits.file_megabytes << 20),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NPROC, _processes() + limits.processes),
@@ -151,6 +157,15 @@ def limit(limits: Limits) -> None:
 
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
+
+
+def _memory(limits: Limits) -> int:
+    """Bytes of address space that this process may have."""
+    most, mine = limits.megabytes << 20, Path("/proc/self/statm")
+    if limits.spare is None or not mine.exists():
+        return most
+    pages = int(mine.read_text().split()[0])
+    return min(most, pages * os.sysconf("SC_PAGE_SIZE") + (limits.spare << 20))
 
 
 def _processes() -> int:

@@ -5,6 +5,7 @@ Markdown is read, and code coloured, by packages that come with rich.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from html import escape
@@ -19,6 +20,11 @@ from minigen.classroom.chapter import Chapter
 from minigen.classroom.mathml import FormulaError, mathml
 from minigen.classroom.prose import formulas, unwrapped
 
+# A browser breaks a line after any formula, also before the comma that follows it.
+AND_ITS_MARK = re.compile(
+    r'<math display="inline">(?:(?!</math>).)*</math>[,.;:!?)，。：；、？！）]+'
+)
+
 
 def as_html(text: str, prefix: str = "") -> str:
     """HTML of Markdown; headings get the ids `prefix` and a number, in their order.
@@ -28,7 +34,8 @@ def as_html(text: str, prefix: str = "") -> str:
     >>> as_html("Half of *this*.")
     '<p>Half of <em>this</em>.</p>\\n'
     """
-    return str(_reader().render(unwrapped(text), {"prefix": prefix}))
+    made = str(_reader().render(unwrapped(text), {"prefix": prefix}))
+    return AND_ITS_MARK.sub(r'<span class="unbroken">\g<0></span>', made)
 
 
 def headings(text: str, prefix: str = "") -> list[tuple[str, str]]:

@@ -1,21 +1,23 @@
 """Where the processes that run submissions come from.
 
-Starting Python and importing NumPy takes longer than grading. One process does it once, knows
-nothing of tests, solutions or other students, and forks itself for every submission. It is asked
-through a socket, over which the open files of the new process are handed as well.
+Starting Python and importing NumPy, or whatever an assignment works with, takes longer than
+grading. One process does it once, knows nothing of tests, solutions or other students, and forks
+itself for every submission. It is asked through a socket, over which the open files of the new
+process are handed as well.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -24,17 +26,18 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_
 class Nursery:
     """The process that forks, started when the first submission wants one.
 
-    Raises OSError where there is no fork, on Windows.
+    imports: modules that it loads besides. Raises OSError where there is no fork, on Windows.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, imports: Sequence[str] = ()) -> None:
         if not hasattr(socket, "send_fds"):
             raise OSError("grading needs Linux or macOS (on Windows, WSL)")
         self._lock = threading.Lock()
         self._ours, theirs = socket.socketpair()
+        # -P: a submission called numpy.py in the folder where grading was begun is not NumPy.
+        python = [sys.executable, "-P", "-m"]
         self._process = subprocess.Popen(
-            # -P: a submission called numpy.py in the folder where grading was begun is not NumPy.
-            [sys.executable, "-P", "-m", "minigen.classroom.worker", str(theirs.fileno())],
+            [*python, "minigen.classroom.worker", str(theirs.fileno()), *imports],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -66,18 +69,24 @@ class Nursery:
         self._process.wait()
 
 
-_nursery: Nursery | None = None
+_nurseries: dict[tuple[str, ...], Nursery] = {}
 _starting = threading.Lock()
 
 
-def nursery() -> Nursery:
-    """That of this process; a process forked from this one needs one of its own."""
-    global _nursery
+def nursery(imports: tuple[str, ...] = ()) -> Nursery:
+    """That of this process for these imports; a process forked from this one needs its own."""
     with _starting:
-        if _nursery is None or not _nursery.alive():
-            _nursery = Nursery()
-            atexit.register(_nursery.close)
-        return _nursery
+        if imports not in _nurseries or not _nurseries[imports].alive():
+            _nurseries[imports] = Nursery(imports)
+            atexit.register(_nurseries[imports].close)
+        return _nurseries[imports]
+
+
+def load(imports: Sequence[str]) -> None:
+    """In the process that forks: import what submissions will. What fails, fails in them again."""
+    for name in imports:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
 
 
 def serve(fd: int, work: Callable[[int, int], Any]) -> None:

@@ -17,7 +17,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from minigen.classroom.assignment import GIVEN, SOLUTION, STUB, Assignment, functions_of
+from minigen.classroom.assignment import SOLUTION, STUB, Assignment, functions_of
 from minigen.classroom.release import in_language, notebook, notebook_cell, write_notebook
 from minigen.classroom.source import Cell
 
@@ -96,7 +96,7 @@ def _test(cell: Cell, given: str) -> str:
     start, end = function.body[0].lineno - 1, function.end_lineno
     split = (function.body[0].end_lineno or 0) if documented else start
     arguments = [a.arg for a in function.args.args]
-    inside = [SUPPLIED[name] for name in arguments if name in GIVEN]
+    inside = [SUPPLIED[name] for name in arguments if name in SUPPLIED]
     for statement in _needed(function, ast.parse(given).body):
         first = min(
             [statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", ()))]
@@ -106,7 +106,7 @@ def _test(cell: Cell, given: str) -> str:
         points=cell.options["points"],
         hidden=str(bool(cell.options.get("hidden"))).lower(),
         name=function.name,
-        wants=", ".join(name for name in arguments if name not in GIVEN),
+        wants=", ".join(name for name in arguments if name not in SUPPLIED),
         docstring="\n".join(lines[start:split]),
         given=textwrap.indent("\n".join(inside), "    "),
         body="\n".join(lines[split:end]),

@@ -21,7 +21,8 @@ body {
   margin: 0 auto; padding: 1.5rem 1.25rem 4rem; max-width: 54rem;
   background: var(--page); color: var(--ink); font: 17px/1.65 $sans;
 }
-:lang(zh) { line-height: 1.8; }
+.text:lang(zh), .facts:lang(zh) { line-height: 1.8; }
+em:lang(zh) { font-style: normal; font-weight: 600; }
 .text, header, figcaption, nav { max-width: 44rem; }
 a { color: var(--accent); text-decoration: none; }
 a:hover { text-decoration: underline; }
@@ -32,7 +33,8 @@ h2 { font-size: 1.4rem; line-height: 1.3; margin: 2.6rem 0 .6rem; letter-spacing
 p, ul, ol { margin: .7rem 0; }
 .facts { color: var(--soft); font-size: .92rem; margin: .15rem 0; }
 nav { margin: 1.4rem 0 0; border-left: 2px solid var(--line); padding-left: 1rem; }
-nav ol { margin: 0; padding: 0; list-style: none; font-size: .92rem; }
+nav ol { margin: 0; padding: 0; list-style: none; font-size: .92rem; columns: 17rem; }
+nav ol + ol { margin-top: .8rem; }
 code, pre { font-family: $monospace; }
 code { font-size: .88em; overflow-wrap: anywhere; }
 :not(pre) > code {
@@ -45,7 +47,10 @@ pre code { font-size: inherit; }
   overflow: hidden;
 }
 .cell > pre + pre { border-top: 1px solid var(--line); }
-.printed { background: var(--page); color: var(--soft); }
+.printed {
+  background: var(--page); color: var(--soft); white-space: pre-wrap; overflow-wrap: anywhere;
+}
+.unbroken { white-space: nowrap; }
 .note { font-size: .78rem; color: var(--soft); padding: .45rem 1.1rem 0; }
 .note.good { color: var(--good); }
 .note.good::before { content: "\\2713\\00a0"; }
@@ -66,7 +71,9 @@ th, td { text-align: left; padding: .4rem 1.4rem .4rem 0; vertical-align: top; }
 tbody tr { border-top: 1px solid var(--line); }
 blockquote { margin: 1rem 0; padding-left: 1rem; border-left: 2px solid var(--line); }
 .formula { overflow-x: auto; overflow-y: hidden; padding: .35rem 0; margin: .7rem 0; }
-math { font-family: "STIX Two Math", "Latin Modern Math", "Cambria Math", math; }
+math {
+  font-family: "STIX Two Math", "Latin Modern Math", "Cambria Math", "DejaVu Math TeX Gyre", math;
+}
 mtd { padding: .25em .1em; }
 mtd[columnalign="left"] { text-align: left; }
 mtd[columnalign="right"] { text-align: right; }

@@ -20,7 +20,7 @@ TAGS = {"en": "en", "zh": "zh-Hans"}
 WORDS = {
     "chapters": {"en": "Chapters", "zh": "目录"},
     "tutorials": {"en": "Tutorials", "zh": "教程"},
-    "after": {"en": "Read first", "zh": "先读"},
+    "after": {"en": "Read first: {}", "zh": "先读：{}"},
     "nothing": {"en": "nothing", "zh": "无"},
     "minutes": {"en": "Runs for about {} min on one thread", "zh": "单线程运行约 {} 分钟"},
     "checked": {"en": "checks the gradient above", "zh": "检验上面的梯度"},
@@ -152,16 +152,20 @@ def _head(chapter: Chapter, told: Sequence[str]) -> str:
     first = ", ".join(chapter.said("after") or ())
     facts = []
     for each in told:
-        needs = f"{WORDS['after'][each]}: {first or WORDS['nothing'][each]}"
+        needs = WORDS["after"][each].format(first or WORDS["nothing"][each])
         time = WORDS["minutes"][each].format(chapter.said("minutes"))
         facts.append(f'<p class="facts" lang="{TAGS[each]}">{escape(f"{time} · {needs}")}</p>')
-    sections = [
-        f'<li><a href="#{name}">{text}</a></li>'
-        for cell in chapter.prose(told[0])
-        for name, text in headings(cell.text, _prefix(cell))
-    ]
-    contents = f"<nav><ol>\n{chr(10).join(sections)}\n</ol></nav>" if sections else ""
-    return "\n".join([*facts, contents])
+    contents = "\n".join(
+        f'<ol lang="{TAGS[each]}">\n'
+        + "\n".join(
+            f'<li><a href="#{name}">{text}</a></li>'
+            for cell in chapter.prose(each)
+            for name, text in headings(cell.text, _prefix(cell))
+        )
+        + "\n</ol>"
+        for each in told
+    )
+    return "\n".join([*facts, f"<nav>\n{contents}\n</nav>"])
 
 
 def _prefix(cell: Cell) -> str:

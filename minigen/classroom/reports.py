@@ -5,19 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
 from minigen.classroom.grading import Grade, Outcome
+from minigen.classroom.racing import Finish
 from minigen.version import __version__
 from minigen.viz.page import PAGE
 
 
-def gradescope(result: Grade, leaderboard: Mapping[str, float] | None = None) -> dict[str, Any]:
+def gradescope(result: Grade) -> dict[str, Any]:
     """What Gradescope's autograder reads: https://gradescope-autograders.readthedocs.io/en/latest.
 
-    Hidden tests show after grades are published. leaderboard: numbers by name, smaller is better.
+    Hidden tests show after grades are published. The leaderboard has the races' ratios, of which
+    the largest is best.
     """
     tests = [
         {
@@ -32,7 +34,7 @@ def gradescope(result: Grade, leaderboard: Mapping[str, float] | None = None) ->
         }
         for number, o in enumerate(result.outcomes, 1)
     ]
-    board = [{"name": k, "value": v, "order": "asc"} for k, v in (leaderboard or {}).items()]
+    board = [{"name": f.name, "value": f.ratio, "order": "desc"} for f in result.finishes]
     return {
         "score": result.earned,
         "execution_time": round(result.seconds, 3),
@@ -68,21 +70,26 @@ def from_json(text: str, student: str) -> Grade:
         )
         for t, expectation in zip(made["tests"], made["extra_data"]["expectations"], strict=True)
     )
-    more = made["extra_data"]
-    seed = int(more.get("seed", 0))
-    return Grade(student, outcomes, made["execution_time"], tuple(more["errors"]), seed=seed)
+    more, seconds = made["extra_data"], made["execution_time"]
+    finishes = tuple(Finish(entry["name"], entry["value"]) for entry in made["leaderboard"])
+    errors, seed = tuple(more["errors"]), int(more.get("seed", 0))
+    return Grade(student, outcomes, seconds, errors, finishes=finishes, seed=seed)
 
 
 def as_csv(results: Sequence[Grade]) -> str:
-    """A line for each student: name, total, and the points of each test."""
+    """A line for each student: name, total, the points of each test, the ratio of each race."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     tests = results[0].outcomes if results else ()
-    writer.writerow(["student", "earned", "points", *(o.name for o in tests), "remarks"])
+    races = _races(results)
+    speeds = [f"{name} (times the reference)" for name in races]
+    writer.writerow(["student", "earned", "points", *(o.name for o in tests), *speeds, "remarks"])
     for each in results:
         earned = [f"{o.earned:g}" for o in each.outcomes]
         remarks = "; ".join(each.errors)
-        row = [each.student, f"{each.earned:g}", f"{each.points:g}", *earned, remarks]
+        ratios = {f.name: f"{f.ratio:g}" for f in each.finishes}
+        ran = [ratios.get(name, "") for name in races]
+        row = [each.student, f"{each.earned:g}", f"{each.points:g}", *earned, *ran, remarks]
         writer.writerow([_harmless(cell) for cell in row])
     return buffer.getvalue()
 
@@ -96,7 +103,9 @@ def feedback(result: Grade, title: str, with_hidden: bool = True) -> str:
     """A page for one student. Hidden tests are told by their result, not by their message, unless
     `with_hidden`."""
     lead = f"{result.student}: {result.earned:g} of {result.points:g} points."
-    return _page(title, lead, _table(result, with_hidden), "".join(map(_remark, result.errors)))
+    told = [f"{f.name}: {f.ratio:g} times as quick as the reference." for f in result.finishes]
+    remarks = "".join(_remark(each) for each in (*told, *result.errors))
+    return _page(title, lead, _table(result, with_hidden), remarks)
 
 
 def class_page(results: Sequence[Grade], title: str) -> str:
@@ -118,7 +127,26 @@ def class_page(results: Sequence[Grade], title: str) -> str:
         f"{''.join(map(_remark, r.errors))}{_table(r, True)}</details>"
         for r in ordered
     )
-    return _page(title, lead, overview, "<h2>Everybody</h2>", details)
+    races = "".join(_ranking(name, results) for name in _races(results))
+    return _page(title, lead, overview, races, "<h2>Everybody</h2>", details)
+
+
+def _races(results: Sequence[Grade]) -> list[str]:
+    """The names of all races that anybody has finished, in order."""
+    return list(dict.fromkeys(f.name for each in results for f in each.finishes))
+
+
+def _ranking(race: str, results: Sequence[Grade]) -> str:
+    """Everybody who finished a race, the quickest first; equal ratios share a place."""
+    ran = [(f.ratio, r.student) for r in results for f in r.finishes if f.name == race]
+    rows = "".join(
+        f'<tr><td class="value">{1 + sum(other > ratio for other, _ in ran)}</td>'
+        f'<th scope="row">{escape(student)}</th><td class="value">{ratio:g}</td></tr>'
+        for ratio, student in sorted(ran, key=lambda each: (-each[0], each[1]))
+    )
+    head = "<tr><th>place</th><th>student</th><th>times as quick as the reference</th></tr>"
+    table = f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+    return f"<h2>{escape(race)}</h2>{table}"
 
 
 def _table(result: Grade, with_hidden: bool) -> str:

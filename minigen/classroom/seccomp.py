@@ -1,6 +1,6 @@
 """A filter of system calls (seccomp(2)), for Linux on x86-64 and ARM: no new process, no other
-program, no signal to another, no way back out of a namespace or out of the grader's hand. Threads
-are allowed.
+program, no signal to another, no other core or priority, no way back out of a namespace or out of
+the grader's hand. Threads are allowed.
 
 The filter is a program for the kernel's small virtual machine, run before every system call: each
 instruction loads a number, compares it and jumps so many instructions ahead, or returns what is to
@@ -24,17 +24,20 @@ X32 = 0x40000000  # numbers of another set of calls that x86-64 kernels may also
 # Architecture, then numbers of: clone, clone3, prctl, and of all that is refused outright: fork,
 # vfork, execve, execveat, mount, umount2, unshare, setns, ptrace, process_vm_readv,
 # process_vm_writev; kill, tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_send_signal;
-# setsid, setpgid; open_tree, move_mount, mount_setattr.
+# setsid, setpgid; open_tree, move_mount, mount_setattr; sched_setaffinity, sched_setparam,
+# sched_setscheduler, sched_setattr, setpriority.
 CALLS = {
     "x86_64": (
         0xC000003E, 56, 435, 157,
         (57, 58, 59, 322, 165, 166, 272, 308, 101, 310, 311,
-         62, 200, 234, 129, 297, 424, 112, 109, 428, 429, 442),
+         62, 200, 234, 129, 297, 424, 112, 109, 428, 429, 442,
+         203, 142, 144, 314, 141),
     ),
     "aarch64": (
         0xC00000B7, 220, 435, 167,
         (221, 281, 40, 39, 97, 268, 117, 270, 271,
-         129, 130, 131, 138, 240, 424, 157, 154, 428, 429, 442),
+         129, 130, 131, 138, 240, 424, 157, 154, 428, 429, 442,
+         122, 118, 119, 274, 140),
     ),
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ import signal
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,15 +89,21 @@ def _silenced(code: str) -> str:
 class Submission:
     """The functions of a submission, run in a child process that is started again when it ends.
 
-    cells: its code. hidden: folders and files it may not see. A call raises SubmissionError, in
-    words for the student, when the function is missing, fails, or takes too long.
+    cells: its code. hidden: folders and files it may not see. imports: modules that it will import,
+    loaded once for all submissions. A call raises SubmissionError, in words for the student, when
+    the function is missing, fails, or takes too long.
     """
 
     def __init__(
-        self, cells: Sequence[str], hidden: Sequence[Path] = (), limits: Limits | None = None
+        self,
+        cells: Sequence[str],
+        hidden: Sequence[Path] = (),
+        limits: Limits | None = None,
+        imports: Sequence[str] = (),
     ) -> None:
         self.cells, self.limits = list(cells), limits or Limits()
         self.hidden = [str(path.resolve()) for path in hidden if path.exists()]
+        self.imports = tuple(imports)
         self.in_force: list[str] = []
         self.errors: list[str] = []  # of cells, when they were loaded
         self.broken = ""  # why it cannot be loaded at all
@@ -110,28 +116,28 @@ class Submission:
     def __exit__(self, *exception: object) -> None:
         self.stop()
 
-    def function(self, name: str) -> Callable[..., Any]:
-        """What a test calls in the student's place."""
+    def function(self, name: str, seconds: float | None = None) -> Callable[..., Any]:
+        """What a test calls in the student's place; seconds: for a call, instead of the limits'."""
 
         def call(*arguments: Any) -> Any:
-            return self.call(name, *arguments)
+            return self.call(name, *arguments, seconds=seconds)
 
         call.__name__ = name
         return call
 
-    def call(self, name: str, *arguments: Any) -> Any:
+    def call(self, name: str, *arguments: Any, seconds: float | None = None) -> Any:
         """One of its functions. Functions among the arguments may be called back."""
+        seconds = seconds or self.limits.seconds
         allowed = self.limits.total_seconds
         if self._spent >= allowed:
             raise SubmissionError(f"not run: what was run before it took {allowed:g} seconds")
         began = time.monotonic()
         try:
             self._start()
-            return self._call(name, arguments)
+            return self._call(name, arguments, seconds)
         except wire.TooLate:
             self.stop()
-            seconds = f"{self.limits.seconds:g}"
-            raise SubmissionError(f"{name} took longer than {seconds} seconds") from None
+            raise SubmissionError(f"{name} took longer than {seconds:g} seconds") from None
         except wire.Ended:
             self.stop()
             raise SubmissionError(f"{name} ended the process it ran in") from None
@@ -141,10 +147,10 @@ class Submission:
         finally:
             self._spent += time.monotonic() - began
 
-    def _call(self, name: str, arguments: Sequence[Any]) -> Any:
+    def _call(self, name: str, arguments: Sequence[Any], seconds: float) -> Any:
         callbacks: list[Callable[..., Any]] = []
         wire.send(self._write, ["call", name, _numbered(arguments, callbacks)])
-        end = time.monotonic() + self.limits.seconds
+        end = time.monotonic() + seconds
         while True:
             answer = wire.receive(self._read, max(0.0, end - time.monotonic()))
             match answer:
@@ -166,7 +172,9 @@ class Submission:
         theirs_read, self._write = os.pipe()
         self._read, theirs_write = os.pipe()
         try:
-            self._process = nursery().fork(theirs_read, theirs_write, self._output.fileno())
+            self._process = nursery(self.imports).fork(
+                theirs_read, theirs_write, self._output.fileno()
+            )
         finally:
             os.close(theirs_read)
             os.close(theirs_write)
@@ -192,13 +200,26 @@ class Submission:
         self._output.seek(0)
         return self._output.read(MOST_PRINTED).decode("utf-8", "replace")
 
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Within it, nothing of the submission runs."""
+        self._signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        if self._process is not None:
+            for kill in (os.killpg, os.kill):  # it may have left its group
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    kill(self._process, number)
+
     def stop(self) -> None:
         """End its process and all that it started."""
         if self._process is None:
             return
-        for kill in (os.killpg, os.kill):  # it may have left its group
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                kill(self._process, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
         self._process = None
         os.close(self._read)
         os.close(self._write)

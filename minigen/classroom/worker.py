@@ -113,4 +113,5 @@ def _told(error: BaseException) -> str:
 
 if __name__ == "__main__":
     os.chdir("/")
+    nursery.load(sys.argv[2:])
     nursery.serve(int(sys.argv[1]), main)

@@ -79,7 +79,9 @@ def grade(
     A submission that fails, hangs, or ends its process loses the points of that test and nothing
     else. With --out, everybody's results are written as they come; minigen classroom report makes a
     table and a page of them. The inputs of the tests come from a seed, the same for all, which is
-    told and kept with the results; the same seed gives the same inputs again.
+    told and kept with the results; the same seed gives the same inputs again. Where an assignment
+    measures speed, one submission is graded at a time, whatever --jobs says: leave the machine
+    alone meanwhile.
     """
     task = _load(assignment)
     files = _named(_files(submissions))
@@ -184,7 +186,8 @@ def report(
     results: Annotated[Path, typer.Argument(help="The folder that grade --out wrote.")],
     title: Annotated[str, typer.Option(help="Of the page.")] = "Grades",
 ) -> None:
-    """A table, grades.csv, and a page, class.html, of all results in a folder."""
+    """A table, grades.csv, and a page, class.html, of all results in a folder; where an assignment
+    measures speed, with a ranking."""
     from minigen.classroom import reports
 
     found = []

@@ -32,7 +32,7 @@ class _Reader(HTMLParser):
         self.open: list[str] = []
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.page.tags[tag] += 1
+        self.page.tags[tag] += "nav" not in self.open  # which repeats the headings
         self.page.printed += tag == "samp"
         if tag not in VOID:
             self.open.append(tag)
