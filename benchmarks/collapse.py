@@ -29,10 +29,10 @@ from typing import Any
 import harness
 import quality
 
-PLAIN = {"pack": 1}  # the recipe has packs of two
+PLAIN = {"pack": 1, "r1": 0.0}  # the recipes have packs of two, or R1
 WASSERSTEIN = {**PLAIN, "loss": "wasserstein", "critic_steps": 4}
 CASES: dict[str, dict[str, Any]] = {
-    "packs of two": {},
+    "packs of two": {"pack": 2, "r1": 0.0},
     "non-saturating": PLAIN,
     "Wasserstein, penalty": {**WASSERSTEIN, "penalty": 10.0},
     "Wasserstein, clipped": {**WASSERSTEIN, "clip": 0.01},

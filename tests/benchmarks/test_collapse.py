@@ -18,8 +18,8 @@ from minigen.training.recipes.mixtures import mixture
 
 
 def options(out: Path, **changes: Any) -> argparse.Namespace:
-    usual = {"seeds": [0], "only": None, "engine": ["minigen"], "steps": 2, "fast": True}
-    return argparse.Namespace(**{**usual, "out": out, **changes})
+    usual = {"seeds": [0], "only": None, "engine": ["minigen"], "steps": 2, "batch_size": 64}
+    return argparse.Namespace(**{**usual, "fast": True, "out": out, **changes})
 
 
 @pytest.mark.parametrize("name", collapse.CASES)

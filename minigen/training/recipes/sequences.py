@@ -177,7 +177,7 @@ def sort_settings(fast: bool) -> Settings:
 
 
 def dates_settings(fast: bool) -> Settings:
-    return _settings("dates", fast, steps=800, lengths=[1, 1])
+    return _settings("dates", fast, steps=1500, lengths=[1, 1])
 
 
 def _settings(task: str, fast: bool, steps: int, lengths: list[int]) -> Settings:
