@@ -1,4 +1,4 @@
-# %% [markdown] id="question" goal="How attention and its gradient are computed exactly, in memory that grows with the text and not with its square" minutes=1.5 after=["03"]
+# %% [markdown] id="question" goal="How attention and its gradient are computed exactly, in memory that grows with the text and not with its square" minutes=0.5 after=["03"]
 # # 04 · Attention without its scores
 #
 # Attention lets each of $T$ tokens look at $T$ tokens. That is a matrix of $T \times T$ scores,
@@ -23,6 +23,7 @@
 
 # %%
 import math
+import os
 import time
 import tracemalloc
 
@@ -36,6 +37,8 @@ from minigen.testing import assert_gradients
 
 kernels.on_compile = print  # if Numba has to compile a kernel of minigen first, say so here
 rng = np.random.default_rng(0)
+# This thread's own time: what else runs on the machine does not count. Windows counts too coarsely.
+clock = time.perf_counter if os.name == "nt" else time.thread_time
 claim("64", 4096 * 4096 * 4 / 2**20)
 claim("1", 4096 * 64 * 4 / 2**20)
 
@@ -282,13 +285,10 @@ check(online, 40)
 # %%
 def tiles(length, size=64):
     """(queries, keys, on the diagonal) for every tile that is visited, in order."""
-    for top in range(0, length, size):
-        for left in range(0, top + 1, size):
-            yield (
-                slice(top, min(top + size, length)),
-                slice(left, min(left + size, length)),
-                left == top,
-            )
+    blocks = [slice(start, min(start + size, length)) for start in range(0, length, size)]
+    for i, rows in enumerate(blocks):
+        for j, columns in enumerate(blocks[: i + 1]):  # later keys are not computed at all
+            yield rows, columns, i == j
 
 
 def tile_scores(q, k, diagonal):
@@ -506,9 +506,9 @@ best = dict.fromkeys(calls, math.inf)
 with kernels.blas.single_threaded():
     for _ in range(3 if fast() else 10):  # in turns: what slows the machine down slows all
         for name, call in calls.items():
-            start = time.perf_counter()
+            start = clock()
             call()
-            best[name] = min(best[name], time.perf_counter() - start)
+            best[name] = min(best[name], clock() - start)
 speeds = {name: best["numpy"] / best[name] for name in names}
 print(*(f"{name} {speed:.2f}" for name, speed in speeds.items()), sep=", ")
 claim("4", speeds["flash"], within=3, trained=True)
