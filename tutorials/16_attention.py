@@ -1,4 +1,4 @@
-# %% [markdown] id="intro" goal="Attention: scale, gradient, masks, order" minutes=0.3 after=["02"]
+# %% [markdown] id="intro" goal="Derive attention from a lookup, with its gradient, scale, masks, positions and heads" minutes=0.3 after=["02"]
 # # 16 · The mathematics of attention
 #
 # In "the cat ate because it was hungry", the word "it" needs something from the word "cat". Which
@@ -9,7 +9,7 @@
 #
 # Everything here is NumPy in float64; minigen only checks it, until the last cells.
 
-# %% [markdown] lang="zh" of="intro" en="fff61727" goal="注意力：缩放、梯度、掩码、次序"
+# %% [markdown] lang="zh" of="intro" en="fff61727" goal="从一次查找推出注意力，以及它的梯度、缩放、掩码、位置与多头"
 # # 16 · 注意力的数学
 #
 # 在 “the cat ate because it was hungry” 这句话里，“it” 需要从 “cat” 那里取一些信息。该问哪个词，
@@ -153,13 +153,13 @@ def attention(q, k, v, allowed=True):
 # entropy is the difference of the two, $\ln S - \frac{1}{2}$. For 64 keys this is 3.66. With $d =
 # 256$ the mean entropy is 3.69 nats if the scores are divided, and 0.26 if they are not.
 
-# %% [markdown] lang="zh" of="scale" en="157a7724"
+# %% [markdown] lang="zh" of="scale" en="157a7724" captions={"scale": "64 个键上权重的熵，以及 softmax 传回去多少，随 d 的变化。"}
 # ## 为什么要除以 d 的平方根
 #
 # 设 $q$ 与 $k$ 的分量相互独立，均值 0，方差 1。那么每个乘积 $q_i k_i$ 的均值为 0、方差为 1，而
 # $q \cdot k$ 是 $d$ 个这样的乘积之和，方差为 $d$。$d = 64$ 时，两个得分相差 8 以上是常事，权重就相
-# 差 $e^8 \approx 2981$ 倍：还什么都没学，查找已经是硬的了。除以 $\sqrt{d}$ 之后，无论 $d$ 是多少
-# ，得分的方差都是 1。取 $d = 64$ 的 20,000 对向量实测，不除时方差为 63.1，除了之后是 0.99。
+# 差 $e^8 \approx 2981$ 倍：还什么都没学，查找已经是硬的了。除以 $\sqrt{d}$ 之后，无论 $d$ 是多少，
+# 得分的方差都是 1。取 $d = 64$ 的 20,000 对向量实测，不除时方差为 63.1，除了之后是 0.99。
 #
 # 还剩多少不确定性，可以算出来。键很多、得分服从 $N(0, 1)$ 时，$e^s$ 的均值是 $e^{1/2}$，所以
 # $\ln \sum_j e^{s_j} \approx \ln S + \frac{1}{2}$；用 $e^s$ 加权会把正态分布的均值移动一个方差，
@@ -461,7 +461,7 @@ claim("2.9", moved.max())
 # changes the scores by less than $10^{-12}$, which is rounding. A turn keeps lengths, so the
 # argument for $\sqrt{d}$ stands.
 
-# %% [markdown] lang="zh" of="rotary" en="9ff3d97b"
+# %% [markdown] lang="zh" of="rotary" en="9ff3d97b" captions={"maps": "谁在看谁：行是查询，列是键，每行之和为 1。"}
 # ## 旋转位置编码
 #
 # Su 等人（2021）不用加法，而用旋转。把 $q$ 的分量两两配对，每对看作一个复数；第 $m$ 处的查询转过
