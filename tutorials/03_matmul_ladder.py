@@ -626,7 +626,7 @@ claim("10", min(10, ratio), trained=True)
 # 时间是 `@` 的 10 倍以上；`@` 则交给 BLAS。minigen 会把这样一批矩阵的各行上下叠起来，成为
 # `(1024, 128)` 乘 `(128, 384)`，只调用一次 BLAS。
 #
-# ## 从现在起可以用
+# ## 现在可以用的
 #
 # - `minigen.kernels.rungs("matmul")`：整架梯子；`kernels/matmul/` 里每级一个文件，从 `naive.py`
 #   到 `panels.py`，与本章次序相同。
