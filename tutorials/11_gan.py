@@ -127,7 +127,7 @@ claim("0.693", judge(np.zeros(6), np.zeros(6)))
 # Where there are data, it is off by 0.004 on average. Its logit is then $\ln p/q$: a classifier of
 # real and made-up data has learned the ratio of two densities, neither of which it was ever told.
 
-# %% [markdown] lang="zh" of="trained" en="27335099"
+# %% [markdown] lang="zh" of="trained" en="27335099" captions={"judge": "最好的判别器和训练出来的判别器。没有数据的地方，两者才分开。"}
 # 训练出来的网络真会到达 $D^*$ 吗？在一条直线上取两个已知的密度，只训练裁判，然后比较：曲线与
 # $p/(p + q)$ 比，损失与 $\ln 2 - \mathrm{JSD} = 0.423$ 比。在有数据的地方，它平均只差 0.004。这时
 # 它的对数几率就是 $\ln p/q$：一个分辨真假的分类器学会了两个密度之比，尽管谁也没有告诉过它其中任何
@@ -261,7 +261,7 @@ for text, a, slope in (
 # $a(x) = \ln p/q = \theta^2/2 - \theta x$, and both slopes with respect to $\theta$ are integrals.
 # At a distance of 6 the minimax loss pulls with a slope of 0.012, the other with 6.0.
 
-# %% [markdown] lang="zh" of="distance" en="cddddf64"
+# %% [markdown] lang="zh" of="distance" en="cddddf64" captions={"slopes": "面对完美的裁判，两种损失对生成器均值的拉力。"}
 # 这有多要紧？设 $p = \mathcal{N}(0, 1)$，生成器是 $\mathcal{N}(\theta, 1)$，只有 $\theta$ 要学。
 # 完美裁判的对数几率是 $a(x) = \ln p/q = \theta^2/2 - \theta x$，两种损失对 $\theta$ 的斜率都是积
 # 分。相距 6 时，极小极大损失的斜率是 0.012，另一个是 6.0。
@@ -413,7 +413,7 @@ assert all(w.grad is None for w in gan.G.parameters())  # with the detach nothin
 # two generated ones always do, that gives them away at once. With pairs, and nothing else changed,
 # all 8 are found, and 82 % of the points lie near one.
 
-# %% [markdown] lang="zh" of="ring" en="4a101b64"
+# %% [markdown] lang="zh" of="ring" en="4a101b64" captions={"ring": "训练过程中的 1,000 个生成点；圆圈是真实点所在之处。"}
 # ## 要找到八个地方
 #
 # 真实的点分布在 8 个中心周围，中心排在半径为 2 的圆上，标准差为 `0.1`。在平面上，生成器做了什么一
@@ -492,7 +492,7 @@ claim("8", found(ring["single, faster D"][-1][1]).captured, trained=True)
 # sees every pixel with a little noise added. The real ones are whole sixteenths, most of them
 # exactly 0: a dead give-away that has nothing to do with digits, and that $D$ would live by.
 
-# %% [markdown] lang="zh" of="digits" en="8e6634fd"
+# %% [markdown] lang="zh" of="digits" en="8e6634fd" captions={"digits": "10、100、300、1,000 和 3,000 步之后生成的数字；最后一行是真实的。"}
 # ## 数字
 #
 # 同一个类也能画 8×8 像素的数字。有两处是新的。$G$ 的中间有一层批归一化，少了它，不管给什么噪声，
