@@ -552,11 +552,13 @@ axes.plot(*zip(*points), "o-", color=blue)
 axes.text(1.3, points[1][1] * 0.7, f"{side} x {side} by 1 to 256 vectors", color=blue)
 place, above = intensity(SIZE, SIZE, SIZE), 0.0
 for name, speed in ours.items():  # from the slowest on
-    above = max(speed, 1.4 * above)  # where its name does not cover another
+    above = max(speed, 1.3 * above)  # where its name does not cover another
     axes.plot(place, speed, "s", color=orange)
     axes.annotate(name, (1.2 * place, above), va="center")
 axes.set(xscale="log", yscale="log", xlabel="operations a byte, if each number moves once")
-axes.set(ylabel="billion operations a second", xlim=(0.3, 600), ylim=(None, 3 * peak))
+axes.set(
+    ylabel="billion operations a second", xlim=(0.3, 600), ylim=(min(ours.values()) / 2, 2 * peak)
+)
 axes.spines[["top", "right"]].set_visible(False)
 show(figure, "roofline", f"One promise for every rung at {SIZE} x {SIZE}; how far each is from it.")
 
