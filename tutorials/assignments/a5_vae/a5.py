@@ -403,6 +403,8 @@ def test_elbo(elbo, log_likelihood, kl, rng):
     """what your own log_likelihood and kl give, for beta = 1 and beta = 4"""
     logits, x, mu, logvar = images(rng, 4, 6, 3)
     fit, told = np.asarray(log_likelihood(logits, x)), np.asarray(kl(mu, logvar))
+    for name, values in (("log_likelihood", fit), ("kl", told)):
+        assert values.any(), f"your {name} is 0 everywhere: put it right first"
     for beta in (1.0, 4.0):
         want = (fit - beta * told).mean()
         mistakes = [
