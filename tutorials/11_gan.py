@@ -639,7 +639,7 @@ claim("0.776", reached, trained=True, within=0.02)
 # are the next two steps.
 
 # %% [markdown] lang="zh" of="use" en="e361cd5d"
-# ## 现在你可以用的
+# ## 现在可以用的
 #
 # `minigen.models.gan` 里有生成器和判别器；`minigen.models.gan_losses` 里有成对的损失（`minimax`、
 # `non_saturating`、`hinge`、`least_squares`、`wasserstein`）、`packed`，以及限制判别器斜率的惩罚
