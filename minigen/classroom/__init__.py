@@ -16,5 +16,5 @@
 
 A student's code runs in a forked process (`nursery`, `worker`) that is kept from what it need not
 do (`confinement`, `seccomp`) and can send nothing but values (`wire`). The standard library and
-minigen are all it takes.
+minigen are all that grading takes; pages need latex2mathml, of the `docs` extra.
 """
