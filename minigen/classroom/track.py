@@ -2,7 +2,8 @@
 
 What a student's code could do to look quick, and why it does not:
 
-    give a time              the clock is the grader's, around the whole call, there and back
+    give a time              the clock is the grader's, around the whole call, there and back; the
+                             kernel says how long it had to wait for a core (`stopwatch`)
     keep or guess results    every call has new numbers, and its result is checked
     slow down the reference  that runs elsewhere, from the assignment's text, while the submission
                              is stopped; it cannot reach other processes (`seccomp`)
@@ -98,6 +99,7 @@ class Track:
             deal,
             check,
             nothing=stopped(lambda *inputs: nothing(result.shape, result.dtype.str, *inputs)),
+            clock=lambda who: (self.code if who == "yours" else other).stopwatch(),
         )
         self.finishes.append(Finish(name, float(f"{ratio:.3g}")))
         award(name, ratio, reference, none, full)
