@@ -377,7 +377,7 @@ claim("1,073,741,824", 2**30)
 # $-2$. What $t$ adds afterwards stays with $s$ forever. Nothing crashes; the number is just
 # wrong.
 
-# %% [markdown] lang="zh" of="wrong_order" en="5037cd42"
+# %% [markdown] lang="zh" of="wrong_order" en="5037cd42" captions={"slopes": "数值，以及传回去的斜率（橙色），一直传到 x。"}
 # 取 $L = \sin(s) - s$，$s = x^2$，在 $x = 1$ 处。$s$ 用了两次，斜率为 $\cos(1) - 1 = -0.460$；
 # $x$ 的斜率是它的 $2x$ 倍，即 $-0.919$。
 #
@@ -442,7 +442,7 @@ claim("-2", x2.slope)
 # The weights get their slopes from our engine, from minigen, and from difference quotients. The
 # two engines agree to the last digits of float64; the quotients, being approximations, to nine.
 
-# %% [markdown] lang="zh" of="engine" en="0ba80f8e"
+# %% [markdown] lang="zh" of="engine" en="0ba80f8e" captions={"graph": "minigen 记下的计算图：正是我们的这些运算，b 的拉伸包含在 sub 里。"}
 # ## 让整个引擎运转起来
 #
 # 两百个点，每个点有三个测量值，排成形状 (200, 3) 的矩阵 $X$；每个点属于一组，$y = 0$ 或 $1$。模

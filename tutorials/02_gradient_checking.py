@@ -44,7 +44,7 @@
 # Let $h$ be in proportion to $x$. At $x = 10^{10}$ two neighbouring float64 numbers are 1.9e-6
 # apart. A step of 1e-6 cannot be taken there, and the slope of $f(x) = x$ comes out as 1.91.
 
-# %% [markdown] lang="zh" of="step" en="a8f63c32"
+# %% [markdown] lang="zh" of="step" en="a8f63c32" captions={"steps": "差商的误差与步长的关系，以及误差的最低点。"}
 # ## 动多远
 #
 # 泰勒公式告诉我们差商多出了什么：

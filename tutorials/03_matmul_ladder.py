@@ -453,7 +453,7 @@ claim("1.6", compare("2 x 2 tile", "by rows"), within=1.4, trained=True)
 # the compiler alone would not keep 96 sums in place. That is all there is between plain loops and
 # BLAS: `panels` ends beside it.
 
-# %% [markdown] lang="zh" of="ladder" en="a85a7e22"
+# %% [markdown] lang="zh" of="ladder" en="a85a7e22" captions={"ladder": "从三重循环到 BLAS 的各级：你的用橙色，minigen 的用蓝色。"}
 # 连打包的时间算在内，$2 \times 2$ 的小块速度是按行走的 1.6 倍。minigen 的梯子从这里接着往上：
 # `tile` 一次算 $4 \times 3$ 个点积，十六个寄存器正好够用；`panels` 就是 `by_panels` 里
 # $6 \times 16$ 的外积，不过向量寄存器是逐个点名写出来的，因为单靠编译器留不住 96 个和。从朴素的循
@@ -522,7 +522,7 @@ for threads in (2, 3, 4):
 # matrix meets $r$ vectors at once, with an intensity close to $r/2$. **Predict**: how much longer
 # than two vectors do sixteen take, with eight times the arithmetic?
 
-# %% [markdown] lang="zh" of="roofline" en="76b50497"
+# %% [markdown] lang="zh" of="roofline" en="76b50497" captions={"roofline": "每一级的上限都一样；图中可见各级离它还有多远。"}
 # ## 量一量自己的屋顶
 #
 # 求 $\beta$：拿一个哪级缓存都装不下的矩阵去乘一个向量，每四个字节只做两次运算，快慢由内存决定。求

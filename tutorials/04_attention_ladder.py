@@ -271,7 +271,7 @@ check(online, 40)
 # even computed; below it nothing needs a mask; only tiles on it do. **Predict**: which share of
 # the tiles is left at $T = 512$? And at $T = 4096$?
 
-# %% [markdown] lang="zh" of="tiles" en="776565ee"
+# %% [markdown] lang="zh" of="tiles" en="776565ee" captions={"tiles": "小块按访问的先后着色：蓝色整块计算，橙色要加掩码，灰色跳过。"}
 # ## 第四级：小块，以及跳过的小块
 #
 # 一次一个键，省了内存，费了时间：K 和 V 照旧要从每个查询面前走一遍。一次取 64 个查询和 64 个键，
@@ -488,7 +488,7 @@ claim("2.0", growth["tiles, with gradient"])
 # are the functions of this chapter as compiled loops: `three_passes`, `online` and `flash`,
 # against `numpy`, the formula with BLAS under it. **Predict** their order.
 
-# %% [markdown] lang="zh" of="race" en="0d7b232c"
+# %% [markdown] lang="zh" of="race" en="0d7b232c" captions={"memory": "左：照公式算，内存随 T 的平方增长；分块算，只随 T 增长。右：各级的速度。"}
 # 公式要的内存是原来的 4.0 倍；小块连同整个梯度是 2.0 倍，因为它只留着几份与 Q、K、V 一样大的数
 # 组，此外再没有会增长的东西。
 #

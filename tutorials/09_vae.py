@@ -65,7 +65,7 @@ LN_2PI = np.log(2 * np.pi)
 # Then $p(x) = \mathcal{N}(0, 2)$, and the true code of $x$ is $p(z|x) = \mathcal{N}(x/2, 1/2)$. At
 # $x = 1$, $\ln p(x) = -1.516$ nats, and no guess $q = \mathcal{N}(m, s^2)$ gets above it.
 
-# %% [markdown] lang="zh" of="bound" en="d0c7aa89"
+# %% [markdown] lang="zh" of="bound" en="d0c7aa89" captions={"bound": "下界随猜测 q 的变化：只有 q 恰为真实编码时，才碰到 ln p(x)。"}
 # ## 一个算得出来的下界
 #
 # 把编码猜回来：另取一个由我们选定的分布 $q(z|x)$，它说明 $x$ 可能来自哪些编码。贝叶斯公式
@@ -246,7 +246,7 @@ assert_gradients((draw, draw_backward), *rng.standard_normal((3, 5, 2)))
 # the score function's estimate is 73 times as large. One draw a picture is enough for one of them
 # only.
 
-# %% [markdown] lang="zh" of="variance" en="08487fe3"
+# %% [markdown] lang="zh" of="variance" en="08487fe3" captions={"variance": "同一个斜率的 400,000 次估计，每次只抽一个样本，用两种方法。"}
 # 还有一种更老的办法，叫得分函数，不需要被平均的函数 $f$ 的导数：
 # $\partial\, \mathrm{E}[f(z)] / \partial\mu = \mathrm{E}[f(z)\,(z - \mu)/\sigma^2]$。两者平均起来
 # 都对，单看一次抽样却相差悬殊。取 $f(z) = z^2$，$\mu = 1$，$\sigma = 0.3$（与训练好的编码器相近）：
@@ -356,7 +356,7 @@ def negative_elbo(model, x):
 # 1,000 digits that training never sees: so many nats it takes at most to describe one. It starts at
 # 549, an even grey, and ends at 112.9, of which 25 are the code's.
 
-# %% [markdown] lang="zh" of="train" en="2d6db7c2"
+# %% [markdown] lang="zh" of="train" en="2d6db7c2" captions={"training": "留出数字的负 ELBO 随步数的变化，分成两半画出。", "digits": "重建、样本，以及在编码空间里走的两段路。"}
 # ## 训练
 #
 # 用 Adam，每步 128 个数字，共 2,000 步；每张图抽一次 $z$。衡量的是 1,000 个从不参加训练的数字上的
@@ -474,7 +474,7 @@ panels(
 # numbers the whole space can be looked at. Two numbers are too few for digits, and the bound says
 # so: 170 nats after 600 steps. But it is one map, with no holes in it.
 
-# %% [markdown] lang="zh" of="plane" en="189177e0"
+# %% [markdown] lang="zh" of="plane" en="189177e0" captions={"plane": "两个数的编码平面：横竖各从 -2.1 到 2.1，在 15 × 15 个位置上解码。"}
 # 有些样本不成数字。先验是原点周围的一个球，各种数字占据的区域之间还有空隙，解码器在那里把邻近的数
 # 字混在一起。编码若只有两个数，整个空间便一目了然。两个数对这些数字来说太少，下界也这么说：600 步
 # 之后是 170 奈特。但这是一张完整的地图，中间没有空洞。

@@ -153,7 +153,7 @@ def attention(q, k, v, allowed=True):
 # entropy is the difference of the two, $\ln S - \frac{1}{2}$. For 64 keys this is 3.66. With $d =
 # 256$ the mean entropy is 3.69 nats if the scores are divided, and 0.26 if they are not.
 
-# %% [markdown] lang="zh" of="scale" en="157a7724"
+# %% [markdown] lang="zh" of="scale" en="157a7724" captions={"scale": "64 个键上权重的熵，以及 softmax 传回去多少，随 d 的变化。"}
 # ## 为什么要除以 d 的平方根
 #
 # 设 $q$ 与 $k$ 的分量相互独立，均值 0，方差 1。那么每个乘积 $q_i k_i$ 的均值为 0、方差为 1，而
@@ -461,7 +461,7 @@ claim("2.9", moved.max())
 # changes the scores by less than $10^{-12}$, which is rounding. A turn keeps lengths, so the
 # argument for $\sqrt{d}$ stands.
 
-# %% [markdown] lang="zh" of="rotary" en="9ff3d97b"
+# %% [markdown] lang="zh" of="rotary" en="9ff3d97b" captions={"maps": "谁在看谁：行是查询，列是键，每行之和为 1。"}
 # ## 旋转位置编码
 #
 # Su 等人（2021）不用加法，而用旋转。把 $q$ 的分量两两配对，每对看作一个复数；第 $m$ 处的查询转过

@@ -252,7 +252,7 @@ print("cross-entropy, every parameter of a GPT, and causality: checked")
 # the last 32 reach 1.92. In three minutes the model has learned to spell. It has not learned what
 # a sentence is about, and what it writes will show it.
 
-# %% [markdown] lang="zh" of="train" en="563371f4"
+# %% [markdown] lang="zh" of="train" en="563371f4" captions={"loss": "训练中的损失；训练后按窗口内位置分的损失；旁边是计数模型。"}
 # ## 训练
 #
 # 每一步从任意位置取 16 个窗口，每个 65 个字符：前 64 个是题目，后 64 个是答案。优化器是 AdamW，学
@@ -508,7 +508,7 @@ claim("5", cost_of_the_last(128 if fast() else 1024), within=3, trained=True)
 # Then three trainings of 50 steps from the same seed: on minigen's kernels, on yours, and on
 # yours with the shrinking forgotten. Predict the third.
 
-# %% [markdown] lang="zh" of="kernel" en="3dc76561"
+# %% [markdown] lang="zh" of="kernel" en="3dc76561" captions={"attention": "两个头读同一行字：行看列，颜色越深，权重越大。"}
 # ## 把你自己的内核放到模型下面
 #
 # `F.scaled_dot_product_attention` 运行在 `attention` 与 `attention_backward` 两个内核上，

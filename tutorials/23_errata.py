@@ -189,7 +189,7 @@ assert_gradients((lambda a: -np.log(sigmoid(a)), lambda g, a: -g * (1 - sigmoid(
 # *How to notice:* the sign in the log. With an undecided $D$, $\ln(1-D)$ is -0.693 and $-\ln D$ is
 # 0.693.
 
-# %% [markdown] lang="zh" of="e2" en="aa166f17"
+# %% [markdown] lang="zh" of="e2" en="aa166f17" captions={"generator_slopes": "三种损失对生成器有多陡，随 D(G(z)) 的变化。"}
 # ## E2 · 正文说“下降 $\ln(1-D)$”，代码却不是
 #
 # 正文下面的代码，是标签为 1 的二元交叉熵，也就是 $-\ln D$。两种损失都把 $D$ 往上推，又在同一处满
@@ -584,7 +584,7 @@ claim("-0.9997", slope(lambda a: right(a, 1), -8.0))
 # *How to notice:* an FID without its number of samples is no result. Compare at one number, and
 # print what real data get against real data beside it.
 
-# %% [markdown] lang="zh" of="e11" en="7f70f199"
+# %% [markdown] lang="zh" of="e11" en="7f70f199" captions={"distance_by_size": "同一分布与自己相比，以及与平移后的分布相比。"}
 # ## E11 · “他们的 FID 是 11.3，我们的是 2.6”
 #
 # 越小越好，所以后一个模型看来好得多。其实它更差。这里，前一个模型抽样的分布，与用来比较的分布完全
@@ -1032,7 +1032,7 @@ claim("0.667", without[-1, 0])
 #
 # *How to notice:* the noise has the shape of the code, (N, J), not that of the picture.
 
-# %% [markdown] lang="zh" of="e20" en="d5ea4d1a"
+# %% [markdown] lang="zh" of="e20" en="d5ea4d1a" captions={"variance_of_the_code": "一个编码的方差：完整的 VAE，以及三个各缺一部分的。"}
 # ## E20 · “解码器给出 $\hat x = \mu(z) + \sigma(z)\,\epsilon$，梯度就能通过”
 #
 # 公式没错，放错了地方。需要抽样、因而需要这个技巧的，是**编码**，用编码器的 $\mu(x)$ 和

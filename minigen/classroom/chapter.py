@@ -5,7 +5,8 @@ Cells of its source (`minigen.classroom.source`):
     # %% [markdown] id="x"                          English; the first is the title, with goal="what
                                                     one learns", minutes=0.5, after=["01"]
     # %% [markdown] lang="zh" of="x" en="HASH"      its Chinese, right after it; the title's with
-                                                    goal= too
+                                                    goal= too; captions={"NAME": "图..."} are of
+                                                    the pictures that the code shows below
     # %% [markdown] id="y" grad="NAME"              derives a gradient
     # %% check="NAME"                               the next code: checks that gradient
     # %% [markdown] id="z" exercise="NAME"          asks for a function
@@ -63,6 +64,13 @@ class Chapter:
         """An option of the title's cell: goal, minutes, after; None if it is not there."""
         first = next(self.prose(language), None)
         return None if first is None else first.options.get(option)
+
+    def captions(self) -> dict[str, str]:
+        """The Chinese captions of pictures, by the pictures' names."""
+        found: dict[str, str] = {}
+        for cell in self.prose("zh"):
+            found |= cell.options.get("captions", {})
+        return found
 
     def prose(self, language: str) -> Iterator[Cell]:
         """The text in a language, "en" or "zh"."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
@@ -23,6 +24,7 @@ class FormulaError(ValueError):
     """A formula cannot be shown; the message has it, and what is the matter."""
 
 
+@cache
 def mathml(latex: str, display: bool = False) -> str:
     """A formula as MathML, for a line of its own if `display`.
 

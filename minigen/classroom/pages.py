@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from minigen.classroom.chapter import Chapter
@@ -56,7 +56,8 @@ def chapter_page(
     while place < len(cells):
         cell, place = cells[place], place + 1
         if cell.kind == "code":
-            parts.append(_code(cell, execution.outputs.get(cell.line), language))
+            output = execution.outputs.get(cell.line)
+            parts.append(_code(cell, output, language, chapter.captions()))
             continue
         texts = [cell]
         if place < len(cells) and "of" in cells[place].options:
@@ -184,8 +185,11 @@ def _texts(cells: Sequence[Cell], told: Sequence[str]) -> str:
     return f'<div class="pair">\n{chr(10).join(made)}\n</div>' if len(made) > 1 else "".join(made)
 
 
-def _code(cell: Cell, output: Output | None, language: str) -> str:
-    """A cell of code, and what it gave; a solution as its stub, with the solution folded away."""
+def _code(cell: Cell, output: Output | None, language: str, captions: Mapping[str, str]) -> str:
+    """A cell of code, and what it gave; a solution as its stub, with the solution folded away.
+
+    captions: of pictures, in Chinese, by their names.
+    """
     note, code, folded = "", cell.text, ""
     if "check" in cell.options:
         note = f'<div class="note good">{_label("checked", language)}</div>'
@@ -196,7 +200,7 @@ def _code(cell: Cell, output: Output | None, language: str) -> str:
         folded = f"<details><summary>{FOLDED[language]}</summary>{inside}</details>"
     parts = output.parts if output else ()
     printed = [_printed(part) for part in parts if isinstance(part, str) and part.strip()]
-    figures = [_figure(part) for part in parts if isinstance(part, Shown)]
+    figures = [_figure(part, language, captions) for part in parts if isinstance(part, Shown)]
     closer = re.sub(r"\n{3,}", "\n\n", code)
     shown = f"{note}<pre><code>{code_html(closer)}</code></pre>{''.join(printed)}"
     return "\n".join(filter(None, [f'<div class="cell">{shown}</div>', folded, *figures]))
@@ -206,13 +210,17 @@ def _printed(text: str) -> str:
     return f'<pre class="printed"><samp>{escape(text.strip(chr(10)))}</samp></pre>'
 
 
-def _figure(picture: Shown) -> str:
+def _figure(picture: Shown, language: str, captions: Mapping[str, str]) -> str:
     kind, content = "png", picture.content
     if isinstance(content, str):
         kind, content = "svg+xml", content.encode()
     data = base64.b64encode(content).decode("ascii")
-    caption = escape(picture.caption)
-    return (
-        f'<figure><img src="data:image/{kind};base64,{data}" alt="{caption}">'
-        f'<figcaption lang="en">{caption}</figcaption></figure>'
-    )
+    told = {"en": picture.caption, "zh": captions.get(picture.name)}
+    if language != "both" and told[language]:
+        told = {language: told[language]}
+    lines = [
+        f'<span lang="{TAGS[each]}">{escape(text)}</span>' for each, text in told.items() if text
+    ]
+    alt = escape(next(text for text in told.values() if text))
+    image = f'<img src="data:image/{kind};base64,{data}" alt="{alt}">'
+    return f"<figure>{image}<figcaption>{'<br>'.join(lines)}</figcaption></figure>"

@@ -40,6 +40,7 @@ OPTIONS = {
         "goal",
         "minutes",
         "after",
+        "captions",
         "length",
     },
     "code": {"check", "solution"},
@@ -186,6 +187,23 @@ def _translations(chapter: Chapter) -> Iterator[tuple[int, str]]:
                 yield cell.line + offset, f"a half-width {found[0]!r} in Chinese text"
 
 
+def _captions(chapter: Chapter) -> Iterator[tuple[int, str]]:
+    chinese = chapter.captions()
+    shown: dict[str, int] = {}
+    for cell in chapter.code():
+        for call in ast.walk(_tree(cell)):
+            if isinstance(call, ast.Call) and _name(call.func) == "show" and len(call.args) > 1:
+                given = call.args[1]
+                shown[str(given.value) if isinstance(given, ast.Constant) else ""] = cell.line
+    for name, line in shown.items():
+        if name and not CHINESE.search(chinese.get(name, "")):
+            yield line, f'the picture "{name}" has no Chinese caption: captions={{"{name}": ...}}'
+    for cell in chapter.prose("zh"):
+        for name in cell.options.get("captions", {}):
+            if name not in shown and "" not in shown:
+                yield cell.line, f'there is a caption of "{name}", but no such picture'
+
+
 def _self_contained(chapter: Chapter) -> Iterator[tuple[int, str]]:
     for cell in chapter.cells:
         if cell.kind == "markdown":
@@ -212,6 +230,7 @@ RULES: Sequence[Rule] = (
     _exercises,
     _numbers,
     _translations,
+    _captions,
     _self_contained,
 )
 

@@ -49,7 +49,13 @@ def test_a_page_in_each_language(page: Callable[..., str]) -> None:
 def test_a_page_shows_code_results_and_a_folded_solution(page: Callable[..., str]) -> None:
     text = page("en")
     assert "slope at 1.5: [3.]" in text
-    assert '<figcaption lang="en">A parabola and the line that touches it at 1.5.' in text
+    english, chinese = (
+        '<span lang="en">A parabola and the line that touches it at 1.5.</span>',
+        '<span lang="zh-Hans">抛物线，以及在 1.5 处与它相切的直线。</span>',
+    )
+    assert f"<figcaption>{english}</figcaption>" in text
+    assert f"<figcaption>{chinese}</figcaption>" in page("zh")
+    assert f"<figcaption>{english}<br>{chinese}</figcaption>" in page("both")
     assert "checks the gradient above" in text
     before, after = text.split("<details><summary>Solution</summary>")
     assert "NotImplementedError" in before

@@ -63,7 +63,7 @@ claim("3.00", slope[0])
 # A straight line drawn with that slope touches the parabola. How little they differ close by is
 # the square of the distance.
 
-# %% [markdown] lang="zh" of="picture" en="3af11fdc"
+# %% [markdown] lang="zh" of="picture" en="3af11fdc" captions={"tangent": "抛物线，以及在 1.5 处与它相切的直线。"}
 # ## 一张图
 #
 # 以此斜率画出的直线恰好与抛物线相切。在切点附近，两者之差就是距离的平方。
