@@ -90,6 +90,8 @@ setup(
             *DOCS,
             *CUDA_WITHOUT_A_GPU,
         ],
+        # For classes that grade with these. `minigen classroom grade` needs none of them.
+        "classroom": ["nbgrader>=0.9.5", "otter-grader>=7", "ipykernel>=6"],
         "docs": DOCS,
     },
     entry_points={"console_scripts": ["minigen = minigen.cli:main"]},

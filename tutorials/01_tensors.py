@@ -1,4 +1,4 @@
-# %% [markdown] id="title" goal="reverse mode, built from NumPy" minutes=0.3 after=[]
+# %% [markdown] id="title" goal="How a network gets its slopes: reverse mode, built from NumPy" minutes=0.3 after=[]
 # # 01 · Tensors and reverse mode
 #
 # A network turns arrays of numbers, its weights and some data, into one number, the loss. To
@@ -10,7 +10,7 @@
 # one computation, for about the price of a second one. This chapter builds it out of NumPy and
 # ends with the same gradients as minigen's.
 
-# %% [markdown] lang="zh" of="title" en="e79c6121" goal="用 NumPy 搭出反向模式"
+# %% [markdown] lang="zh" of="title" en="e79c6121" goal="神经网络的斜率从哪里来：用 NumPy 搭出反向模式"
 # # 01 · 张量与反向模式
 #
 # 神经网络把许多数（权重和一批数据）变成一个数：损失。所谓学习，就是对每个权重发问：它若增大一点

@@ -1,4 +1,4 @@
-# %% [markdown] id="title" goal="tell a right gradient from a wrong one" minutes=0.3 after=["01"]
+# %% [markdown] id="title" goal="Tell a right gradient from a wrong one, and say what is wrong" minutes=0.3 after=["01"]
 # # 02 · Gradient checking
 #
 # A rule that returns a wrong slope does not crash. The network trains all the same, a little
@@ -9,7 +9,7 @@
 # at, how many directions to try, and when to call two numbers equal. Each has a careless answer
 # under which wrong rules pass or right ones are accused. This chapter measures what goes wrong.
 
-# %% [markdown] lang="zh" of="title" en="0b6c8d7b" goal="分清正确与错误的梯度"
+# %% [markdown] lang="zh" of="title" en="0b6c8d7b" goal="分清梯度的对与错，并说出错在哪里"
 # # 02 · 检查梯度
 #
 # 规则返回了错误的斜率，程序并不会崩溃。网络照样训练，慢一点，差一点，谁也说不出原因。所以每条规
@@ -23,7 +23,9 @@
 #
 # Taylor's formula says what a difference quotient leaves over:
 #
-# $$\frac{f(x+h) - f(x)}{h} = f'(x) + \frac{h}{2} f''(x) + \dots, \qquad \frac{f(x+h) - f(x-h)}{2h} = f'(x) + \frac{h^2}{6} f'''(x) + \dots$$
+# $$\frac{f(x+h) - f(x)}{h} = f'(x) + \frac{h}{2} f''(x) + \dots,$$
+#
+# $$\frac{f(x+h) - f(x-h)}{2h} = f'(x) + \frac{h^2}{6} f'''(x) + \dots$$
 #
 # The second, the *central* difference, is better by a power of $h$. So make $h$ tiny? A float64
 # number keeps 16 digits, a relative error of $\varepsilon = 2 \cdot 10^{-16}$. The nearer the two
@@ -44,12 +46,14 @@
 # Let $h$ be in proportion to $x$. At $x = 10^{10}$ two neighbouring float64 numbers are 1.9e-6
 # apart. A step of 1e-6 cannot be taken there, and the slope of $f(x) = x$ comes out as 1.91.
 
-# %% [markdown] lang="zh" of="step" en="a8f63c32" captions={"steps": "差商的误差与步长的关系，以及误差的最低点。"}
+# %% [markdown] lang="zh" of="step" en="05a4da63" captions={"steps": "差商的误差与步长的关系，以及误差的最低点。"}
 # ## 动多远
 #
 # 泰勒公式告诉我们差商多出了什么：
 #
-# $$\frac{f(x+h) - f(x)}{h} = f'(x) + \frac{h}{2} f''(x) + \dots, \qquad \frac{f(x+h) - f(x-h)}{2h} = f'(x) + \frac{h^2}{6} f'''(x) + \dots$$
+# $$\frac{f(x+h) - f(x)}{h} = f'(x) + \frac{h}{2} f''(x) + \dots,$$
+#
+# $$\frac{f(x+h) - f(x-h)}{2h} = f'(x) + \frac{h^2}{6} f'''(x) + \dots$$
 #
 # 后一种叫*中心*差商，误差高一阶。那么 $h$ 越小越好吗？float64 保留 16 位数字，相对误差
 # $\varepsilon = 2 \cdot 10^{-16}$。$f$ 的两个值越接近，不同的数位就越少，剩下的那点差别还要除以
@@ -163,6 +167,7 @@ for name, g in (("ones", np.ones(6)), ("random", rng.standard_normal(6))):
     print(f"3 times too large: off by {abs(3 * slopes - numeric).max():.1e}")
     if name == "ones":
         assert abs(3 * slopes).max() < 1e-15
+        assert abs(numeric).max() < 1e-9
 claim("0.23", abs(slopes).max())
 
 # %% [markdown] id="squash" grad="squash"
@@ -357,7 +362,7 @@ assert has_kink(np.abs, 2e-6)
 assert has_kink(lambda x: max(x, 3.0), 3.0)
 assert not has_kink(np.abs, 0.1)
 assert not has_kink(np.square, 1.0)
-assert not has_kink(lambda x: 3 * x + 1, 0.5)
+assert not has_kink(lambda x: 3 * x + 1, 0.7)
 
 # %% [markdown] id="bugs"
 # ## Five planted bugs
@@ -408,9 +413,15 @@ tries = {
     "one row": (rng.standard_normal((1, 4)), x[:1]),
     "random, three rows": (rng.standard_normal((3, 4)), x),
 }
-for name, (g, at) in tries.items():
-    missed = [bug for bug, wrong in bugs.items() if not caught(wrong, g, at)]
-    print(f"{name}: {5 - len(missed)} of 5 found", *missed, sep="; missed: " if missed else "")
+missed = {
+    name: [bug for bug, wrong in bugs.items() if not caught(wrong, g, at)]
+    for name, (g, at) in tries.items()
+}
+for name, names in missed.items():
+    print(f"{name}: {5 - len(names)} of 5 found", *names, sep="; missed: " if names else "")
+assert missed["ones"] == ["g forgotten in the sum"]
+assert missed["one row"] == ["sum over all rows"]
+assert missed["random, three rows"] == []
 
 # %% [markdown] id="names"
 # ## What is wrong with it

@@ -552,11 +552,13 @@ axes.plot(*zip(*points), "o-", color=blue)
 axes.text(1.3, points[1][1] * 0.7, f"{side} x {side} by 1 to 256 vectors", color=blue)
 place, above = intensity(SIZE, SIZE, SIZE), 0.0
 for name, speed in ours.items():  # from the slowest on
-    above = max(speed, 1.4 * above)  # where its name does not cover another
+    above = max(speed, 1.3 * above)  # where its name does not cover another
     axes.plot(place, speed, "s", color=orange)
     axes.annotate(name, (1.2 * place, above), va="center")
 axes.set(xscale="log", yscale="log", xlabel="operations a byte, if each number moves once")
-axes.set(ylabel="billion operations a second", xlim=(0.3, 600), ylim=(None, 3 * peak))
+axes.set(
+    ylabel="billion operations a second", xlim=(0.3, 600), ylim=(min(ours.values()) / 2, 2 * peak)
+)
 axes.spines[["top", "right"]].set_visible(False)
 show(figure, "roofline", f"One promise for every rung at {SIZE} x {SIZE}; how far each is from it.")
 
@@ -626,7 +628,7 @@ claim("10", min(10, ratio), trained=True)
 # 时间是 `@` 的 10 倍以上；`@` 则交给 BLAS。minigen 会把这样一批矩阵的各行上下叠起来，成为
 # `(1024, 128)` 乘 `(128, 384)`，只调用一次 BLAS。
 #
-# ## 从现在起可以用
+# ## 现在可以用的
 #
 # - `minigen.kernels.rungs("matmul")`：整架梯子；`kernels/matmul/` 里每级一个文件，从 `naive.py`
 #   到 `panels.py`，与本章次序相同。

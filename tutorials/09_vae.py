@@ -81,7 +81,7 @@ LN_2PI = np.log(2 * np.pi)
 #
 # 先在一切都已知的情形里看一看。设 $p(z) = \mathcal{N}(0, 1)$，$p(x|z) = \mathcal{N}(z, 1)$，那么
 # $p(x) = \mathcal{N}(0, 2)$，而 $x$ 的真实编码分布是 $p(z|x) = \mathcal{N}(x/2, 1/2)$。在 $x = 1$
-# 处 $\ln p(x) = -1.516$ 奈特，任何猜测 $q = \mathcal{N}(m, s^2)$ 都超不过它。
+# 处 $\ln p(x) = -1.516$ 纳特，任何猜测 $q = \mathcal{N}(m, s^2)$ 都超不过它。
 
 
 # %%
@@ -170,12 +170,12 @@ assert_gradients((kl, kl_backward), rng.standard_normal((5, 3)), rng.standard_no
 # ## 用样本抓住两种笔误
 #
 # 一个公式有四项，正负号各异，很容易抄错。它的含义是一个平均值，那就用样本来核对：从 $q$ 抽样，求
-# $\ln q(z) - \ln p(z)$ 的平均。对下面这个编码，结果是 1.02 奈特。
+# $\ln q(z) - \ln p(z)$ 的平均。对下面这个编码，结果是 1.02 纳特。
 #
 # * 不少程序把这个和反号打印出来，还叫它“KL 损失”。散度不可能是 -1.02；真去最小化它，只会把编码
 #   推离先验。
 # * 另一些程序让网络输出 $\ln \sigma$，抽样时用 $\sigma = e^{\lambda}$，公式却仍按 $\ln \sigma^2$
-#   写。这样抽出的编码实际代价是 2.37 奈特，公式仍只收 1.02。
+#   写。这样抽出的编码实际代价是 2.37 纳特，公式仍只收 1.02。
 
 
 # %%
@@ -360,7 +360,7 @@ def negative_elbo(model, x):
 # ## 训练
 #
 # 用 Adam，每步 128 个数字，共 2,000 步；每张图抽一次 $z$。衡量的是 1,000 个从不参加训练的数字上的
-# 负 ELBO：描述一个这样的数字，最多要这么多奈特。它从 549（一片均匀的灰）开始，最后到 112.9，其中
+# 负 ELBO：描述一个这样的数字，最多要这么多纳特。它从 549（一片均匀的灰）开始，最后到 112.9，其中
 # 25 是编码的代价。
 
 
@@ -477,7 +477,7 @@ panels(
 # %% [markdown] lang="zh" of="plane" en="189177e0" captions={"plane": "两个数的编码平面：横竖各从 -2.1 到 2.1，在 15 × 15 个位置上解码。"}
 # 有些样本不成数字。先验是原点周围的一个球，各种数字占据的区域之间还有空隙，解码器在那里把邻近的数
 # 字混在一起。编码若只有两个数，整个空间便一目了然。两个数对这些数字来说太少，下界也这么说：600 步
-# 之后是 170 奈特。但这是一张完整的地图，中间没有空洞。
+# 之后是 170 纳特。但这是一张完整的地图，中间没有空洞。
 
 # %%
 plane = train(negative_elbo, 600, latent=2)
@@ -504,7 +504,7 @@ claim("170", measure(plane).sum(), trained=True, within=4)
 #    The choice of a reduction has become a weight $\beta$.
 
 # %% [markdown] lang="zh" of="break" en="8939d6ac"
-# ## 弄坏它
+# ## 故意弄坏
 #
 # 下面三个程序与上面的几乎一样，各训练 400 步。往下读之前，先分别说说：$\sigma$ 会怎样，样本会怎样，
 # 打印出来的损失会怎样。
@@ -566,26 +566,26 @@ panels(
 )
 
 # %% [markdown] id="after"
-# The first prints the best loss of all that keep a KL, 97.9 where the right one prints 131.9, and
-# it is the bound of nothing: with the draw that the formula is about, it is 275. Nothing but the KL
-# acts on $\sigma$ any more, so $\sigma = 1.00$; the decoder has never seen a $z$ beside $\mu$. It
-# is an autoencoder whose codes are held near the origin, and its samples are *not* worse: their
-# Fréchet distance from real digits (chapter 15; lower is closer) is 294, the right one's 630. A
-# good picture is one thing and a bound on a likelihood another; say which of them you have.
+# The first prints 97.9 where the right one prints 131.9, and its 97.9 is the bound of nothing:
+# with the draw that the formula is about, it is 275. Nothing but the KL acts on $\sigma$ any more,
+# so $\sigma = 1.00$; the decoder has never seen a $z$ beside $\mu$. It is an autoencoder whose
+# codes are held near the origin, and its samples are *not* worse: their Fréchet distance from real
+# digits (chapter 15; lower is closer) is 294, the right one's 630. A good picture is one thing and
+# a bound on a likelihood another; say which of them you have.
 #
 # The second explains digits best, 93 nats for 111, by a code that costs 281: $\sigma$ shrinks to
 # 0.015 and the codes spread out, to where the prior never draws. Its samples are dirt. The third
 # prints a harmless 0.27. Its KL is 0.01: a code that costs 39 times too much is not used at all,
 # and every sample is the average digit.
 
-# %% [markdown] lang="zh" of="after" en="08b1a243"
-# 第一个程序打印的损失在保留 KL 的几个里最好看：97.9，而正确的程序打印 131.9。但它不是任何东西的下
-# 界：按公式的本意把抽样放回去，是 275。现在只有 KL 还管着 $\sigma$，于是 $\sigma = 1.00$；解码器
-# 从没见过 $\mu$ 旁边的 $z$。它是一个把编码拢在原点附近的自编码器，而且样本*并不*更差：与真实数字
-# 的 Fréchet 距离（见第 15 章，越小越近）是 294，正确的那个是 630。图画得好是一回事，似然的下界是
-# 另一回事；要说清楚自己有的是哪一样。
+# %% [markdown] lang="zh" of="after" en="6241722c"
+# 第一个程序打印 97.9，正确的程序打印 131.9。但这个 97.9 不是任何东西的下界：按公式的本意把抽样放
+# 回去，是 275。现在只有 KL 还管着 $\sigma$，于是 $\sigma = 1.00$；解码器从没见过 $\mu$ 旁边的 $z$。
+# 它是一个把编码拢在原点附近的自编码器，而且样本*并不*更差：与真实数字的 Fréchet 距离（见第 15 章，
+# 越小越近）是 294，正确的那个是 630。图画得好是一回事，似然的下界是另一回事；要说清楚自己有的是哪
+# 一样。
 #
-# 第二个程序解释数字最好，93 奈特对 111，靠的是一个代价高达 281 的编码：$\sigma$ 缩到 0.015，各个
+# 第二个程序解释数字最好，93 纳特对 111，靠的是一个代价高达 281 的编码：$\sigma$ 缩到 0.015，各个
 # 编码四散开去，散到先验从来抽不到的地方。它的样本是一团脏污。第三个程序打印出人畜无害的 0.27，KL
 # 只有 0.01：编码贵了 39 倍，干脆不用，每个样本都是同一个平均数字。
 
@@ -666,7 +666,7 @@ assert log_px - climbing[2] < 0.02, "L_100 is nearly ln p(x)"
 #
 # 配方 `minigen train vae` 用的是同样的网络、同样的数据、同样的步数，三个随机种子的平均是 112.5 奈
 # 特。我们的 112.9 是其中一个种子那样的结果。在前 200 个未参加训练的数字上，每个抽 200 次并加权，
-# 结果从 111.8 降到 106.4 奈特：其中至少有 5.4 说的是 $q$ 不够准，而不是这些数字本身。
+# 结果从 111.8 降到 106.4 纳特：其中至少有 5.4 说的是 $q$ 不够准，而不是这些数字本身。
 
 
 # %%
@@ -701,7 +701,7 @@ claim("5.4", tight - single, trained=True, within=0.5)
 # minigen's model.
 
 # %% [markdown] lang="zh" of="use" en="9532673a"
-# ## 现在你可以用的
+# ## 现在可以用的
 #
 # `minigen.models.vae` 里有这个模型 `VAE`，还有懂得像素相邻关系的 `ConvVAE`，以及函数
 # `reparameterize`、`kl_divergence`、`elbo`；在那里像素也可以服从正态分布。

@@ -309,7 +309,7 @@ print("attention: the gradients of q, k and v agree with difference quotients")
 # Predict, for each line of the table, whether the test sees the mistake.
 
 # %% [markdown] lang="zh" of="break" en="a99d39e8"
-# ## 故意弄错：看不见错误的测试
+# ## 故意弄坏：看不见错误的测试
 #
 # 在 $\bar Q$ 里漏掉 $1/\sqrt{d}$。$d = 64$ 时，梯度大了 8 倍。常见的测试调用
 # `out.sum().backward()`，再把梯度与差商比较；这时传进来的 $\bar O$ 全是 1，而
@@ -594,7 +594,7 @@ print(f"multi_head: equals nn.MultiheadAttention to {difference:.0e}")
 # is there for what training makes of the weights.
 
 # %% [markdown] lang="zh" of="use" en="5162d6a3"
-# ## 现在可以用什么
+# ## 现在可以用的
 #
 # `minigen.nn.functional` 里的 `F.scaled_dot_product_attention` 就是上面的公式，两种掩码都有，所用
 # 的内核从不存下 $P$；`nn.MultiheadAttention` 有多个头；`rotate` 在 `minigen.models.llama` 里；

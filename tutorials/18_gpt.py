@@ -579,7 +579,7 @@ for name, chosen in {
 # %% [markdown] lang="zh" of="kernels_compared" en="e81bd410"
 # 换上你的内核，损失与参照在显示的六位数字上全都一致；可能有差别的只是 float32 求和的次序。忘了缩
 # 小的内核是错的，却没有任何东西抱怨。它的形状没错，而 `kernels.use` 每次调用检查的正是形状。起步
-# 时所有得分都接近 0，几乎没有什么需要缩小。它的损失也和别的一样下降，相差不到 0.0001。* *损失在下
+# 时所有得分都接近 0，几乎没有什么需要缩小。它的损失也和别的一样下降，相差不到 0.0001。**损失在下
 # 降，说明不了内核是对的。** 与参照比较才能说明：得分方差为 1 时，忘了缩小的内核错了 0.88。把它放
 # 到上面训练好的模型下面，留出文本的损失从 1.95 变成 2.71，比二元模型还差。
 
@@ -661,7 +661,7 @@ show(figure, "attention", "Two heads on a line: rows look at columns, dark is mu
 # text.
 
 # %% [markdown] lang="zh" of="use" en="d93fbf67"
-# ## 现在可以用什么
+# ## 现在可以用的
 #
 # `minigen.models.GPT` 就是这个模型，另有 dropout、权重衰减的参数分组，以及带缓存的 `generate`；
 # `minigen.models.sampling` 有三个旋钮和重复惩罚；`minigen.models.cache` 是缓存；`minigen.data` 有

@@ -42,8 +42,8 @@ GIVEN = ("seed", "rng", "race")  # arguments of a test that the grader supplies
 
 @dataclass(frozen=True)
 class Test:
-    """function: the test itself; wants: the student's functions it takes; given: what it takes of
-    the grader."""
+    """function: the test itself; wants: the student's functions it takes; is_race: whether it
+    takes `race`, and so is about speed."""
 
     name: str
     points: float
@@ -51,7 +51,7 @@ class Test:
     function: Callable[..., None]
     wants: tuple[str, ...]
     part: str  # the solution it belongs to
-    given: tuple[str, ...] = ()
+    is_race: bool = False
     seconds: float | None = None
     spare: int | None = None
 
@@ -105,7 +105,7 @@ class Assignment:
     def parts(self) -> dict[str, list[str]]:
         """The functions that each part asks for."""
         solutions = [cell for cell in self.cells if "solution" in cell.options]
-        return {cell.options["solution"]: _functions(cell) for cell in solutions}
+        return {cell.options["solution"]: functions_of(cell) for cell in solutions}
 
     @property
     def without(self) -> dict[str, tuple[str, ...]]:
@@ -118,7 +118,7 @@ class Assignment:
 
     @property
     def has_races(self) -> bool:
-        return any("race" in test.given for test in self.tests)
+        return any(test.is_race for test in self.tests)
 
     def given(self) -> list[str]:
         """The code that students are given, cell by cell."""
@@ -137,15 +137,16 @@ def _is_given(cell: Cell) -> bool:
     return cell.kind == "code" and not {"test", "solution"} & set(cell.options)
 
 
+def functions_of(cell: Cell) -> list[str]:
+    """The names of the functions in a cell of code."""
+    return [n.name for n in ast.parse(cell.text).body if isinstance(n, ast.FunctionDef)]
+
+
 def _asked(cell: Cell) -> list[str]:
     """The names of the functions in a solution cell."""
     if not SOLUTION.search(cell.text):
         raise SourceError(f"line {cell.line}: a solution without # BEGIN SOLUTION, # END SOLUTION")
-    return _functions(cell)
-
-
-def _functions(cell: Cell) -> list[str]:
-    return [n.name for n in ast.parse(cell.text).body if isinstance(n, ast.FunctionDef)]
+    return functions_of(cell)
 
 
 def _imported(node: ast.stmt) -> list[str]:
@@ -164,14 +165,14 @@ def _tests(file: Path, cells: tuple[Cell, ...]) -> list[Test]:
         code = "\n" * cell.line + cell.text  # so that errors name the line of the file
         if "test" not in cell.options:
             part = cell.options.get("solution", part)
-            known.update(_functions(cell))
+            known.update(functions_of(cell))
             exec(compile(code, str(file), "exec"), space)
             continue
-        functions = [n for n in ast.parse(cell.text).body if isinstance(n, ast.FunctionDef)]
+        functions = functions_of(cell)
         if len(functions) != 1 or "points" not in cell.options:
             raise SourceError(f"line {cell.line}: a test is one function, with points=")
         exec(compile(code, str(file), "exec"), space)
-        function = space[functions[0].name]
+        function = space[functions[0]]
         names = inspect.signature(function).parameters
         wants = tuple(n for n in names if n not in GIVEN)
         for name in wants:
@@ -185,7 +186,7 @@ def _tests(file: Path, cells: tuple[Cell, ...]) -> list[Test]:
                 function,
                 wants,
                 part,
-                tuple(n for n in names if n in GIVEN),
+                "race" in names,
                 cell.options.get("seconds"),
                 cell.options.get("spare"),
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -43,7 +43,8 @@ class Outcome:
 @dataclass(frozen=True)
 class Grade:
     """A submission's results. errors: what went wrong before any test; in_force: what the
-    submission was kept from (`minigen.classroom.confinement`); finishes: of its races."""
+    submission was kept from (`minigen.classroom.confinement`); finishes: of its races; seed: of the
+    tests' inputs."""
 
     student: str
     outcomes: tuple[Outcome, ...]
@@ -51,6 +52,7 @@ class Grade:
     errors: tuple[str, ...] = ()
     in_force: tuple[str, ...] = field(default=())
     finishes: tuple[Finish, ...] = ()
+    seed: int = 0
 
     @property
     def earned(self) -> float:
@@ -85,7 +87,8 @@ def grade(
             cells = read_submission(submission)
         except SubmissionError as error:
             seconds = time.perf_counter() - began
-            return Grade(student, nothing(assignment, str(error)), seconds, (str(error),))
+            remark = printable(str(error))
+            return Grade(student, nothing(assignment, remark), seconds, (remark,), seed=seed)
     else:
         cells = list(submission)
     hidden, limits = [assignment.folder, *also_hidden], limits or Limits()
@@ -110,8 +113,9 @@ def grade(
                     outcomes.append(_run(test, small, track, [seed, number]))
             else:
                 outcomes.append(_run(test, code, track, [seed, number]))
-        found = (tuple(code.errors), tuple(code.in_force), tuple(track.finishes))
-    return Grade(student, tuple(outcomes), time.perf_counter() - began, *found)
+        errors, in_force = tuple(map(printable, code.errors)), tuple(code.in_force)
+    seconds, finishes = time.perf_counter() - began, tuple(track.finishes)
+    return Grade(student, tuple(outcomes), seconds, errors, in_force, finishes, seed)
 
 
 def nothing(assignment: Assignment, message: str) -> tuple[Outcome, ...]:
@@ -131,23 +135,29 @@ def _disallowed(assignment: Assignment, cells: Sequence[str]) -> dict[str, str]:
 def _not_yet(test: Test, assignment: Assignment, outcomes: Sequence[Outcome]) -> str:
     """Why a race is not run, if it is one: its part is not all right."""
     others = {each.name for each in assignment.tests if each.part == test.part}
-    if "race" in test.given and not all(o.passed for o in outcomes if o.name in others):
+    if test.is_race and not all(o.passed for o in outcomes if o.name in others):
         return "not timed yet: first right, then quick"
     return ""
 
 
+def given(test: Callable[..., None], seed: Sequence[int]) -> dict[str, Any]:
+    """Those of a test's arguments that the grader supplies, where it has them: seed and rng."""
+    names = test.__code__.co_varnames[: test.__code__.co_argcount]
+    made: dict[str, Any] = {}
+    if "rng" in names:
+        made["rng"] = np.random.default_rng(seed)
+    if "seed" in names:
+        made["seed"] = int(np.random.default_rng(seed).integers(2**31))
+    return made
+
+
 def _run(test: Test, code: Submission, track: Track, seed: list[int]) -> Outcome:
     """One test: the student's functions are calls into another process."""
-    given: dict[str, Any] = {name: code.function(name, test.seconds) for name in test.wants}
-    for name in test.given:
-        given[name] = {
-            "rng": lambda: np.random.default_rng(seed),
-            "seed": lambda: int(np.random.default_rng(seed).integers(2**31)),
-            "race": lambda: track.race,
-        }[name]()
+    arguments = {name: code.function(name, test.seconds) for name in test.wants}
+    arguments |= given(test.function, seed) | ({"race": track.race} if test.is_race else {})
     try:
         with np.errstate(all="ignore"):
-            test.function(**given)
+            test.function(**arguments)
     except Partly as partly:
         return _outcome(test, str(partly), partly.share)
     except (SubmissionError, AssertionError, GradcheckError) as error:
@@ -158,6 +168,18 @@ def _run(test: Test, code: Submission, track: Track, seed: list[int]) -> Outcome
 
 
 def _outcome(test: Test, message: str, share: float | None = None) -> Outcome:
-    message = message[:MOST_TOLD]
-    earned = test.points * (share if share is not None else float(not message))
+    message = printable(message[:MOST_TOLD])
+    if share is None:
+        share = float(not message)
+    earned = test.points * min(max(share, 0.0), 1.0) if share == share else 0.0  # nan gives nothing
     return Outcome(test.name, test.points, earned, test.hidden, message, test.expectation)
+
+
+def printable(text: str) -> str:
+    """Text that any page, file or terminal can show, the rest of it as escapes: a message comes
+    from a student's code, and could move the cursor or hold half a character.
+
+    >>> printable("第一行\\nada: \\x1b[2K\\ud800")
+    '第一行\\nada: \\\\x1b[2K\\\\ud800'
+    """
+    return "".join(c if c.isprintable() or c in "\n\u3000" else ascii(c)[1:-1] for c in text)

@@ -34,8 +34,10 @@ class Nursery:
             raise OSError("grading needs Linux or macOS (on Windows, WSL)")
         self._lock = threading.Lock()
         self._ours, theirs = socket.socketpair()
+        # -P: a submission called numpy.py in the folder where grading was begun is not NumPy.
+        python = [sys.executable, "-P", "-m"]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "minigen.classroom.worker", str(theirs.fileno()), *imports],
+            [*python, "minigen.classroom.worker", str(theirs.fileno()), *imports],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -56,6 +58,10 @@ class Nursery:
             raise OSError("the process that starts submissions has ended")
         return int.from_bytes(number, "little")
 
+    def alive(self) -> bool:
+        """Whether it can be asked: a submission may have found a way to end it."""
+        return self._process.poll() is None
+
     def close(self) -> None:
         self._ours.close()
         with contextlib.suppress(OSError):
@@ -70,7 +76,7 @@ _starting = threading.Lock()
 def nursery(imports: tuple[str, ...] = ()) -> Nursery:
     """That of this process for these imports; a process forked from this one needs its own."""
     with _starting:
-        if imports not in _nurseries:
+        if imports not in _nurseries or not _nurseries[imports].alive():
             _nurseries[imports] = Nursery(imports)
             atexit.register(_nurseries[imports].close)
         return _nurseries[imports]

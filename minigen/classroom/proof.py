@@ -91,7 +91,7 @@ def _wrong(assignment: Assignment, cell: Cell, how: dict[str, Any]) -> str:
         return "nobody notices"
     if others := sorted({parts[o.name] for o in failed} - {part, *cell.options.get("also", ())}):
         return f"it also breaks {', '.join(others)}"
-    races = {test.name for test in assignment.tests if "race" in test.given}  # only for the right
+    races = {test.name for test in assignment.tests if test.is_race}  # only for the right
     if cell.options.get("only_hidden") and any(
         not o.hidden and o.name not in races for o in failed
     ):

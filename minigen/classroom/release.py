@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,32 +28,59 @@ def build(assignment: Assignment, folder: Path, language: str = "both") -> list[
     folder.mkdir(parents=True, exist_ok=True)
     script, notebook = (folder / f"{assignment.name}{end}" for end in (".py", ".ipynb"))
     script.write_text(render(cells), encoding="utf-8")
-    content = json.dumps(as_notebook(cells, assignment.name), indent=1, ensure_ascii=False)
-    notebook.write_text(content + "\n", encoding="utf-8")
+    write_notebook(notebook, as_notebook(cells, assignment.name))
     return [script, notebook]
 
 
 def student_cells(assignment: Assignment, language: str = "both") -> list[Cell]:
     """The cells of a release: stubs for solutions, no hidden test, text in the language."""
+    return [
+        dataclasses.replace(cell, text=assignment.stub(cell))
+        if "solution" in cell.options
+        else cell
+        for cell in in_language(assignment.cells, language)
+        if not cell.options.get("hidden")
+    ]
+
+
+def in_language(cells: Iterable[Cell], language: str) -> list[Cell]:
+    """All but the text in the other language. Raises ValueError for one that there is not."""
     if language not in LANGUAGES:
         raise ValueError(f"language must be one of {', '.join(LANGUAGES)}, got {language!r}")
-    cells = []
-    for cell in assignment.cells:
-        if cell.options.get("hidden"):
-            continue
-        told = cell.options.get("lang", "en")
-        if cell.kind == "markdown" and language not in ("both", told):
-            continue
-        if "solution" in cell.options:
-            cell = dataclasses.replace(cell, text=assignment.stub(cell))
-        cells.append(cell)
-    return cells
+    kept = LANGUAGES if language == "both" else (language,)
+    return [c for c in cells if c.kind != "markdown" or c.options.get("lang", "en") in kept]
 
 
 def as_notebook(cells: Sequence[Cell], name: str) -> dict[str, Any]:
     """The cells as a Jupyter notebook, format 4.5, without outputs."""
+    return notebook(
+        notebook_cell(
+            cell.kind,
+            cell.text,
+            f"{name}:{place}:{json.dumps(cell.options, sort_keys=True)}",
+            {"minigen": cell.options} if cell.options else {},
+        )
+        for place, cell in enumerate(cells)
+    )
+
+
+def notebook_cell(kind: str, text: str, key: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """A cell of a Jupyter notebook, format 4.5, without output. key: from which its id is made."""
+    made: dict[str, Any] = {
+        "cell_type": kind,
+        "id": hashlib.sha256(key.encode()).hexdigest()[:8],
+        "metadata": dict(metadata),
+        "source": text.splitlines(keepends=True),
+    }
+    if kind == "code":
+        made |= {"execution_count": None, "outputs": []}
+    return made
+
+
+def notebook(cells: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """A Jupyter notebook of such cells."""
     return {
-        "cells": [_notebook_cell(cell, name, i) for i, cell in enumerate(cells)],
+        "cells": list(cells),
         "metadata": {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
             "language_info": {"name": "python"},
@@ -63,14 +90,7 @@ def as_notebook(cells: Sequence[Cell], name: str) -> dict[str, Any]:
     }
 
 
-def _notebook_cell(cell: Cell, name: str, place: int) -> dict[str, Any]:
-    key = f"{name}:{place}:{json.dumps(cell.options, sort_keys=True)}"
-    made: dict[str, Any] = {
-        "cell_type": cell.kind,
-        "id": hashlib.sha256(key.encode()).hexdigest()[:8],
-        "metadata": {"minigen": cell.options} if cell.options else {},
-        "source": cell.text.splitlines(keepends=True),
-    }
-    if cell.kind == "code":
-        made |= {"execution_count": None, "outputs": []}
-    return made
+def write_notebook(path: Path, content: Mapping[str, Any]) -> None:
+    """As text, the same for the same content."""
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    path.write_text(text, encoding="utf-8")

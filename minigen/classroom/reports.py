@@ -46,6 +46,7 @@ def gradescope(result: Grade) -> dict[str, Any]:
         "extra_data": {
             "expectations": [o.expectation for o in result.outcomes],
             "errors": list(result.errors),
+            "seed": result.seed,
         },
     }
 
@@ -69,9 +70,10 @@ def from_json(text: str, student: str) -> Grade:
         )
         for t, expectation in zip(made["tests"], made["extra_data"]["expectations"], strict=True)
     )
-    errors = tuple(made["extra_data"]["errors"])
+    more, seconds = made["extra_data"], made["execution_time"]
     finishes = tuple(Finish(entry["name"], entry["value"]) for entry in made["leaderboard"])
-    return Grade(student, outcomes, made["execution_time"], errors, finishes=finishes)
+    errors, seed = tuple(more["errors"]), int(more.get("seed", 0))
+    return Grade(student, outcomes, seconds, errors, finishes=finishes, seed=seed)
 
 
 def as_csv(results: Sequence[Grade]) -> str:

@@ -15,24 +15,25 @@ import os
 import platform
 import struct
 
-PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, MODE_FILTER = 38, 22, 2
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, MODE_FILTER, PR_SET_PDEATHSIG = 38, 22, 2, 1
 LOAD, EQUAL, ANY_BIT, AT_LEAST, RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
 NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # offsets into what the filter sees of a call
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000  # the latter with the error's number
 CLONE_THREAD = 0x00010000
 X32 = 0x40000000  # numbers of another set of calls that x86-64 kernels may also answer
 
-# Architecture, then numbers of: clone, clone3, tgkill, and of all that is refused outright: fork,
-# vfork, execve, execveat, mount, umount2, unshare, setns, ptrace, process_vm_readv,
-# process_vm_writev; kill, tkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_send_signal; setsid,
-# setpgid; sched_setaffinity, sched_setparam, sched_setscheduler, sched_setattr, setpriority.
+# Architecture, then numbers of: clone, clone3, tgkill, prctl, and of all that is refused outright:
+# fork, vfork, execve, execveat, mount, umount2, unshare, setns, ptrace, process_vm_readv,
+# process_vm_writev; open_tree, move_mount, mount_setattr; kill, tkill, rt_sigqueueinfo,
+# rt_tgsigqueueinfo, pidfd_send_signal; setsid, setpgid; sched_setaffinity, sched_setparam,
+# sched_setscheduler, sched_setattr, setpriority.
 CALLS = {
-    "x86_64": (0xC000003E, 56, 435, 234, (
-        57, 58, 59, 322, 165, 166, 272, 308, 101, 310, 311,
+    "x86_64": (0xC000003E, 56, 435, 234, 157, (
+        57, 58, 59, 322, 165, 166, 272, 308, 101, 310, 311, 428, 429, 442,
         62, 200, 129, 297, 424, 112, 109, 203, 142, 144, 314, 141,
     )),
-    "aarch64": (0xC00000B7, 220, 435, 131, (
-        221, 281, 40, 39, 97, 268, 117, 270, 271,
+    "aarch64": (0xC00000B7, 220, 435, 131, 167, (
+        221, 281, 40, 39, 97, 268, 117, 270, 271, 428, 429, 442,
         129, 130, 138, 240, 424, 157, 154, 122, 118, 119, 274, 140,
     )),
 }  # fmt: skip
@@ -45,7 +46,7 @@ def program(machine: str, process: int) -> bytes:
     >>> len(program("x86_64", 1)) % 8
     0
     """
-    architecture, clone, clone3, tgkill, refused = CALLS[machine]
+    architecture, clone, clone3, tgkill, prctl, refused = CALLS[machine]
     refuse = REFUSE | errno.EPERM
     steps = [
         (LOAD, 0, 0, ARCHITECTURE),
@@ -66,6 +67,16 @@ def program(machine: str, process: int) -> bytes:
         (EQUAL, 0, 1, process),
         (RETURN, 0, 0, ALLOW),
         (RETURN, 0, 0, refuse),
+    ]
+    # That it ends when the grader's process does stays so.
+    steps += [
+        (EQUAL, 0, 4, prctl),
+        (LOAD, 0, 0, FIRST_ARGUMENT),
+        (EQUAL, 0, 1, PR_SET_PDEATHSIG),
+        (RETURN, 0, 0, refuse),
+        (RETURN, 0, 0, ALLOW),
+    ]
+    steps += [
         (EQUAL, 0, 3, clone),
         (LOAD, 0, 0, FIRST_ARGUMENT),
         (ANY_BIT, 1, 0, CLONE_THREAD),

@@ -6,8 +6,11 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import signal
+import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,8 +22,10 @@ from minigen.classroom.source import SourceError, parse
 from minigen.classroom.stopwatch import Elapsed, own_time, wall
 
 MOST_PRINTED = 2000  # characters of what a submission prints
+MOST_ERRORS = 10  # of cells
 STARTING = 2.0  # seconds that a new process may take besides
 MOST_BYTES = 5 * 2**20  # of a submission
+TEST = re.compile(r"^def (\w+)\(", re.MULTILINE)
 
 
 class SubmissionError(Exception):
@@ -30,12 +35,16 @@ class SubmissionError(Exception):
 def read_submission(path: Path) -> list[str]:
     """The code of a .py or .ipynb file, cell by cell, without the tests that were handed out.
 
-    A .py file without marks is one cell. Raises SubmissionError for what is no such file.
+    A .py file without marks is one cell. Raises SubmissionError for what is no such file: a link,
+    for one, could lead to the solution.
     """
     try:
-        if path.stat().st_size > MOST_BYTES:
+        about = path.lstat()
+        if not stat.S_ISREG(about.st_mode):
+            raise SubmissionError("it is not a file, but a link, a folder or a device")
+        if about.st_size > MOST_BYTES:
             raise SubmissionError(f"it is larger than {MOST_BYTES >> 20} MiB")
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SubmissionError(f"it cannot be read: {error}") from error
     if path.suffix == ".ipynb":
@@ -46,7 +55,11 @@ def read_submission(path: Path) -> list[str]:
         cells = []  # their own marks, of another kind
     if not cells:
         return [text]
-    return [c.text for c in cells if c.kind == "code" and "test" not in c.options]
+    before = text.splitlines()[: cells[0].line - 1]
+    found = [
+        _silenced(c.text) if "test" in c.options else c.text for c in cells if c.kind == "code"
+    ]
+    return ["\n".join(before), *found] if any(map(str.strip, before)) else found
 
 
 def _notebook(text: str) -> list[str]:
@@ -56,22 +69,30 @@ def _notebook(text: str) -> list[str]:
             source = cell["source"]
             source = source if isinstance(source, str) else "".join(source)
             own = cell.get("metadata", {}).get("minigen", {})
-            if cell["cell_type"] == "code" and "test" not in own:
+            if cell["cell_type"] == "code":
                 lines = source.splitlines()
-                found.append(
-                    "\n".join("" if line.startswith(("%", "!")) else line for line in lines)
-                )
+                code = "\n".join("" if line.startswith(("%", "!")) else line for line in lines)
+                found.append(_silenced(code) if "test" in own else code)
         return found
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SubmissionError("it is not a notebook") from error
 
 
+def _silenced(code: str) -> str:
+    """For a test that was handed out, one that does nothing: other cells may call it.
+
+    >>> _silenced("def test_double(double, seed=0):\\n    assert double(2) == 4")
+    'def test_double(*_, **__): pass'
+    """
+    return "\n".join(f"def {name}(*_, **__): pass" for name in TEST.findall(code))
+
+
 class Submission:
     """The functions of a submission, run in a child process that is started again when it ends.
 
-    cells: its code. hidden: folders it may not see. imports: modules that it will import, loaded
-    once for all submissions. A call raises SubmissionError, in words for the student, when the
-    function is missing, fails, or takes too long.
+    cells: its code. hidden: folders and files it may not see. imports: modules that it will import,
+    loaded once for all submissions. A call raises SubmissionError, in words for the student, when
+    the function is missing, fails, or takes too long.
     """
 
     def __init__(
@@ -82,12 +103,13 @@ class Submission:
         imports: Sequence[str] = (),
     ) -> None:
         self.cells, self.limits = list(cells), limits or Limits()
-        self.hidden = [str(folder.resolve()) for folder in hidden if folder.is_dir()]
+        self.hidden = [str(path.resolve()) for path in hidden if path.exists()]
         self.imports = tuple(imports)
         self.in_force: list[str] = []
         self.errors: list[str] = []  # of cells, when they were loaded
         self.broken = ""  # why it cannot be loaded at all
         self._process: int | None = None
+        self._spent = 0.0  # seconds
 
     def __enter__(self) -> Submission:
         return self
@@ -107,21 +129,13 @@ class Submission:
     def call(self, name: str, *arguments: Any, seconds: float | None = None) -> Any:
         """One of its functions. Functions among the arguments may be called back."""
         seconds = seconds or self.limits.seconds
-        self._start()
-        callbacks: list[Callable[..., Any]] = []
+        allowed = self.limits.total_seconds
+        if self._spent >= allowed:
+            raise SubmissionError(f"not run: what was run before it took {allowed:g} seconds")
+        began = time.monotonic()
         try:
-            wire.send(self._write, ["call", name, _numbered(arguments, callbacks)])
-            while True:
-                answer = wire.receive(self._read, seconds)
-                match answer:
-                    case ["result", value]:
-                        return value
-                    case ["error", str(text)]:
-                        raise SubmissionError(text)
-                    case ["callback", int(number), (*given,)] if 0 <= number < len(callbacks):
-                        wire.send(self._write, _answered(callbacks[number], given))
-                    case _:
-                        raise wire.WireError("an answer of no known form")
+            self._start()
+            return self._call(name, arguments, seconds)
         except wire.TooLate:
             self.stop()
             raise SubmissionError(f"{name} took longer than {seconds:g} seconds") from None
@@ -131,6 +145,24 @@ class Submission:
         except wire.WireError as error:
             self.stop()
             raise SubmissionError(f"{name} wrote where only results belong: {error}") from None
+        finally:
+            self._spent += time.monotonic() - began
+
+    def _call(self, name: str, arguments: Sequence[Any], seconds: float) -> Any:
+        callbacks: list[Callable[..., Any]] = []
+        wire.send(self._write, ["call", name, _numbered(arguments, callbacks)])
+        end = time.monotonic() + seconds
+        while True:
+            answer = wire.receive(self._read, max(0.0, end - time.monotonic()))
+            match answer:
+                case ["result", value]:
+                    return value
+                case ["error", str(text)]:
+                    raise SubmissionError(text)
+                case ["callback", int(number), (*given,)] if 0 <= number < len(callbacks):
+                    wire.send(self._write, _answered(callbacks[number], given))
+                case _:
+                    raise wire.WireError("an answer of no known form")
 
     def _start(self) -> None:
         if self.broken:
@@ -151,7 +183,7 @@ class Submission:
         try:
             wire.send(self._write, {"cells": self.cells, "limits": limits, "hidden": self.hidden})
             told = wire.receive(self._read, STARTING + self.limits.seconds)
-            self.in_force, self.errors = list(told["in_force"]), [str(e) for e in told["errors"]]
+            self.in_force, self.errors = list(told["in_force"]), _first(told["errors"])
         except wire.TooLate:
             self.broken = f"loading it took longer than {self.limits.seconds:g} seconds"
         except wire.Ended:
@@ -184,8 +216,9 @@ class Submission:
 
     def _signal(self, number: int) -> None:
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process, number)
+            for kill in (os.killpg, os.kill):  # it may have left its group
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    kill(self._process, number)
 
     def stop(self) -> None:
         """End its process and all that it started."""
@@ -196,6 +229,12 @@ class Submission:
         os.close(self._read)
         os.close(self._write)
         self._output.close()
+
+
+def _first(errors: list[Any]) -> list[str]:
+    more = len(errors) - MOST_ERRORS
+    told = [str(error)[:MOST_PRINTED] for error in errors[:MOST_ERRORS]]
+    return told if more <= 0 else [*told, f"and {more} more"]
 
 
 def _numbered(value: Any, callbacks: list[Callable[..., Any]]) -> Any:

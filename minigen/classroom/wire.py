@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import select
 import struct
 import time
@@ -18,7 +19,9 @@ import numpy as np
 
 LENGTHS = struct.Struct("<QQ")  # of the JSON text and of the numbers
 MOST_BYTES = 256 * 2**20  # of a message
+MOST_TEXT = 16 * 2**20  # of its text: what is read from it may take many times the room
 KINDS = "biufc"  # of dtypes: bool, integers, floats, complex
+DTYPE = re.compile(rf"[<>|=][{KINDS}]\d+")
 MOST_DEPTH = 50  # of lists within lists
 
 
@@ -43,6 +46,8 @@ def encode(value: Any) -> bytes:
     buffers: list[bytes] = []
     text = json.dumps(_flatten(value, buffers, 0), allow_nan=True).encode()
     numbers = b"".join(buffers)
+    if len(text) > MOST_TEXT:
+        raise TypeError(f"more than {MOST_TEXT >> 20} MiB of text")
     if len(text) + len(numbers) > MOST_BYTES:
         raise TypeError(f"more than {MOST_BYTES >> 20} MiB")
     return LENGTHS.pack(len(text), len(numbers)) + text + numbers
@@ -86,7 +91,7 @@ def decode(text: bytes, numbers: bytes) -> Any:
     """
     try:
         value, rest = _rebuild(json.loads(text), memoryview(numbers), 0)
-    except (ValueError, TypeError, KeyError, IndexError, RecursionError, MemoryError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError, MemoryError) as error:
         raise WireError(f"a message that cannot be read ({error})") from error
     if len(rest):
         raise WireError("a message with more numbers than arrays")
@@ -121,9 +126,9 @@ def _rebuild(made: Any, numbers: memoryview, depth: int) -> tuple[Any, memoryvie
 
 def _array(content: Any, numbers: memoryview) -> tuple[Any, memoryview]:
     name, shape, scalar = content
-    dtype = np.dtype(name)
-    if dtype.kind not in KINDS or not all(isinstance(n, int) and n >= 0 for n in shape):
+    if not DTYPE.fullmatch(name) or not all(isinstance(n, int) and n >= 0 for n in shape):
         raise ValueError(f"an array of {name}, {shape}")
+    dtype = np.dtype(name)
     size = math.prod(shape) * dtype.itemsize
     if size > len(numbers):
         raise ValueError("an array without its numbers")
@@ -145,6 +150,8 @@ def receive(fd: int, seconds: float | None = None) -> Any:
     """Read a message. Raises TooLate after so many seconds, Ended, or WireError."""
     end = None if seconds is None else time.monotonic() + seconds
     lengths = LENGTHS.unpack(_read(fd, LENGTHS.size, end))
+    if lengths[0] > MOST_TEXT:
+        raise WireError(f"a message of more than {MOST_TEXT >> 20} MiB of text")
     if sum(lengths) > MOST_BYTES:
         raise WireError(f"a message of more than {MOST_BYTES >> 20} MiB")
     return decode(*(_read(fd, length, end) for length in lengths))

@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -39,7 +40,9 @@ def main(read: int, write: int) -> None:
     confinement.forbid(hidden)
     if forbid_processes():
         in_force = [*in_force, "no new processes"]
-    space: dict[str, Any] = {"__name__": "submission", "np": np}
+    module = sys.modules["submission"] = types.ModuleType("submission")  # dataclasses look it up
+    space = vars(module)
+    space["np"] = np
     errors = [_run(cell, f"cell {n}", space) for n, cell in enumerate(request["cells"], 1)]
     wire.send(write, {"in_force": in_force, "errors": [e for e in errors if e]})
     while True:
@@ -53,7 +56,7 @@ def main(read: int, write: int) -> None:
 def _run(code: str, title: str, space: dict[str, Any]) -> str:
     """Run a cell; the error that ended it, or ""."""
     try:
-        exec(compile(code, title, "exec"), space)
+        exec(compile(code, title, "exec", dont_inherit=True), space)
     except BaseException as error:
         return _told(error)
     return ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,11 +15,10 @@ from minigen.cli.explained import UsageError, explained, new_app
 
 app = new_app(help="Assignments: build what students get, grade, report, and prove it fair.")
 
+LONGEST_NAME = 80
+
 Source = Annotated[
     Path, typer.Argument(metavar="ASSIGNMENT", help="Its folder, as tutorials/assignments/...")
-]
-Seed = Annotated[
-    int, typer.Option(min=0, help="Of the inputs of the tests; a new one for each term, say.")
 ]
 
 
@@ -36,16 +37,23 @@ def build(
     assignment: Source,
     out: Annotated[Path, typer.Option(help="A folder for the files.")] = Path("handout"),
     language: Annotated[str, typer.Option(help="Of the text: en, zh, or both.")] = "both",
+    format: Annotated[str, typer.Option(help="For minigen, nbgrader or otter.")] = "minigen",
 ) -> None:
     """Write what students get, as .py and .ipynb: without solutions and hidden tests.
 
     [cyan]minigen classroom build tutorials/assignments/a1_backward --language zh[/cyan]
-    """
-    from minigen.classroom.release import LANGUAGES, build
 
-    if language not in LANGUAGES:
-        raise UsageError(f"--language is one of {', '.join(LANGUAGES)}, not {language!r}")
-    for path in build(_load(assignment), out, language):
+    With --format nbgrader or otter: what those tools make a release of, with solutions and hidden
+    tests, so for teachers only.
+    """
+    from minigen.classroom import nbgrader, otter, release
+
+    formats = {"minigen": release.build, "nbgrader": nbgrader.build, "otter": otter.build}
+    if format not in formats:
+        raise UsageError(f"--format is one of {', '.join(formats)}, not {format!r}")
+    if language not in release.LANGUAGES:
+        raise UsageError(f"--language is one of {', '.join(release.LANGUAGES)}, not {language!r}")
+    for path in formats[format](_load(assignment), out, language):
         print(path)
 
 
@@ -60,31 +68,36 @@ def grade(
         Path | None,
         typer.Option(help="A folder for results.json and feedback.html of each student."),
     ] = None,
-    seed: Seed = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Of the inputs of the tests; drawn at random if not given."),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Submissions at a time.")] = 2,
 ) -> None:
     """Run every test against every submission, each in a process of its own.
 
     A submission that fails, hangs, or ends its process loses the points of that test and nothing
     else. With --out, everybody's results are written as they come; minigen classroom report makes a
-    table and a page of them. Where an assignment measures speed, one submission is graded at a
-    time, whatever --jobs says: leave the machine alone meanwhile.
+    table and a page of them. The inputs of the tests come from a seed, the same for all, which is
+    told and kept with the results; the same seed gives the same inputs again. Where an assignment
+    measures speed, one submission is graded at a time, whatever --jobs says: leave the machine
+    alone meanwhile.
     """
     task = _load(assignment)
-    files = list(_files(submissions))
+    files = _named(_files(submissions))
     if not files:
         raise UsageError("there is no submission: no .py or .ipynb file in what was named")
+    if seed is None:
+        seed = secrets.randbelow(2**31)
+    print(f"--seed {seed}", flush=True)
     pool = ThreadPoolExecutor(jobs)
-    roots = [path for path in submissions if path.is_dir()]
-    waiting = {
-        pool.submit(_grade, task, name, file, roots, seed): name for name, file in files
-    }  # a name is a student
+    waiting = [pool.submit(_grade, task, name, file, submissions, seed) for name, file in files]
     total = len(str(len(files)))
     for number, done in enumerate(as_completed(waiting), 1):
         result = done.result()
         if out is not None:
             _write(out / result.student, result, task.name)
-        remark = f"  ({result.errors[0]})" if result.errors else ""
+        remark = f"  ({' '.join(result.errors[0].split())})" if result.errors else ""
         count = f"[{number:>{total}}/{len(files)}]" if len(files) > 1 else ""
         line = f"{result.student}: {result.earned:g} of {result.points:g}{remark}"
         print(" ".join(filter(None, [count, line])), flush=True)
@@ -98,31 +111,57 @@ def _files(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
         if path.is_dir():
             for file in sorted(path.rglob("*")):
                 inside = file.relative_to(path)
-                if file.suffix in (".py", ".ipynb") and not any(
-                    part.startswith((".", "__")) for part in inside.parts
+                if (
+                    file.suffix in (".py", ".ipynb")
+                    and not _folder(file)
+                    and not any(part.startswith((".", "__")) for part in inside.parts)
                 ):
                     alone = len(inside.parts) > 1 and len(_beside(file)) == 1
                     name = inside.parent if alone else inside.with_suffix("")
                     yield name.as_posix().replace("/", "-"), file
-        elif path.is_file():
+        elif path.exists():
             yield path.stem, path
         else:
             raise UsageError(f"there is no submission {path}")
 
 
+def _folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
 def _beside(file: Path) -> list[Path]:
-    return [f for f in file.parent.iterdir() if f.suffix in (".py", ".ipynb")]
+    return [f for f in file.parent.iterdir() if f.suffix in (".py", ".ipynb") and not _folder(f)]
 
 
-def _grade(task: Any, student: str, file: Path, roots: list[Path], seed: int) -> Any:
+def _named(files: Iterable[tuple[str, Path]]) -> list[tuple[str, Path]]:
+    """The same with a name for each, also of a folder, that no other has and no file of report."""
+    taken = {"grades.csv", "class.html"}
+    from minigen.classroom.grading import printable
+
+    found = []
+    for name, file in files:
+        name = _short(printable(name)) or "nameless"
+        more = (f"{name} ({number})" for number in itertools.count(2))
+        names = itertools.chain([name, f"{name} ({_short(printable(file.name))})"], more)
+        unique = next(n for n in names if n.casefold() not in taken)
+        taken.add(unique.casefold())
+        found.append((unique, file))
+    return found
+
+
+def _short(name: str) -> str:
+    return name.replace("\n", "\\n").strip(" .")[:LONGEST_NAME]
+
+
+def _grade(task: Any, student: str, file: Path, hidden: Sequence[Path], seed: int) -> Any:
     """The grade; whatever goes wrong in the grader itself is a remark on this student alone."""
-    from minigen.classroom.grading import Grade, grade, nothing
+    from minigen.classroom.grading import Grade, grade, nothing, printable
 
     try:
-        return grade(task, file, student=student, seed=seed, also_hidden=roots or [file.parent])
+        return grade(task, file, student=student, seed=seed, also_hidden=hidden)
     except Exception as error:
-        remark = f"the grader failed: {type(error).__name__}: {error}"
-        return Grade(student, nothing(task, remark), 0.0, (remark,))
+        remark = printable(f"the grader failed: {type(error).__name__}: {error}")
+        return Grade(student, nothing(task, remark), 0.0, (remark,), seed=seed)
 
 
 def _write(folder: Path, result: Any, title: str) -> None:
@@ -168,7 +207,10 @@ def report(
 
 
 @explained(app.command)
-def check(assignment: Source, seed: Seed = 0) -> None:
+def check(
+    assignment: Source,
+    seed: Annotated[int, typer.Option(min=0, help="Of the inputs of the tests.")] = 0,
+) -> None:
     """Prove an assignment fair: the solution gets all points, the blank stub none on any test,
     every wrong solution planted in wrong.py fails with the words it should be told.
 

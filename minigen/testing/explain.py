@@ -153,6 +153,11 @@ def _differences(
     allowed = rtol * np.maximum(np.abs(measured), 0.01 * scale) + floor
     with np.errstate(invalid="ignore"):
         differs = ~(np.abs(given - measured) <= allowed)
+    for n in np.flatnonzero(differs):  # beside a kink only smaller steps tell
+        closer = measure.slope_of_entry(i, entries[n], weights)
+        gap = abs(given[n] - closer.value)
+        if closer.error <= rtol * scale and gap <= allowed[n] + 2 * closer.error:
+            differs[n] = False
     kinks = [
         int(n)
         for n in np.flatnonzero(differs)

@@ -79,6 +79,10 @@ class Measure:
                 return exact
         return found
 
+    def slope_of_entry(self, i: int, entry: int, weights: np.ndarray) -> Slope:
+        """`slope` as one entry of argument i moves."""
+        return self.slope(i, self._unit(i, entry), weights)
+
     def jacobian(self, i: int, entries: Any = None) -> np.ndarray:
         """The derivative of all outputs, a row for each of some (or all) entries of argument i."""
         entries = range(self.at[i].size) if entries is None else entries

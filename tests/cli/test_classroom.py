@@ -44,11 +44,13 @@ def call(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]
 def test_a_class_is_graded_and_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = call(capsys, "grade", "a0_small", "came", "--out", "grades")
     assert (code, err) == (0, "")
-    lines = sorted(line.split("] ")[1] for line in out.splitlines())
+    told, *lines = out.splitlines()
+    lines = sorted(line.split("] ")[1] for line in lines)
     assert lines[:3] == ["ada: 3 of 3", "blank: 0 of 3", "chris: 2 of 3"]
     assert lines[3].startswith("dora: 0 of 3  (it cannot be read")
     made = json.loads((folder / "grades" / "chris" / "results.json").read_text(encoding="utf-8"))
     assert made["score"] == 2
+    assert told == f"--seed {made['extra_data']['seed']}"
     page = (folder / "grades" / "chris" / "feedback.html").read_text(encoding="utf-8")
     assert "not handed out" in page
     code, out, _ = call(capsys, "report", "grades", "--title", "Autumn")
@@ -65,9 +67,10 @@ def test_a_class_is_graded_and_reported(folder: Path, capsys: pytest.CaptureFixt
 def test_one_submission_is_told_everything(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, _ = call(capsys, "grade", "a0_small", "came/blank.py")
+    code, out, _ = call(capsys, "grade", "a0_small", "came/blank.py", "--seed", "7")
     assert code == 0
     assert out.splitlines() == [
+        "--seed 7",
         "blank: 0 of 3",
         "  double: 0 of 2",
         "      not written yet",
@@ -76,9 +79,27 @@ def test_one_submission_is_told_everything(
     ]
 
 
+def test_inputs_are_others_each_time_and_the_same_for_a_seed(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An answer that was right for one seed's input gains nothing for another's."""
+    (folder / "came" / "eve.py").write_text(
+        "import numpy as np\ndef double(x):\n    raise ValueError(float(np.sum(x)))\n"
+    )
+    seen = []
+    for seed in ([], [], ["--seed", "7"], ["--seed", "7"]):
+        _, out, _ = call(capsys, "grade", "a0_small", "came/eve.py", *seed)
+        seen.append(out.splitlines()[-1])
+    assert len(set(seen)) == 3
+    assert seen[2] == seen[3]
+
+
 def test_build_and_check(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = call(capsys, "build", "a0_small", "--out", "out", "--language", "zh")
     assert (code, out) == (0, "out/a0.py\nout/a0.ipynb\n")
+    for tool in ("nbgrader", "otter"):
+        code, out, _ = call(capsys, "build", "a0_small", "--out", tool, "--format", tool)
+        assert (code, out.splitlines()[-1]) == (0, f"{tool}/source/a0/a0.ipynb")
     wrong = folder / "a0_small" / "wrong.py"
     wrong.write_text('# %% breaks="double" says="two times"\ndef double(x): return x\n')
     code, out, _ = call(capsys, "check", "a0_small")
@@ -96,6 +117,7 @@ def test_build_and_check(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     [
         (["build", "nothing"], "there is no assignment"),
         (["build", "a0_small", "--language", "fr"], "en, zh, both"),
+        (["build", "a0_small", "--format", "pdf"], "minigen, nbgrader, otter"),
         (["grade", "a0_small", "handout/none"], "there is no submission"),
         (["grade", "a0_small", "empty"], "there is no submission"),
         (["report", "came"], "no results in came"),

@@ -320,6 +320,17 @@ def test_a_kink_nearby_is_no_false_alarm() -> None:
         assert check_gradients(F.relu, (x,)), distance
 
 
+def test_a_kink_nearby_is_no_false_alarm_beside_one_that_is_left_out() -> None:
+    """What is at 0 asks for entry by entry; then the step of a difference reaches across."""
+    pair = (lambda x: np.maximum(x, 0), lambda g, x: g * (x > 0))
+    for distance in (1e-5, 2.5e-6, 2e-6, 1.3e-6, 1e-7):
+        for near in (distance, -distance):
+            report = check_gradients(pair, [np.array([1.0, near, 0.0, -3.0])])
+            assert report, (near, str(report))
+    wrong = (lambda x: np.maximum(x, 0), lambda g, x: np.where(x < 1e-5, 0, g))
+    assert not check_gradients(wrong, [np.array([1.0, 2e-6, 0.0, -3.0])])
+
+
 def test_float32_is_checked_with_an_explanation() -> None:
     x = normal(3, 4).astype("f4")
     report = check_gradients(F.softmax, (x, -1), order=2)

@@ -7,14 +7,14 @@
 # $$\frac{\partial f}{\partial x_i} \approx \frac{f(x + h e_i) - f(x - h e_i)}{2h}.$$
 #
 # You write that check. It is graded by what it does: it is handed functions with right gradients
-# and with wrong ones, and gets points for every wrong one that it catches, and loses as many for
-# every right one that it accuses.
+# and with wrong ones, gets points for every wrong one that it catches, and loses points for every
+# right one that it accuses. Whoever accuses all of them keeps nothing.
 #
 # `forward(*inputs)` returns one array. `backward(g, *inputs)` returns a tuple with the slope of
 # $\sum_j g_j\, o_j$ with respect to each input, $o$ being the output. `inputs` are float64
 # arrays. Return True if every slope is right and False otherwise.
 
-# %% [markdown] lang="zh" of="intro" en="9c9bf019"
+# %% [markdown] lang="zh" of="intro" en="90fd425f"
 # # A2 · 谁来检查梯度？
 #
 # 梯度算错的代码不会崩溃。网络照样在学，只是学得差一些，谁也说不出原因。所以每个梯度都要同导数的定
@@ -23,7 +23,7 @@
 # $$\frac{\partial f}{\partial x_i} \approx \frac{f(x + h e_i) - f(x - h e_i)}{2h}.$$
 #
 # 这个检查由你来写，评分只看它的表现：评分端会交给它一批梯度正确的函数和一批梯度错误的函数，每揪出
-# 一个错的得分，每冤枉一个对的扣同样的分。
+# 一个错的得分，每冤枉一个对的扣分；把对的全都冤枉了，就一分不剩。
 #
 # `forward(*inputs)` 返回一个数组。`backward(g, *inputs)` 返回一个元组，依次是 $\sum_j g_j\, o_j$
 # 对每个输入的斜率，其中 $o$ 是输出。`inputs` 是 float64 数组。全部斜率都对就返回 True，否则返回
@@ -111,7 +111,8 @@ def judge(check_gradient, cases):
             accused.append(name)
     missed.sort()
     accused.sort()
-    share = max(0.0, (wrongs - len(missed) - len(accused)) / wrongs)
+    # Always True catches nothing, always False accuses all: neither is worth anything.
+    share = max(0.0, 1 - len(missed) / wrongs - len(accused) / len(cases))
     told = [f"right gradients that were called wrong: {', '.join(accused)}"] if accused else []
     told += [f"wrong gradients that were not noticed: {'; '.join(missed)}"] if missed else []
     return share, ". ".join(told)
@@ -212,7 +213,8 @@ def test_hidden(check_gradient, seed=0):
             no_factor=lambda g, x: (g / np.sqrt(x),),
         ),
         "the larger of two": Case(
-            np.maximum, lambda g, x, y: (g * (x > y), g * (x <= y)), [a, b],
+            np.maximum, lambda g, x, y: (g * (x > y), g * (x <= y)),
+            [a, a + np.resize([0.5, -0.5], a.shape)],  # each is the larger one somewhere
             all_to_the_first=lambda g, x, y: (g, 0 * g),
         ),
     }  # fmt: skip

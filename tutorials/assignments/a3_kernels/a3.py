@@ -12,15 +12,15 @@
 # `cache=True` does not work for the grader, which runs your text, not your file.)
 
 # %% [markdown] lang="zh" of="intro" en="aa40e44a"
-# # A3 · 两个核函数
+# # A3 · 两个内核
 #
 # Transformer 的时间几乎都花在两个函数上：矩阵乘法和注意力。两者都能用三行写完，结果正确但很慢。这
-# 里要写得又对又快；次序不能颠倒，因为快而错的核函数一文不值。只有其他测试全部通过，才会去量它的速
+# 里要写得又对又快；次序不能颠倒，因为快而错的内核一文不值。只有其他测试全部通过，才会去量它的速
 # 度。
 #
 # 数组都是二维的，float32 或 float64，输出的 dtype 与输入相同。一切都在一个核上运行。`@njit` 在第
 # 一次调用时编译函数，这段时间不计。它认得 NumPy 的大部分，逐个数的循环在里面和 C 一样快。（它的选
-# 项`cache=True` 在评分端不能用：评分端运行的是你的代码文本，而不是你的文件。）
+# 项 `cache=True` 在评分端不能用：评分端运行的是你的代码文本，而不是你的文件。）
 
 # %%
 import numpy as np
@@ -81,7 +81,7 @@ def agree(got, want, what, within=1e-10):
 # 大小不是四的倍数时，剩下的零头也要算完。
 #
 # 请用循环写 `matmul(a, b)`。别人写好的乘法一律不收：`@`、`np.dot`、`np.einsum` 等等；
-# `simple_matmul`也不收。速度达到 `simple_matmul` 的 1.3 倍得满分，只有它那么快则没有分。
+# `simple_matmul` 也不收。速度达到 `simple_matmul` 的 1.3 倍得满分，只有它那么快则没有分。
 
 
 # %%
@@ -198,7 +198,7 @@ def test_matmul_speed(matmul, race):
 # 是相对旧的 $m$ 而言的；但不必再看旧分数，就能把它们换算到新的 $m$。请在纸上想清楚怎么换算。
 #
 # 请写 `absorb(scores, v, state)`。`scores` 的形状是 (Tq, B)，即 Tq 个查询对新来的 B 个键的分数；
-# `v`是 (B, d)；`state` 是元组 $(m, l, o)$，形状为 (Tq,)、(Tq,)、(Tq, d)。返回新的状态；传进来的那
+# `v` 是 (B, d)；`state` 是元组 $(m, l, o)$，形状为 (Tq,)、(Tq,)、(Tq, d)。返回新的状态；传进来的那
 # 个不许改动。还没有键的时候，$m = -\infty$，$l = 0$，$o = 0$。分数 $-\infty$ 表示查询不许看这个键
 # ；它什么也不加，哪怕之前什么都没有。
 

@@ -236,7 +236,7 @@ def test_log_sigma(kl_of_log_sigma, rng):
 #
 # 每个像素是一枚硬币：$\ln p(x|z) = \sum_i x_i \ln y_i + (1 - x_i) \ln (1 - y_i)$。解码器给出的是
 # logits $l$，而不是 $y$，这有道理。$l = 40$ 时，离 $y$ 最近的 float64 数就是 1，$1 - y$ 的对数成
-# 了$-\infty$，而它本该是 $-40$。在对数里加一个小数只是把问题遮住：值不再增长，梯度为 0，错得最厉
+# 了 $-\infty$，而它本该是 $-40$。在对数里加一个小数只是把问题遮住：值不再增长，梯度为 0，错得最厉
 # 害的那个像素恰恰没有人去纠正。
 #
 # 请写 `log_likelihood(logits, x)`，输入两个 (N, D)，输出 (N,)，logits 无论多大都要对。`F` 里有
@@ -308,7 +308,7 @@ def test_likelihood_large(log_likelihood, slopes, rng):
 # ## 可以求导的抽样
 #
 # $\ln p(x|z)$ 的期望用从 $q(z|x)$ 抽出的一个 $z$ 来估计。随机数没有斜率；所以把它写成 $\mu$、
-# $\sigma$和噪声的函数：$z = \mu + \sigma \epsilon$，其中噪声 $\epsilon \sim N(0, I)$ 与编码器无关
+# $\sigma$ 和噪声的函数：$z = \mu + \sigma \epsilon$，其中噪声 $\epsilon \sim N(0, I)$ 与编码器无关
 # ，由外面交给你。请写 `reparameterise(mu, logvar, noise)`，输入三个 (N, J)，输出 (N, J)。
 #
 # 一个测试看 1,000 次抽样的均值和方差。另一个看斜率：`mu` 和 `logvar` 都必须收到斜率，收不到的编
@@ -378,7 +378,7 @@ def test_draw_exactly(reparameterise, rng):
 # ## 下界
 #
 # 现在合起来：`elbo(logits, x, mu, logvar, beta)` 返回*一个*数，即
-# $\ln p(x|z) - \beta\, \mathrm{KL}$对图像的平均，单位是每张图像多少 nat，越大越好。$\beta = 1$ 时
+# $\ln p(x|z) - \beta\, \mathrm{KL}$ 对图像的平均，单位是每张图像多少 nat，越大越好。$\beta = 1$ 时
 # 就是那个下界；取别的值便是 β-VAE。
 
 
@@ -403,6 +403,8 @@ def test_elbo(elbo, log_likelihood, kl, rng):
     """what your own log_likelihood and kl give, for beta = 1 and beta = 4"""
     logits, x, mu, logvar = images(rng, 4, 6, 3)
     fit, told = np.asarray(log_likelihood(logits, x)), np.asarray(kl(mu, logvar))
+    for name, values in (("log_likelihood", fit), ("kl", told)):
+        assert values.any(), f"your {name} is 0 everywhere: put it right first"
     for beta in (1.0, 4.0):
         want = (fit - beta * told).mean()
         mistakes = [
@@ -455,7 +457,7 @@ def test_elbo_gradients(elbo, slopes, rng):
 #
 # 先对像素和图像取平均，再加上对隐变量和图像的平均，并且管它叫“ELBO”。它其实是某个 β-VAE 的损失除
 # 以一个常数，而训练察觉不到这个常数。β 是多少？`beta_of_means(pixels, latents)` 返回这个数。请代
-# 入 784个像素和 2、20、200 个隐变量看看，下次读到哪篇论文取 β = 4 时，再想想这些结果。
+# 入 784 个像素和 2、20、200 个隐变量看看，下次读到哪篇论文取 β = 4 时，再想想这些结果。
 
 
 # %% solution="beta"
@@ -505,8 +507,8 @@ def test_beta(beta_of_means, rng):
 # w_i = \frac{p(x|z_i)\, p(z_i)}{q(z_i|x)}.$$
 #
 # 给你的是 $\ln w_i$，形状为 (N, k) 的数组。对图像来说，这些数大约是 $-1500$；而 float64 最小也就
-# 到$e^{-745}$ 附近，`exp` 一算全成了 0。请写出真正能用的 `importance_bound(log_weights)`，从 (N,
-# k) 到(N,)。`logsumexp` 和各种 softmax 这里不准用：要弄明白的正是它们在做什么。Tensor 的
+# 到 $e^{-745}$ 附近，`exp` 一算全成了 0。请写出真正能用的 `importance_bound(log_weights)`，从 (N,
+# k) 到 (N,)。`logsumexp` 和各种 softmax 这里不准用：要弄明白的正是它们在做什么。Tensor 的
 # `x.max(1, keepdim=True)` 返回的结果里，`.values` 就是最大的数。
 
 
@@ -554,24 +556,26 @@ def test_bound_of_images(importance_bound, slopes, rng):
 #
 # Two to five sentences each, with the numbers that you can get from your own functions.
 #
-# 1. A friend's VAE with 784 pixels and 20 latent numbers uses the loss of means. The pictures it
-# draws from the prior look clean, but reconstructions are blurred, and most of its latent numbers
-# carry no information. What happened, and which two lines would you change? 2. Why is $z$ not
-# simply drawn with `rng.normal(mu, sigma)`? Say which slopes would be missing, and what each half
-# of the loss could then still teach the encoder. 3. Draw log weights from a normal distribution
-# of standard deviation 3 and print the bound for $k$ = 1, 10, 100 and 1000, averaged over 200
-# images. What do you see, and why does it not mean that the model has become better?
+# 1. A friend's VAE with 784 pixels and 20 latent numbers uses the loss of means. The pictures
+#    it draws from the prior look clean, but reconstructions are blurred, and most of its latent
+#    numbers carry no information. What happened, and which two lines would you change?
+# 2. Why is $z$ not simply drawn with `rng.normal(mu, sigma)`? Say which slopes would be
+#    missing, and what each half of the loss could then still teach the encoder.
+# 3. Draw log weights from a normal distribution of standard deviation 3 and print the bound for
+#    $k$ = 1, 10, 100 and 1000, averaged over 200 images. What do you see, and why does it not
+#    mean that the model has become better?
 
 # %% [markdown] lang="zh" of="questions" en="d076a7a9"
 # ## 三个由人来评的问题
 #
 # 每题两到五句话，能用自己的函数算出的数就写上。
 #
-# 1. 朋友的 VAE 有 784 个像素、20 个隐变量，用的是取平均的那个损失。从先验抽样画出的图很干净，重建
-# 却很模糊，大多数隐变量不带任何信息。这是怎么回事？你会改哪两行？2. 为什么不干脆用
-# `rng.normal(mu, sigma)` 抽 $z$？说说这样会缺哪些斜率，损失的两半各自还能教给编码器什么。3. 从标
-# 准差为 3 的正态分布抽 log 权重，对 200 张图像取平均，打印 $k$ = 1、10、100、1000 时的下界。你看
-# 到了什么？为什么这并不说明模型变好了？
+# 1. 朋友的 VAE 有 784 个像素、20 个隐变量，用的是取平均的那个损失。从先验抽样画出的图很干净，
+#    重建却很模糊，大多数隐变量不带任何信息。这是怎么回事？你会改哪两行？
+# 2. 为什么不干脆用 `rng.normal(mu, sigma)` 抽 $z$？说说这样会缺哪些斜率，损失的两半各自还能教给
+#    编码器什么。
+# 3. 从标准差为 3 的正态分布抽 log 权重，对 200 张图像取平均，打印 $k$ = 1、10、100、1000 时的下
+#    界。你看到了什么？为什么这并不说明模型变好了？
 
 # %% [markdown] id="answers"
 # *Your answers:*
