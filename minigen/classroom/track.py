@@ -31,6 +31,7 @@ from minigen.classroom.submission import Submission
 
 ALONE = threading.Lock()  # whoever is graded in an assignment with races holds it
 PATIENCE = 60.0  # seconds for one call of the reference, which is compiled in the first
+ENOUGH = 1e6  # seconds for all its calls, of all submissions
 
 # Called as a kernel is, with the shape and dtype of its result first; computes nothing.
 NOTHING = """
@@ -50,7 +51,7 @@ def reference_of(assignment: Assignment) -> Submission:
     """The process that runs what the assignment gives to students, one for all submissions."""
     cells = (*assignment.given(), NOTHING)
     if cells not in _references:
-        limits = Limits(seconds=PATIENCE, core=core())
+        limits = Limits(seconds=PATIENCE, total_seconds=ENOUGH, core=core())
         _references[cells] = Submission(cells, (), limits, assignment.imports)
         atexit.register(_references[cells].stop)
     return _references[cells]
