@@ -111,7 +111,7 @@ def test_a_student_runs_it_at_home(capsys: pytest.CaptureFixture) -> None:
 
 WORK = """
 import threading, time
-x = np.linspace(0, 1, 100_000)
+x = np.linspace(0, 1, 1_000_000)
 def work(seconds):
     began = time.thread_time()
     while time.thread_time() < began + seconds: np.sin(x)  # others may run meanwhile
