@@ -227,14 +227,14 @@ assert_gradients((squash, squash_backward), x)
 # v_i$, and one central difference checks that single number, a *projection* of the gradient.
 #
 # A wrong slope escapes if its error happens to be orthogonal to $v$. How often? Let one slope in
-# 1,000 be off by `1 %`, and call two numbers equal if they differ by less than a millionth of the
-# gradient's length. Out of 10,000 directions, 0.4 % miss it. Try two, and it is the square of
-# that chance.
+# 1,000 be off by a hundredth, and call two numbers equal if they differ by less than a millionth
+# of the gradient's length. Out of 10,000 directions, 0.4 % miss it. Try two, and it is the square
+# of that chance.
 #
 # A projection says *that* something is wrong, not *where*. So do as `minigen.testing` does:
 # projections first, entry by entry only after one of them has failed.
 
-# %% [markdown] lang="zh" of="directions" en="33525f53"
+# %% [markdown] lang="zh" of="directions" en="a133ba44"
 # ## 试几个方向
 #
 # 要比较每一个斜率，就得逐个移动输入：每个输入两次求值，1,000 个数的数组要 2,000 次。（如果不用
@@ -242,9 +242,9 @@ assert_gradients((squash, squash_backward), x)
 # 来的。）也可以沿一个随机方向 $v$ 把所有输入一起移动。这时损失的变化率是 $\sum_i \bar x_i v_i$，
 # 一次中心差商就能检查这一个数，也就是梯度的一个*投影*。
 #
-# 如果错误恰好与 $v$ 正交，就会漏过去。这种事有多常见？设 1,000 个斜率里有一个差了 `1 %`，并约定
-# 两个数之差小于梯度长度的百万分之一就算相等。在 10,000 个方向中，有 0.4 % 会漏掉它。试两个方向，
-# 漏掉的机会就是它的平方。
+# 如果错误恰好与 $v$ 正交，就会漏过去。这种事有多常见？设 1,000 个斜率里有一个差了百分之一，并约
+# 定两个数之差小于梯度长度的百万分之一就算相等。在 10,000 个方向中，有 0.4 % 会漏掉它。试两个方
+# 向，漏掉的机会就是它的平方。
 #
 # 投影只说*有没有*错，不说错在*哪里*。所以可以照 `minigen.testing` 的做法：先用投影，投影不对了，
 # 再逐个比较。
@@ -283,9 +283,10 @@ claim("0.4 %", missed.mean())
 # Then at the numbers. No tolerance is small for all gradients: where slopes are about $10^6$,
 # rounding alone exceeds 1e-6; where they are about $10^{-6}$, even zeros are within 1e-4 of the
 # truth. Measure the difference against the largest slope of the array. Measured against each
-# slope itself, it would be hopeless where a slope is 0: the quotient never is exactly.
+# slope itself, it would be hopeless where a slope is 0, since a quotient hardly ever is exactly
+# 0.
 
-# %% [markdown] lang="zh" of="equal" en="052d686c"
+# %% [markdown] lang="zh" of="equal" en="7ee66668"
 # ## 什么时候算相等
 #
 # 先看形式：每个输入对应一个斜率，形状与该输入相同。这一点 NumPy 不会替你把关。拿形状 (3, 4) 的
@@ -293,7 +294,7 @@ claim("0.4 %", missed.mean())
 #
 # 再看数值。没有哪个容差对所有梯度都算小：斜率在 $10^6$ 左右时，光是舍入就超过 1e-6；斜率在
 # $10^{-6}$ 左右时，就连零与正确值也相差不到 1e-4。差别要拿数组里最大的斜率来衡量。若拿每个斜率
-# 自己来衡量，遇到斜率为 0 的地方就没有办法：差商从来不会恰好是 0。
+# 自己来衡量，遇到斜率为 0 的地方就没有办法：差商几乎不会恰好是 0。
 
 # %%
 by_row = np.array([[1.0, 2.0], [1.0, 2.0]])  # slopes of shape (2, 2), for an input of shape (2,)

@@ -157,14 +157,14 @@ def attention(q, k, v, allowed=True):
 # ## 为什么要除以 d 的平方根
 #
 # 设 $q$ 与 $k$ 的分量相互独立，均值 0，方差 1。那么每个乘积 $q_i k_i$ 的均值为 0、方差为 1，而
-# $q \cdot k$ 是 $d$ 个这样的乘积之和，方差为 $d$。$d = 64$ 时，两个得分相差 8 以上是常事，权重就相
-# 差 $e^8 \approx 2981$ 倍：还什么都没学，查找已经是硬的了。除以 $\sqrt{d}$ 之后，无论 $d$ 是多少，
-# 得分的方差都是 1。取 $d = 64$ 的 20,000 对向量实测，不除时方差为 63.1，除了之后是 0.99。
+# $q \cdot k$ 是 $d$ 个这样的乘积之和，方差为 $d$。$d = 64$ 时，两个得分相差 8 以上是常事，权重就
+# 相差 $e^8 \approx 2981$ 倍：还什么都没学，查找已经是硬的了。除以 $\sqrt{d}$ 之后，无论 $d$ 是多
+# 少，得分的方差都是 1。取 $d = 64$ 的 20,000 对向量实测，不除时方差为 63.1，除了之后是 0.99。
 #
 # 还剩多少不确定性，可以算出来。键很多、得分服从 $N(0, 1)$ 时，$e^s$ 的均值是 $e^{1/2}$，所以
 # $\ln \sum_j e^{s_j} \approx \ln S + \frac{1}{2}$；用 $e^s$ 加权会把正态分布的均值移动一个方差，
-# 所以 $\sum_j p_j s_j \approx 1$；熵是两者之差，即 $\ln S - \frac{1}{2}$。64 个键时等于 3.66。实测
-# $d = 256$ 时，除以 $\sqrt{d}$ 的平均熵是 3.69 纳特，不除只有 0.26。
+# 所以 $\sum_j p_j s_j \approx 1$；熵是两者之差，即 $\ln S - \frac{1}{2}$。64 个键时等于 3.66。实
+# 测 $d = 256$ 时，除以 $\sqrt{d}$ 的平均熵是 3.69 纳特，不除只有 0.26。
 
 # %%
 rng = np.random.default_rng(1)
@@ -264,9 +264,9 @@ print("softmax: agrees with difference quotients; the Jacobian takes equal slope
 #
 # One rearrangement is worth the trouble: $r_i = \sum_j P_{ij} (\bar o_i \cdot v_j) = \bar o_i
 # \cdot o_i$. The sum over all keys is a product of two rows that are at hand already. This is
-# what lets a kernel walk back without ever having the whole of $P$ in memory.
+# what lets a kernel walk back without ever having the whole of $P$ in memory (chapter 04).
 
-# %% [markdown] lang="zh" of="gradient" en="00558e53"
+# %% [markdown] lang="zh" of="gradient" en="f6b94a1c"
 # ## 注意力的梯度
 #
 # 注意力是两次矩阵乘法，中间夹一个 softmax。对 $C = A B$，规则是 $\bar A = \bar C B^\top$、
@@ -279,7 +279,7 @@ print("softmax: agrees with difference quotients; the Jacobian takes equal slope
 # $$\bar Q = \frac{1}{\sqrt{d}} \bar S K, \qquad \bar K = \frac{1}{\sqrt{d}} \bar S^\top Q.$$
 #
 # 有一步变形很值得：$r_i = \sum_j P_{ij} (\bar o_i \cdot v_j) = \bar o_i \cdot o_i$。对所有键的求
-# 和，化成了两行现成向量的点积。正因如此，内核往回走时从来不必把整个 $P$ 放在内存里。
+# 和，化成了两行现成向量的点积。正因如此，内核往回走时从来不必把整个 $P$ 放在内存里（第 04 章）。
 
 
 # %% check="attention"
@@ -601,9 +601,9 @@ print(f"multi_head: equals nn.MultiheadAttention to {difference:.0e}")
 # `minigen.testing` 登记的 `"attention"` 各项能说出梯度的哪一部分错了。
 #
 # 关于 $\sqrt{d}$ 的论证假定分量的方差为 1。真实的模型是这样吗？下面的单元用一个自己的内核，旁听未
-# 经训练的 `minigen.models.GPT` 在随机文本上的注意力。查询的方差只有 0.05：矩阵的初值就这么小。除以
-# $\sqrt{d}$ 时，64 个位置中最后一处的熵是 4.158 纳特，而上限是 $\ln 64 = 4.159$：它几乎在对一切取
-# 平均。不除也还有 4.12。所以 GPT 在起点并无危险；这个除法，是为训练之后的权重准备的。
+# 经训练的 `minigen.models.GPT` 在随机文本上的注意力。查询的方差只有 0.05：矩阵的初值就这么小。除
+# 以 $\sqrt{d}$ 时，64 个位置中最后一处的熵是 4.158 纳特，而上限是 $\ln 64 = 4.159$：它几乎在对一切
+# 取平均。不除也还有 4.12。所以 GPT 在起点并无危险；这个除法，是为训练之后的权重准备的。
 
 # %%
 q, k, v = (minigen.randn(2, 4, 9, 8, dtype=minigen.float64, requires_grad=True) for _ in range(3))

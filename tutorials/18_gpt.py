@@ -226,7 +226,7 @@ assert_gradients(
 )
 assert np.isclose(F.cross_entropy(minigen.tensor(z), minigen.tensor(y)).item(), cross_entropy(z, y))
 
-small = GPT(10, 8, 8, 2, 2).to(minigen.float64)
+small = GPT(10, 8, 8, 1, 2).to(minigen.float64)
 letters = minigen.tensor(rng.integers(0, 10, (2, 8)))
 assert_gradients(small, letters)
 other = letters.clone()
@@ -568,20 +568,20 @@ for name, chosen in {
     print(f"{name:10}", "  ".join(f"step {n}: {ran[name][n - 1]:.6f}" for n in CHECKED))
 
 # %% [markdown] id="kernels_compared"
-# On your kernels the losses are the reference's to all six digits shown; what may differ is the
-# order of sums in float32. The forgetful kernel is wrong, and nothing has complained. Its shapes
-# are right, which is what `kernels.use` checks at every call. At the start all scores are near 0,
-# so hardly anything has to shrink. And its loss falls like the others', to within 0.0001 of them.
-# **A falling loss proves nothing about a kernel.** A comparison with the reference does: on
-# scores of variance 1 the forgetful kernel is off by 0.88. Put under the model that was trained
-# above, it takes the held-out loss from 1.95 to 2.71, worse than a bigram.
+# On your kernels the losses are those of minigen's to all six digits shown; what may differ is
+# the order of sums in float32. The forgetful kernel is wrong, and nothing has complained. Its
+# shapes are right, which is what `kernels.use` checks at every call. At the start all scores are
+# near 0, so hardly anything has to shrink. And its loss falls like the others', to within 0.0001
+# of them. **A falling loss proves nothing about a kernel.** A comparison with the reference does:
+# on scores of variance 1 the forgetful kernel is off by 0.88. Put under the model that was
+# trained above, it takes the held-out loss from 1.95 to 2.71, worse than a bigram.
 
-# %% [markdown] lang="zh" of="kernels_compared" en="e81bd410"
-# 换上你的内核，损失与参照在显示的六位数字上全都一致；可能有差别的只是 float32 求和的次序。忘了缩
-# 小的内核是错的，却没有任何东西抱怨。它的形状没错，而 `kernels.use` 每次调用检查的正是形状。起步
-# 时所有得分都接近 0，几乎没有什么需要缩小。它的损失也和别的一样下降，相差不到 0.0001。**损失在下
-# 降，说明不了内核是对的。** 与参照比较才能说明：得分方差为 1 时，忘了缩小的内核错了 0.88。把它放
-# 到上面训练好的模型下面，留出文本的损失从 1.95 变成 2.71，比二元模型还差。
+# %% [markdown] lang="zh" of="kernels_compared" en="96713b88"
+# 换上你的内核，损失与用 minigen 内核时相比，显示的六位数字全都一致；可能有差别的只是 float32 求和
+# 的次序。忘了缩小的内核是错的，却没有任何东西抱怨。它的形状没错，而 `kernels.use` 每次调用检查的
+# 正是形状。起步时所有得分都接近 0，几乎没有什么需要缩小。它的损失也和别的一样下降，相差不到
+# 0.0001。**损失在下降，说明不了内核是对的。** 与参照比较才能说明：得分方差为 1 时，忘了缩小的内核
+# 错了 0.88。把它放到上面训练好的模型下面，留出文本的损失从 1.95 变成 2.71，比二元模型还差。
 
 # %%
 for n in CHECKED:

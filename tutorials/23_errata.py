@@ -414,10 +414,10 @@ assert abs(ours.item()) < 1e-12
 #
 # It reads like the definition of a z-score, and `std()` is at hand. Two things differ from the
 # layer in the paper and from what stored weights were trained with: a tensor's `std()` divides by
-# $n-1$ (NumPy's does not), and $\epsilon$ stands outside the root. The row `1, 0, 0, 0` becomes 1.500 in the first place instead of
-# 1.732, a factor that depends on the width. The row `3, 3, 3, 3.001` is blown up to 1.50, where
-# $\sqrt{\mathrm{Var} + 10^{-5}}$ leaves it at 0.23: it is nearly constant, and that is the case
-# for which $\epsilon$ is there.
+# $n-1$ (NumPy's does not), and $\epsilon$ stands outside the root. The row `1, 0, 0, 0` becomes
+# 1.500 in the first place instead of 1.732, a factor that depends on the width. The row `3, 3, 3,
+# 3.001` is blown up to 1.50, where $\sqrt{\mathrm{Var} + 10^{-5}}$ leaves it at 0.23: it is nearly
+# constant, and that is the case for which $\epsilon$ is there.
 #
 # *How to notice:* the mean square of a normalised row is 1, not $(n-1)/n$.
 
@@ -1572,16 +1572,16 @@ assert np.allclose(ours, right(x, noise, diffusion.abar[30]))
 # %% [markdown] id="snippets"
 # ## Find the bug
 #
-# Six snippets, one bug each, none of them from above. All run; five return numbers that look well.
-# Read them first and note what you suspect. Then ask them the questions. Each exercise wants the
-# same function without the bug; the cell after it shows the snippet's symptom and tries yours.
+# Six snippets, one bug each, none of them from above. All run, and what they return looks well.
+# Read them first and note what you suspect; then ask them the questions. Each exercise wants the
+# same function without the bug. The cell after it shows the snippet's symptom and tries yours.
 
-# %% [markdown] lang="zh" of="snippets" en="986a79f9"
+# %% [markdown] lang="zh" of="snippets" en="d972c31c"
 # ## 找出错误
 #
-# 六段代码，每段一个错，都是上面没有的。全都能运行，其中五段返回的数看上去也很正常。先读一遍，记下
-# 你怀疑哪里；然后拿那些问题去问它们。每道练习要的是同一个函数的正确版本；后面的单元格先展示原来那
-# 段的症状，再试你的。
+# 六段代码，每段一个错，都是上面没有的。全都能运行，返回的数看上去也都正常。先读一遍，记下你怀疑哪
+# 里；然后拿那些问题去问它们。每道练习要的是同一个函数的正确版本；后面的单元格先展示原来那段的症状，
+# 再试你的。
 
 
 # %%

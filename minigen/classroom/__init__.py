@@ -1,6 +1,10 @@
-"""The classroom: assignments as text, what students get of them, and fair, fast grading.
+"""The classroom: chapters to learn from, and assignments with fair, fast grading, both as text.
 
-    source       files of cells
+    source       files of cells; `translation`: text in two languages
+    chapter      a file of cells that teaches one thing; `rules`: what must be true of it
+    lesson       what a chapter asks of the place where it runs: pictures, claims, fast runs
+    execution    a chapter's cells run, with what each printed, showed and claimed
+    pages        chapters as pages (`page`, `markdown`, `mathml`); `reader`: as notebooks
     assignment   a solved file of cells: what is asked, which tests
     release      the same without its solutions, as .py and .ipynb
     submission   a student's work, and calls of its functions in a process of its own
@@ -12,5 +16,5 @@
 
 A student's code runs in a forked process (`nursery`, `worker`) that is kept from what it need not
 do (`confinement`, `seccomp`) and can send nothing but values (`wire`). The standard library and
-minigen are all it takes.
+minigen are all that grading takes; pages need latex2mathml, of the `docs` extra.
 """

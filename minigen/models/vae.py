@@ -210,18 +210,18 @@ def reparameterize(mu: Tensor, logvar: Tensor, noise: Tensor | None = None) -> T
 
 
 def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
-    """KL( N(mu, sigma^2) || N(0, I) ) in nats, (N, J) -> (N,); appendix B:
+    """KL( N(mu, sigma^2) || N(0, I) ) in nats, (N, J), or codes of any shape, -> (N,); appendix B:
 
         -1/2 sum_j (1 + ln sigma_j^2 - mu_j^2 - sigma_j^2)
 
     >>> kl_divergence(minigen.tensor([[0.0, 2.0]]), minigen.zeros(1, 2))
     tensor([2.])
     """
-    return -0.5 * (1 + logvar - mu * mu - logvar.exp()).sum(dim=1)
+    return -0.5 * (1 + logvar - mu * mu - logvar.exp()).flatten(1).sum(dim=1)
 
 
 def bernoulli_log_likelihood(logits: Tensor, x: Tensor) -> Tensor:
-    """ln p(x|z) in nats, (N, D) -> (N,), for pixels in [0, 1]; equation 11:
+    """ln p(x|z) in nats, (N, D) or (N, ...) -> (N,), for pixels in [0, 1]; equation 11:
 
         sum_i x_i ln y_i + (1 - x_i) ln(1 - y_i),        y = sigmoid(logits)
 
@@ -229,11 +229,12 @@ def bernoulli_log_likelihood(logits: Tensor, x: Tensor) -> Tensor:
     number in [0, 1], but the usual yardstick (and what the binary images of which the greys are the
     mean would score on average).
     """
-    return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(dim=1)
+    return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(dim=1)
 
 
 def gaussian_log_likelihood(mean: Tensor, x: Tensor, logvar: Tensor | float = 0.0) -> Tensor:
-    """ln N(x; mean, e^logvar) in nats, (N, D) -> (N,), for values without bound; appendix C.2:
+    """ln N(x; mean, e^logvar) in nats, (N, D) or (N, ...) -> (N,), for values without bound;
+    appendix C.2:
 
         -1/2 sum_i (ln 2 pi + logvar + (x_i - mean_i)^2 / e^logvar)
 
@@ -247,7 +248,7 @@ def gaussian_log_likelihood(mean: Tensor, x: Tensor, logvar: Tensor | float = 0.
     """
     logvar = minigen.as_tensor(logvar, dtype=mean.dtype, device=mean.device)
     squares = (x - mean) ** 2 * (-logvar).exp()
-    return -0.5 * (squares + logvar + math.log(2 * math.pi)).sum(dim=1)
+    return -0.5 * (squares + logvar + math.log(2 * math.pi)).flatten(1).sum(dim=1)
 
 
 def elbo(

@@ -34,6 +34,14 @@ each_chapter = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem
 each_language = pytest.mark.parametrize("language", ["en", "zh", "both"])
 
 
+def test_the_chapters_are_there() -> None:
+    numbers = [file.name[:2] for file in FILES]
+    assert len(set(numbers)) == len(numbers)
+    assert set(numbers) >= {"01", "02", "03", "04", "09", "11", "16", "18", "23"}
+    for file in FILES:  # each needs only those before it
+        assert set(Chapter.load(file).said("after")) <= {n for n in numbers if n < file.name[:2]}
+
+
 @each_chapter
 def test_a_chapter_obeys_the_rules(file: Path) -> None:
     assert broken_rules(Chapter.load(file)) == []

@@ -12,6 +12,7 @@ import pytest
 
 from minigen.classroom import nbgrader, otter
 from minigen.classroom.assignment import Assignment
+from minigen.classroom.grading import grade
 from minigen.classroom.marking import mark
 from tests.classroom.test_source import ASSIGNMENTS, SMALL
 
@@ -55,6 +56,16 @@ def test_cells_as_nbgrader_knows_them(small: Assignment, tmp_path: Path) -> None
     hidden = source(found[4]).splitlines()
     assert hidden.index("### BEGIN HIDDEN TESTS") == 1
     assert hidden[-2:] == ["mark(test_arrays, points=1)", "### END HIDDEN TESTS"]
+
+
+def test_what_nbgrader_handed_out_can_be_graded_here(small: Assignment, tmp_path: Path) -> None:
+    path = nbgrader.build(small, tmp_path, "en")[-1]  # with the solution in it
+    result = grade(small, path)
+    assert (result.earned, result.errors) == (3, ())
+    made = json.loads(path.read_text(encoding="utf-8"))
+    made["cells"].append({"cell_type": "code", "source": "test_double(double)", "metadata": {}})
+    path.write_text(json.dumps(made), encoding="utf-8")
+    assert grade(small, path).errors == ()
 
 
 def test_a_course_keeps_its_own_settings(small: Assignment, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from minigen.models.vae import (
     VAEConfig,
     bernoulli_log_likelihood,
     elbo,
+    gaussian_log_likelihood,
     kl_divergence,
     reparameterize,
 )
@@ -52,6 +53,21 @@ def test_kl_equals_torch_distributions() -> None:
     expected = torch.distributions.kl_divergence(q, p).sum(1).numpy()
     ours = kl_divergence(tensor(mu), tensor(logvar)).numpy()
     np.testing.assert_allclose(ours, expected, rtol=1e-12)
+
+
+def test_all_pixels_and_all_numbers_of_a_code_count() -> None:
+    """Images (3, 1, 3, 3) and codes (3, 2, 3, 3) as they come out of convolutions: a sum over the
+    channels alone would be (3, 3, 3), broadcast, and average to something."""
+    rng = np.random.default_rng(5)
+    logits, x = tensor(rng.normal(size=(3, 1, 3, 3))), tensor(rng.uniform(size=(3, 1, 3, 3)))
+    mu, logvar = (tensor(rng.normal(size=(3, 2, 3, 3))) for _ in range(2))
+    rows = [a.flatten(1) for a in (logits, x, mu, logvar)]
+    for likelihood in (bernoulli_log_likelihood, gaussian_log_likelihood):
+        ours = elbo(logits, x, mu, logvar, log_likelihood=likelihood)
+        assert ours.shape == (3,)
+        np.testing.assert_allclose(
+            ours.numpy(), elbo(*rows, log_likelihood=likelihood).numpy(), rtol=1e-12
+        )
 
 
 def test_log_likelihood_of_binary_images_is_a_probability() -> None:
