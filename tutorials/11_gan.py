@@ -60,8 +60,9 @@ def steps(number):
 # $$D^*(x) = \frac{p(x)}{p(x) + q(x)}, \qquad V(D^*) = -2 \ln 2 + 2\, \mathrm{JSD}(p, q),$$
 #
 # with the Jensen-Shannon divergence $\mathrm{JSD} = \frac{1}{2} \mathrm{KL}(p\|m) + \frac{1}{2}
-# \mathrm{KL}(q\|m)$, $m = (p + q)/2$. It is 0 only where $p = q$, and then $D^* = 1/2$ everywhere:
-# against a perfect judge, the best a generator can do is to draw from $p$ itself.
+# \mathrm{KL}(q\|m)$, $m = (p + q)/2$, because $D^* = p/(2m)$ and $1 - D^* = q/(2m)$. It is 0 only
+# where $p = q$, and then $D^* = 1/2$ everywhere: against a perfect judge, the best a generator can
+# do is to draw from $p$ itself.
 #
 # The network puts out a logit $a$, and $D = 1/(1 + e^{-a})$. With $s(a) = \ln (1 + e^a)$,
 # $-\ln D = s(-a)$ and $-\ln (1 - D) = s(a)$. $D$ descends $-V/2$, which is the cross-entropy per
@@ -73,7 +74,7 @@ def steps(number):
 #
 # where $x'_n = G(z_n)$ are generated and $a'_n$ are their logits.
 
-# %% [markdown] lang="zh" of="judge" en="6643bee9"
+# %% [markdown] lang="zh" of="judge" en="7d90f791"
 # ## 最好的裁判怎么说
 #
 # 设真实数据的密度为 $p$，生成数据的密度为 $q$，则
@@ -85,8 +86,8 @@ def steps(number):
 # $$D^*(x) = \frac{p(x)}{p(x) + q(x)}, \qquad V(D^*) = -2 \ln 2 + 2\, \mathrm{JSD}(p, q),$$
 #
 # 其中 $\mathrm{JSD} = \frac{1}{2} \mathrm{KL}(p\|m) + \frac{1}{2} \mathrm{KL}(q\|m)$ 是
-# Jensen-Shannon 散度，$m = (p + q)/2$。只有 $p = q$ 时它才为 0，这时处处 $D^* = 1/2$：面对完美的
-# 裁判，生成器最好的办法就是从 $p$ 本身抽样。
+# Jensen-Shannon 散度，$m = (p + q)/2$；这是因为 $D^* = p/(2m)$，$1 - D^* = q/(2m)$。只有 $p = q$
+# 时它才为 0，这时处处 $D^* = 1/2$：面对完美的裁判，生成器最好的办法就是从 $p$ 本身抽样。
 #
 # 网络输出的是对数几率 $a$，$D = 1/(1 + e^{-a})$。记 $s(a) = \ln (1 + e^a)$，则 $-\ln D = s(-a)$，
 # $-\ln (1 - D) = s(a)$。$D$ 要降低的是 $-V/2$，也就是每个样本的交叉熵；完全分辨不出时它等于
@@ -362,18 +363,18 @@ class GAN:
 # the slopes of $\frac{1}{2} s(a')$ where $G$ asks for those of $-s(a')$. In direction they are its
 # exact opposite, cosine -1.00. As long as `adam_g.zero_grad()` stands between the two `backward`
 # calls, all that is lost is time. Move it to the top of the step, where it looks tidier, and
-# everything adds up: with the minimax loss, half of each of $G$'s gradients is gone; with the other
+# everything adds up: with the minimax loss, about half of $G$'s gradient is gone; with the other
 # one, $G$ is told to fool $D$ and to be found out, both at once. The same wrong direction is taken
 # by whoever trains $G$ on the label "fake".
 
-# %% [markdown] lang="zh" of="detach" en="8f102eaa"
+# %% [markdown] lang="zh" of="detach" en="0d95b3b8"
 # ## 忘了断开
 #
 # 忘了这一步，$D$ 的损失也会一路反传进 $G$。先猜猜它在那里留下什么，再看：留下的是
 # $\frac{1}{2} s(a')$ 的斜率，而 $G$ 要的是 $-s(a')$ 的斜率。方向恰好相反，余弦为 -1.00。只要两次
 # `backward` 之间有 `adam_g.zero_grad()`，浪费的只是时间。若把它挪到一步的开头（看上去更整齐），两
-# 份就会加在一起：用极小极大损失，$G$ 的每个梯度都少了一半；用另一个损失，则是要 $G$ 既骗过 $D$，
-# 又被 $D$ 识破。谁用“假”这个标签去训练 $G$，走的也是这个错误的方向。
+# 份就会加在一起：用极小极大损失，$G$ 的梯度大约少了一半；用另一个损失，则是要 $G$ 既骗过 $D$，又
+# 被 $D$ 识破。谁用“假”这个标签去训练 $G$，走的也是这个错误的方向。
 
 
 # %%
@@ -403,17 +404,17 @@ assert all(w.grad is None for w in gan.G.parameters())  # with the detach nothin
 # hundred of the generated points lies within three standard deviations of it.
 #
 # Nothing in the loss asks $G$ to find all of them. Suppose $D$ learns slowly. The best answer to a
-# $D$ that stands still is to put *every* point on the one place that it likes best. Then $D$ learns
-# to distrust that place, and $G$ moves them all to another. This is mode collapse, and it goes
-# round for ever. In the first row below, $D$ learns a tenth as fast as $G$, and however often we
-# look in 1,500 steps, at most 1 centre is found.
+# $D$ that stands still is to put *every* point on the one place that it likes best. Then $D$
+# learns to distrust that place, and $G$ moves them all to another. This is mode collapse, and it
+# goes round for ever. In the first row below, $D$ learns a tenth as fast as $G$, and at none of
+# the five moments shown is more than 1 centre found.
 #
 # The cure here is to let $D$ see more (Z. Lin and others, "PacGAN", arXiv 1712.04086): it judges
 # *pairs*, both real or both generated. Two real points lie at the same centre one time in eight. If
 # two generated ones always do, that gives them away at once. With pairs, and nothing else changed,
 # all 8 are found, and 82 % of the points lie near one.
 
-# %% [markdown] lang="zh" of="ring" en="4a101b64" captions={"ring": "训练过程中的 1,000 个生成点；圆圈是真实点所在之处。"}
+# %% [markdown] lang="zh" of="ring" en="190bea60" captions={"ring": "训练过程中的 1,000 个生成点；圆圈是真实点所在之处。"}
 # ## 要找到八个地方
 #
 # 真实的点分布在 8 个中心周围，中心排在半径为 2 的圆上，标准差为 `0.1`。在平面上，生成器做了什么一
@@ -421,7 +422,7 @@ assert all(w.grad is None for w in gan.G.parameters())  # with the detach nothin
 #
 # 损失里没有哪一项要求 $G$ 找全。设想 $D$ 学得很慢。面对一个停着不动的 $D$，最好的对策是把*所有*点
 # 都放到它最喜欢的那一处。然后 $D$ 学会怀疑那里，$G$ 又把所有点搬到另一处。这就是模式坍塌，而且会
-# 没完没了地转下去：下面 $D$ 的学习率是 $G$ 的十分之一，1,500 步里，每次去看，找到的中心最多只有一
+# 没完没了地转下去：下图第一行里，$D$ 的学习率是 $G$ 的十分之一，图中五个时刻找到的中心最多只有 1
 # 个。
 #
 # 这里的办法是让 $D$ 看到更多（Z. Lin 等，“PacGAN”，arXiv 1712.04086）：它评判的是*一对*点，两个
@@ -488,16 +489,16 @@ claim("8", found(ring["single, faster D"][-1][1]).captured, trained=True)
 # ## Digits
 #
 # The same class draws digits of 8 by 8 pixels. Two things are new. $G$ has a batch norm in its
-# middle, without which it tends to one drawing for every noise, and a sigmoid at its end. And $D$
-# sees every pixel with a little noise added. The real ones are whole sixteenths, most of them
+# middle, without which the ten digits come out less evenly, and a sigmoid at its end. And $D$ sees
+# every pixel with a little noise added. The real ones are whole sixteenths, about half of them
 # exactly 0: a dead give-away that has nothing to do with digits, and that $D$ would live by.
 
-# %% [markdown] lang="zh" of="digits" en="8e6634fd" captions={"digits": "10、100、300、1,000 和 3,000 步之后生成的数字；最后一行是真实的。"}
+# %% [markdown] lang="zh" of="digits" en="e495c583" captions={"digits": "10、100、300、1,000 和 3,000 步之后生成的数字；最后一行是真实的。"}
 # ## 数字
 #
-# 同一个类也能画 8×8 像素的数字。有两处是新的。$G$ 的中间有一层批归一化，少了它，不管给什么噪声，
-# $G$ 都爱画同一幅；末端则是一个 sigmoid。另外，$D$ 看到的每个像素都加了一点噪声。真实的像素都是十
-# 六分之几，多数恰好是 0：这是一眼就能看穿的破绽，与数字毫无关系，而 $D$ 会全靠它过活。
+# 同一个类也能画 8×8 像素的数字。有两处是新的。$G$ 的中间有一层批归一化，少了它，十个数字就出现得
+# 不那么均匀；末端则是一个 sigmoid。另外，$D$ 看到的每个像素都加了一点噪声。真实的像素都是十六分之
+# 几，约有一半恰好是 0：这是一眼就能看穿的破绽，与数字毫无关系，而 $D$ 会全靠它过活。
 
 # %%
 images, labels = load_digits()
@@ -638,7 +639,7 @@ claim("0.776", reached, trained=True, within=0.02)
 # are the next two steps.
 
 # %% [markdown] lang="zh" of="use" en="e361cd5d"
-# ## 现在你可以用的
+# ## 现在可以用的
 #
 # `minigen.models.gan` 里有生成器和判别器；`minigen.models.gan_losses` 里有成对的损失（`minimax`、
 # `non_saturating`、`hinge`、`least_squares`、`wasserstein`）、`packed`，以及限制判别器斜率的惩罚

@@ -455,22 +455,22 @@ claim("2.9", moved.max())
 # complex number, and turn the query at place $m$ by the angles $m \omega_i$, the key at place $n$
 # by $n \omega_i$. A score is the real part of
 #
-# $$q_i u^m \, \overline{k_i u^n} = q_i \overline{k_i} u^{m-n}, \quad u = e^{\mathrm{i} \omega_i},$$
+# $$(q_i u^m) (k_i u^n)^* = q_i k_i^* u^{m-n}, \quad u = e^{\mathrm{i} \omega_i},$$
 #
-# summed over the pairs: for *any* words only $m - n$ is left. Moving everything by 1,000 places
-# changes the scores by less than $10^{-12}$, which is rounding. A turn keeps lengths, so the
-# argument for $\sqrt{d}$ stands.
+# summed over the pairs, the star for the complex conjugate: for *any* words only $m - n$ is left.
+# Moving everything by 1,000 places changes the scores by less than $10^{-12}$, which is rounding.
+# A turn keeps lengths, so the argument for $\sqrt{d}$ stands.
 
-# %% [markdown] lang="zh" of="rotary" en="9ff3d97b" captions={"maps": "谁在看谁：行是查询，列是键，每行之和为 1。"}
+# %% [markdown] lang="zh" of="rotary" en="d5c5ee51" captions={"maps": "谁在看谁：行是查询，列是键，每行之和为 1。"}
 # ## 旋转位置编码
 #
 # Su 等人（2021）不用加法，而用旋转。把 $q$ 的分量两两配对，每对看作一个复数；第 $m$ 处的查询转过
 # 角度 $m \omega_i$，第 $n$ 处的键转过 $n \omega_i$。得分是下式的实部
 #
-# $$q_i u^m \, \overline{k_i u^n} = q_i \overline{k_i} u^{m-n}, \quad u = e^{\mathrm{i} \omega_i},$$
+# $$(q_i u^m) (k_i u^n)^* = q_i k_i^* u^{m-n}, \quad u = e^{\mathrm{i} \omega_i},$$
 #
-# 再对各对求和：无论是*什么*词，剩下的只有 $m - n$。把一切移动 1,000 个位置，得分的变化小于
-# $10^{-12}$，只是舍入误差。旋转不改变长度，所以关于 $\sqrt{d}$ 的论证依然成立。
+# 再对各对求和，星号表示复共轭：无论是*什么*词，剩下的只有 $m - n$。把一切移动 1,000 个位置，得分
+# 的变化小于 $10^{-12}$，只是舍入误差。旋转不改变长度，所以关于 $\sqrt{d}$ 的论证依然成立。
 
 
 # %%
@@ -602,8 +602,8 @@ print(f"multi_head: equals nn.MultiheadAttention to {difference:.0e}")
 #
 # 关于 $\sqrt{d}$ 的论证假定分量的方差为 1。真实的模型是这样吗？下面的单元用一个自己的内核，旁听未
 # 经训练的 `minigen.models.GPT` 在随机文本上的注意力。查询的方差只有 0.05：矩阵的初值就这么小。除
-# 以 $\sqrt{d}$ 时，64 个位置中最后一处的熵是 4.158 纳特，而上限是 $\ln 64 = 4.159$：它几乎在对一切
-# 取平均。不除也还有 4.12。所以 GPT 在起点并无危险；这个除法，是为训练之后的权重准备的。
+# 以 $\sqrt{d}$ 时，64 个位置中最后一处的熵是 4.158 纳特，而上限是 $\ln 64 = 4.159$：它几乎在对一
+# 切取平均。不除也还有 4.12。所以 GPT 在起点并无危险；这个除法，是为训练之后的权重准备的。
 
 # %%
 q, k, v = (minigen.randn(2, 4, 9, 8, dtype=minigen.float64, requires_grad=True) for _ in range(3))

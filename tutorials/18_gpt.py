@@ -27,16 +27,16 @@
 # Eight plays by Shakespeare come with minigen: 1,036,467 characters, 76 different ones. The last
 # tenth, most of it *The Tempest*, is kept for measuring. Knowing nothing costs $\ln 76$, 4.33
 # nats. A bigram, which looks at one character, reaches 2.58; a 5-gram, which looks at four and
-# falls back to fewer where it has seen nothing, reaches 1.96. A 6-gram is worse again, 2.02: most
-# of what it meets it has never seen before. So 1.96 is the number to beat.
+# falls back to fewer where it has seen nothing, reaches 1.96. A 6-gram is worse again, 2.02: for
+# so much context the text is too short. So 1.96 is the number to beat.
 
-# %% [markdown] lang="zh" of="data" en="7b5e235a"
+# %% [markdown] lang="zh" of="data" en="2d15ca31"
 # ## 文本，以及数数能达到的水平
 #
 # minigen 自带莎士比亚的八部剧本：1,036,467 个字符，76 种。最后十分之一留作测量，其中大部分是《暴
 # 风雨》。一无所知的代价是 $\ln 76$，即 4.33 纳特。只看前一个字符的二元模型达到 2.58；看前四个字符、
-# 没见过就退而看更少的五元模型达到 1.96。六元模型反而更差，是 2.02：它遇到的组合大多从未见过。所以
-# 要打败的数字是 1.96。
+# 没见过就退而看更少的五元模型达到 1.96。六元模型反而更差，是 2.02：要看这么多字符，文本还太短。所
+# 以要打败的数字是 1.96。
 
 # %%
 import math
@@ -502,20 +502,21 @@ claim("5", cost_of_the_last(128 if fast() else 1024), within=3, trained=True)
 # `kernels.use` puts others in their place under any model. Here are two in plain NumPy. The first
 # walks over the keys in tiles and never has all scores at once. It keeps, for each query, the
 # largest score so far, the sum of exponentials and the sum of weighted values; where a tile
-# brings a larger score, both sums shrink by $e^{\mathrm{old} - \mathrm{new}}$ first. The second
-# is the gradient of chapter 16, with $P = e^{S - \mathrm{logsumexp}}$.
+# brings a larger score, both sums are first multiplied by $e^{\mathrm{old} - \mathrm{new}}$,
+# which shrinks them. The second is the gradient of chapter 16, with $P = e^{S -
+# \mathrm{logsumexp}}$.
 #
 # Then three trainings of 50 steps from the same seed: on minigen's kernels, on yours, and on
 # yours with the shrinking forgotten. Predict the third.
 
-# %% [markdown] lang="zh" of="kernel" en="3dc76561" captions={"attention": "两个头读同一行字：行看列，颜色越深，权重越大。"}
+# %% [markdown] lang="zh" of="kernel" en="75f0667d" captions={"attention": "两个头读同一行字：行看列，颜色越深，权重越大。"}
 # ## 把你自己的内核放到模型下面
 #
 # `F.scaled_dot_product_attention` 运行在 `attention` 与 `attention_backward` 两个内核上，
 # `kernels.use` 可以在任何模型下面把它们换掉。下面是两个纯 NumPy 写的内核。第一个按块走过所有的键，
 # 从不同时持有全部得分。对每个查询，它记着至今最大的得分、指数之和、加权的值之和；当某一块带来更
-# 大的得分时，先把两个和缩小 $e^{\mathrm{old} - \mathrm{new}}$ 倍。第二个是第 16 章的梯度，其中
-# $P = e^{S - \mathrm{logsumexp}}$。
+# 大的得分时，先把两个和乘以 $e^{\mathrm{old} - \mathrm{new}}$，使它们缩小。第二个是第 16 章的梯度，
+# 其中 $P = e^{S - \mathrm{logsumexp}}$。
 #
 # 然后从同一个种子出发，做三次 50 步的训练：用 minigen 的内核，用你的内核，再用忘了缩小的你的内核。
 # 请先预测第三次的结果。
@@ -579,9 +580,9 @@ for name, chosen in {
 # %% [markdown] lang="zh" of="kernels_compared" en="96713b88"
 # 换上你的内核，损失与用 minigen 内核时相比，显示的六位数字全都一致；可能有差别的只是 float32 求和
 # 的次序。忘了缩小的内核是错的，却没有任何东西抱怨。它的形状没错，而 `kernels.use` 每次调用检查的
-# 正是形状。起步时所有得分都接近 0，几乎没有什么需要缩小。它的损失也和别的一样下降，相差不到
-# 0.0001。**损失在下降，说明不了内核是对的。** 与参照比较才能说明：得分方差为 1 时，忘了缩小的内核
-# 错了 0.88。把它放到上面训练好的模型下面，留出文本的损失从 1.95 变成 2.71，比二元模型还差。
+# 正是形状。起步时所有得分都接近 0，几乎没有什么需要缩小。它的损失也和别的一样下降，相差不到 0.0001。
+# **损失在下降，说明不了内核是对的。** 与参照比较才能说明：得分方差为 1 时，忘了缩小的内核错了
+# 0.88。把它放到上面训练好的模型下面，留出文本的损失从 1.95 变成 2.71，比二元模型还差。
 
 # %%
 for n in CHECKED:

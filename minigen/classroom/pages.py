@@ -65,14 +65,13 @@ def chapter_page(
             place += 1
         parts.append(_texts(texts, told))
         if len(parts) == 1:
-            parts.append(_head(chapter, told))
-    notes = [_each("fast", told)] if fast else []
+            parts.append(_head(chapter, told, fast))
     return _page(
         " · ".join(f"{chapter.number} {chapter.title(each)}" for each in told),
         language,
         _way(language, *neighbours),
         "\n".join(filter(None, parts)),
-        "\n".join([*notes, _each("made", told, __version__), _way(language, *neighbours)]),
+        "\n".join([_each("made", told, __version__), _way(language, *neighbours)]),
     )
 
 
@@ -97,7 +96,7 @@ def index_page(chapters: Sequence[Chapter], language: str = "both") -> str:
     names = {"en": ("", "chapter", "you learn", "minutes", "read first")}
     names["zh"] = ("", "章", "学到什么", "分钟", "先读")
     head = "".join(
-        "<th>" + " · ".join(names[each][i] for each in told if i) + "</th>" for i in range(5)
+        "<th>" + "<br>".join(names[each][i] for each in told if i) + "</th>" for i in range(5)
     )
     title = " · ".join(WORDS["tutorials"][each] for each in told)
     content = (
@@ -148,14 +147,17 @@ def _way(language: str, before: Chapter | None, after: Chapter | None) -> str:
     return f'<div class="way">{link(before, "← {}")}{middle}{link(after, "{} →")}</div>'
 
 
-def _head(chapter: Chapter, told: Sequence[str]) -> str:
-    """Under the title: how long it takes, what to read first, and the sections."""
+def _head(chapter: Chapter, told: Sequence[str], fast: bool) -> str:
+    """Under the title: how long it takes, what to read first, whether this is a fast run, and the
+    sections."""
     first = ", ".join(chapter.said("after") or ())
     facts = []
     for each in told:
         needs = WORDS["after"][each].format(first or WORDS["nothing"][each])
         time = WORDS["minutes"][each].format(chapter.said("minutes"))
         facts.append(f'<p class="facts" lang="{TAGS[each]}">{escape(f"{time} · {needs}")}</p>')
+    if fast:
+        facts.append(_each("fast", told))
     contents = "\n".join(
         f'<ol lang="{TAGS[each]}">\n'
         + "\n".join(

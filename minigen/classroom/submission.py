@@ -19,6 +19,7 @@ from minigen.classroom import wire
 from minigen.classroom.confinement import Limits
 from minigen.classroom.nursery import nursery
 from minigen.classroom.source import SourceError, parse
+from minigen.classroom.stopwatch import Elapsed, own_time, wall
 
 MOST_PRINTED = 2000  # characters of what a submission prints
 MOST_ERRORS = 10  # of cells
@@ -209,6 +210,10 @@ class Submission:
             yield
         finally:
             self._signal(signal.SIGCONT)
+
+    def stopwatch(self) -> Elapsed:
+        """Starts a clock for a call, which does not count how long it waits for a core."""
+        return wall() if self._process is None else own_time(self._process)
 
     def _signal(self, number: int) -> None:
         if self._process is not None:
