@@ -491,6 +491,8 @@ class TestHonestWork:
         cells = read_submission(path)
         with Submission(cells, [path], QUICK) as submission:
             assert submission.call("double", 3) == 6
+            if "no network" in submission.in_force:  # namespaces: it is covered, not only guarded
+                assert "no assignment files" in submission.in_force
             try:
                 assert submission.call("secret", 1) == ""
             except SubmissionError as error:
