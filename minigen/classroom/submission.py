@@ -177,6 +177,9 @@ class Submission:
             self._process = nursery(self.imports).fork(
                 theirs_read, theirs_write, self._output.fileno()
             )
+        except OSError:
+            self._close()
+            raise
         finally:
             os.close(theirs_read)
             os.close(theirs_write)
@@ -227,6 +230,9 @@ class Submission:
             return
         self._signal(signal.SIGKILL)
         self._process = None
+        self._close()
+
+    def _close(self) -> None:
         os.close(self._read)
         os.close(self._write)
         self._output.close()
