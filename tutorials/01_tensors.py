@@ -5,20 +5,21 @@
 # learn is to ask of every weight: if it grew a little, by how much would the loss grow? The
 # answer is its *slope*; all slopes together are the gradient.
 #
-# One way to find a slope is to move one weight and compute the loss again. For a million weights
-# that is a million computations. *Reverse mode* finds every slope in a single walk back through
-# one computation, for about the price of a second one. This chapter builds it out of NumPy and
-# ends with the same gradients as minigen's.
+# One way to find a slope is to move one weight, compute the loss again, and divide the change of
+# the loss by that of the weight: a *difference quotient*. For a million weights that is a million
+# computations. *Reverse mode* finds every slope in a single walk back through one computation,
+# for about the price of a second one. This chapter builds it out of NumPy and ends with the same
+# gradients as minigen's.
 
-# %% [markdown] lang="zh" of="title" en="e79c6121" goal="神经网络的斜率从哪里来：用 NumPy 搭出反向模式"
+# %% [markdown] lang="zh" of="title" en="3f471e81" goal="神经网络的斜率从哪里来：用 NumPy 搭出反向模式"
 # # 01 · 张量与反向模式
 #
 # 神经网络把许多数（权重和一批数据）变成一个数：损失。所谓学习，就是对每个权重发问：它若增大一点
 # 点，损失会增大多少？答案就是它的*斜率*；全部斜率合在一起，就是梯度。
 #
-# 求斜率的一个办法，是把一个权重稍微动一动，再把损失算一遍。一百万个权重，就要算一百万遍。
-# *反向模式*只需沿着一次计算倒着走一趟，就求出所有斜率，代价大约相当于再算一遍。本章只用 NumPy 把
-# 它搭出来，最后得到与 minigen 相同的梯度。
+# 求斜率的一个办法，是把一个权重稍微动一动，再把损失算一遍，用损失的变化除以权重的变化，这叫*差
+# 商*。一百万个权重，就要算一百万遍。*反向模式*只需沿着一次计算倒着走一趟，就求出所有斜率，代价大
+# 约相当于再算一遍。本章只用 NumPy 把它搭出来，最后得到与 minigen 相同的梯度。
 
 # %% [markdown] id="record"
 # ## Write down what was computed
@@ -30,9 +31,12 @@
 #
 # The rule gets `g`, the slope of the loss with respect to the operation's *output*, in the shape
 # of the output; it returns the slope with respect to each *input*, in the shape of that input.
-# (`g` is also called the *cotangent*.) How it does so is the subject of the next sections.
+# (`g` is also called the *cotangent*.)
+#
+# In the code, `claim` checks that a number in the text is the one this run finds; if you change
+# things, expect it to complain. `show` is for pictures, and `fast` tells of a short run.
 
-# %% [markdown] lang="zh" of="record" en="d63b2474"
+# %% [markdown] lang="zh" of="record" en="ae23eac7"
 # ## 把算过的记下来
 #
 # 再大的网络，也是由小小的运算拼成的。我们给每一步留下记录：得到的数组、它由哪些值算出（它的
@@ -40,7 +44,10 @@
 # 库里叫*张量*；所有记录合起来，就是*计算图*。
 #
 # 规则收到 `g`，也就是损失对该运算*输出*的斜率，形状与输出相同；它返回损失对每个*输入*的斜率，形
-# 状与那个输入相同。（`g` 在文献中又叫 cotangent，余切向量。）具体怎么求，下面几节来讲。
+# 状与那个输入相同。（`g` 在文献中又叫 cotangent，余切向量。）
+#
+# 代码中的 `claim` 核对文中的数就是这次运行得到的数：你若改了代码，它多半会抱怨。`show` 用来显示
+# 图，`fast` 表示这次是否只求快跑一遍。
 
 # %%
 import itertools
@@ -71,47 +78,50 @@ class Value:
 
 @dataclass
 class Operation:
-    """forward(*arrays) -> array;  backward(g, out, *arrays) -> a tuple, one slope for each."""
+    """forward(*arrays) -> array;  rule(g, out, *arrays) -> a tuple, one slope for each."""
 
     forward: Callable
-    backward: Callable
+    rule: Callable
 
     def __call__(self, *inputs, **options):
         arrays = [value.array for value in inputs]
         out = self.forward(*arrays, **options)
-        return Value(out, inputs, lambda g: self.backward(g, out, *arrays, **options))
+        return Value(out, inputs, lambda g: self.rule(g, out, *arrays, **options))
 
 
-def check(operation, *arrays, **options):
+def check(operation, *arrays, names="xy", **options):
     """Compare the rule with difference quotients; if it is wrong, the error says how."""
 
     def forward(*arrays):
         return operation.forward(*arrays, **options)
 
-    def backward(g, *arrays):
-        return operation.backward(g, forward(*arrays), *arrays, **options)
+    def rule(g, *arrays):
+        return operation.rule(g, forward(*arrays), *arrays, **options)
 
-    assert_gradients((forward, backward), *arrays, names="xy"[: len(arrays)])
+    assert_gradients((forward, rule), *arrays, names=names[: len(arrays)])
 
 
 # %% [markdown] id="chain" grad="elementwise"
 # ## The chain rule, backwards
 #
-# When an input $x_i$ moves, every output $o_j$ that depends on it moves, and through each of them
-# the loss. Write a bar for "slope of the loss with respect to"; the contributions add up:
+# When an input moves, every output that depends on it moves, and through each of them the loss.
+# Take $o_1 = x_1 x_2$ and $o_2 = x_1$, and write a bar for "slope of the loss with respect to".
+# If $x_1$ grows by a little, $o_1$ grows by $x_2$ times that, $o_2$ by just that. The loss hears
+# of both, so $\bar x_1 = \bar o_1 x_2 + \bar o_2$; for $x_2$ it is $\bar x_2 = \bar o_1 x_1$. In
+# general the contributions of all outputs add up:
 #
 # $$\bar x_i = \sum_j \bar o_j \, \frac{\partial o_j}{\partial x_i}.$$
 #
-# The derivatives $\partial o_j / \partial x_i$ form a matrix, the Jacobian $J$, and the sum is
-# the vector $\bar o$, our `g`, times that matrix: a *vector-Jacobian product*. A rule computes
-# the product and never the matrix. For the sine of a million numbers the matrix would fill 8 TB,
-# with zeros but for its diagonal.
+# Here $\partial o_j / \partial x_i$ is the ordinary derivative, every other input held still. All
+# of them form a matrix, the Jacobian $J$, and the sum is the vector $\bar o$, our `g`, times that
+# matrix: a *vector-Jacobian product*. A rule computes the product and never the matrix. For the
+# sine of a million numbers the matrix would fill 8 TB, with zeros but for its diagonal.
 #
 # In an operation that treats every number by itself, one term of the sum is left: `g` times the
 # derivative you know from school. Sometimes the output already holds it. For the sigmoid
 # $\sigma(x) = 1 / (1 + e^{-x})$,
 #
-# $$\sigma'(x) = \frac{e^{-x}}{(1 + e^{-x})^2} = \sigma(x) \, (1 - \sigma(x)).$$
+# $$\sigma'(x) = \frac{e^{-x}}{(1 + e^{-x})^2} = \frac{1}{1 + e^{-x}} \cdot \frac{e^{-x}}{1 + e^{-x}} = \sigma(x) \, (1 - \sigma(x)).$$
 #
 # | operation | shapes in | shape out and of `g` | slopes |
 # |---|---|---|---|
@@ -123,22 +133,24 @@ def check(operation, *arrays, **options):
 # The next cell checks all four. `minigen.testing` draws a random `g`, moves the inputs a little,
 # and compares what the outputs do with what the rule says; chapter 02 shows how.
 
-# %% [markdown] lang="zh" of="chain" en="5e35d2c9"
+# %% [markdown] lang="zh" of="chain" en="f3b80ed3"
 # ## 倒过来用链式法则
 #
-# 输入 $x_i$ 一动，依赖它的每个输出 $o_j$ 都会动，损失又随着每个输出而动。用上横线表示“损失对它
-# 的斜率”，各路贡献相加：
+# 一个输入动了，依赖它的每个输出都会动，损失又随着每个输出而动。看一个例子：$o_1 = x_1 x_2$，
+# $o_2 = x_1$，并用上横线表示“损失对它的斜率”。$x_1$ 增大一点点，$o_1$ 的增量是它的 $x_2$ 倍，
+# $o_2$ 的增量与它相同；两路都传到损失，所以 $\bar x_1 = \bar o_1 x_2 + \bar o_2$。而 $x_2$ 只牵
+# 动 $o_1$，所以 $\bar x_2 = \bar o_1 x_1$。一般地，把来自所有输出的贡献相加：
 #
 # $$\bar x_i = \sum_j \bar o_j \, \frac{\partial o_j}{\partial x_i}.$$
 #
-# 各个导数 $\partial o_j / \partial x_i$ 排成一个矩阵，即雅可比矩阵 $J$；上面的求和就是向量
-# $\bar o$（也就是 `g`）乘以这个矩阵，叫作*向量-雅可比乘积*。规则只算乘积，从不写出矩阵：对一百
-# 万个数求正弦，这个矩阵要占 8 TB，而除了对角线全是零。
+# 其中 $\partial o_j / \partial x_i$ 就是普通的导数，求导时其他输入保持不动。这些导数排成一个矩阵，
+# 即雅可比矩阵 $J$；上面的求和就是向量 $\bar o$（也就是 `g`）乘以这个矩阵，叫作*向量-雅可比乘积*。
+# 规则只算乘积，从不写出矩阵：对一百万个数求正弦，这个矩阵要占 8 TB，而除了对角线全是零。
 #
 # 如果运算对每个数单独进行，求和就只剩一项：`g` 乘以中学里学过的那个导数。有时导数可以直接从输出
 # 得到。例如 sigmoid 函数 $\sigma(x) = 1 / (1 + e^{-x})$，
 #
-# $$\sigma'(x) = \frac{e^{-x}}{(1 + e^{-x})^2} = \sigma(x) \, (1 - \sigma(x)).$$
+# $$\sigma'(x) = \frac{e^{-x}}{(1 + e^{-x})^2} = \frac{1}{1 + e^{-x}} \cdot \frac{e^{-x}}{1 + e^{-x}} = \sigma(x) \, (1 - \sigma(x)).$$
 #
 # | 运算 | 输入形状 | 输出与 `g` 的形状 | 斜率 |
 # |---|---|---|---|
@@ -200,22 +212,25 @@ check(center, x)
 # %% [markdown] id="matvec" grad="matrix times vector"
 # ## Read the rule off the indices
 #
-# A matrix $W$ of shape (m, k) times a vector $v$ of shape (k,) is $o_i = \sum_k W_{ik} v_k$.
-# Every output contains $v_k$; only $o_i$ contains $W_{ik}$. So
+# A matrix $W$ of shape (m, k) times a vector $v$ of shape (k,) is $o_j = \sum_i W_{ji} v_i$; as
+# before, $j$ counts outputs. Every output contains $v_i$, times $W_{ji}$. An entry of $W$ has two
+# indices, so its sum needs a third, $l$, for the outputs; only $o_j$ contains $W_{ji}$, so one
+# term is left:
 #
-# $$\bar v_k = \sum_i g_i W_{ik}, \qquad \bar W_{ik} = g_i v_k.$$
+# $$\bar v_i = \sum_j g_j W_{ji}, \qquad \bar W_{ji} = \sum_l g_l \frac{\partial o_l}{\partial W_{ji}} = g_j v_i.$$
 #
 # The first is $W^T g$, the second the outer product of $g$ and $v$. This is the recipe for every
 # product: write the operation with indices, put it into the sum, and see which product of arrays
 # has come out. Shapes help: $W^T g$ is (k, m) times (m,), thus (k,), as $v$ is.
 
-# %% [markdown] lang="zh" of="matvec" en="93511cd7"
+# %% [markdown] lang="zh" of="matvec" en="d403da43"
 # ## 从下标读出规则
 #
-# 形状为 (m, k) 的矩阵 $W$ 乘以形状为 (k,) 的向量 $v$，就是 $o_i = \sum_k W_{ik} v_k$。每个输出
-# 里都有 $v_k$；而 $W_{ik}$ 只出现在 $o_i$ 里。所以
+# 形状为 (m, k) 的矩阵 $W$ 乘以形状为 (k,) 的向量 $v$，就是 $o_j = \sum_i W_{ji} v_i$；与前面一样，
+# $j$ 数的是输出。每个输出里都有 $v_i$，乘的是 $W_{ji}$。$W$ 的元素有两个下标，求和时要另用一个字
+# 母 $l$ 来数输出；但 $W_{ji}$ 只出现在 $o_j$ 里，于是只剩一项：
 #
-# $$\bar v_k = \sum_i g_i W_{ik}, \qquad \bar W_{ik} = g_i v_k.$$
+# $$\bar v_i = \sum_j g_j W_{ji}, \qquad \bar W_{ji} = \sum_l g_l \frac{\partial o_l}{\partial W_{ji}} = g_j v_i.$$
 #
 # 前者是 $W^T g$，后者是 $g$ 与 $v$ 的外积。凡是乘积，都可照此办理：把运算写成下标形式，代入求和
 # 式，再看得到的是哪种数组乘积。形状可以帮忙验算：$W^T g$ 是 (k, m) 乘 (m,)，得 (k,)，正与 $v$ 相
@@ -223,7 +238,7 @@ check(center, x)
 
 # %% check="matrix times vector"
 matvec = Operation(np.matmul, lambda g, out, W, v: (np.outer(g, v), W.T @ g))
-check(matvec, rng.standard_normal((5, 3)), rng.standard_normal(3))
+check(matvec, rng.standard_normal((5, 3)), rng.standard_normal(3), names="Wv")
 
 # %% [markdown] id="take" grad="take"
 # ## Used more than once
@@ -249,13 +264,13 @@ check(matvec, rng.standard_normal((5, 3)), rng.standard_normal(3))
 
 
 # %% check="take"
-def take_backward(g, out, x, index):
+def take_rule(g, out, x, index):
     slope = np.zeros_like(x)
     np.add.at(slope, index, g)
     return (slope,)
 
 
-take = Operation(lambda x, index: x[index], take_backward)
+take = Operation(lambda x, index: x[index], take_rule)
 check(take, x, index=np.array([2, 0, 2, 2]))  # row 2 three times, row 1 never
 check(take, x, index=np.array([1, 2, 0]))  # a permutation; its inverse is (2, 0, 1)
 
@@ -319,19 +334,40 @@ assert "summed over axis 0" in str(report)
 #
 # Where ages are not known, count for each value how often it is used by values that the loss
 # depends on. Begin at the loss. Whoever has had its turn lowers the counts of its parents, and a
-# parent whose count reaches zero may come next. Two traps: walking path by path takes forever,
+# parent whose count reaches zero may come next. For $L = t - s$ with $t = \sin(s)$ and $s = x^2$:
+#
+# | turn of | counts after it |
+# |---|---|
+# | (start) | t: 1, s: 2, x: 1 |
+# | L | t: 0, s: 1, x: 1 |
+# | t | s: 0, x: 1 |
+# | s | x: 0 |
+# | x | |
+#
+# Two traps: walking path by path takes forever,
 # because every value used twice doubles the number of paths (1,073,741,824 after 30 steps); and a
 # function that calls itself for each parent fails on long chains, because Python allows about a
-# thousand nested calls. A list of values still to be visited has neither problem.
+# thousand nested calls. A list of values still to visit has neither problem.
 
-# %% [markdown] lang="zh" of="order" en="e5da9e48"
+# %% [markdown] lang="zh" of="order" en="f000c7e1"
 # ## 走的次序
 #
 # 一个值的斜率必须齐全之后才能往下传，也就是要等*所有*由它算出的值都处理完。满足这一点的次序叫作
 # 拓扑序。在这里它不费功夫：一个值总比它的父值年轻，所以从最年轻的开始就行。
 #
 # 如果不知道年龄，就先数一数每个值被用了几次（只数损失所依赖的那些值）。从损失出发，处理完一个值，
-# 就把它各个父值的计数减一；谁的计数减到零，谁就可以接着处理。有两个陷阱：一是沿着每条路径逐一去
+# 就把它各个父值的计数减一；谁的计数减到零，谁就可以接着处理。以 $L = t - s$、$t = \sin(s)$、
+# $s = x^2$ 为例：
+#
+# | 处理 | 处理之后的计数 |
+# |---|---|
+# | （开始） | t: 1, s: 2, x: 1 |
+# | L | t: 0, s: 1, x: 1 |
+# | t | s: 0, x: 1 |
+# | s | x: 0 |
+# | x | |
+#
+# 有两个陷阱：一是沿着每条路径逐一去
 # 走，那是走不完的，因为每有一个值用两次，路径数就翻一倍（30 步之后是 1,073,741,824 条）；二是用
 # 函数递归访问父值，遇到长链就会失败，因为 Python 只允许大约一千层嵌套调用。用一个列表记下还没访
 # 问的值，两个问题都不会出现。
@@ -369,21 +405,14 @@ def backward(root):
 claim("1,073,741,824", 2**30)
 
 # %% [markdown] id="wrong_order"
-# Take $L = \sin(s) - s$ with $s = x^2$, at $x = 1$. Since $s$ is used twice, its slope is
-# $\cos(1) - 1 = -0.460$, and that of $x$ is $2x$ times as much, $-0.919$.
-#
-# Now let $s$ have its turn too early, before $t = \sin(s)$. What will be the slope of $x$? Decide
-# before you read on. At that moment $s$ has only heard from $L$ directly, $-1$, and hands on
-# $-2$. What $t$ adds afterwards stays with $s$ forever. Nothing crashes; the number is just
-# wrong.
+# Compute this $L$ at $x = 1$. Since $s$ is used twice, its slope is $\cos(1) - 1 = -0.460$, and
+# that of $x$ is $2x$ times as much, $-0.919$. Now let $s$ have its turn too early, before $t$.
+# What will be the slope of $x$? Decide before you look at the last line that is printed.
 
-# %% [markdown] lang="zh" of="wrong_order" en="5037cd42" captions={"slopes": "数值，以及传回去的斜率（橙色），一直传到 x。"}
-# 取 $L = \sin(s) - s$，$s = x^2$，在 $x = 1$ 处。$s$ 用了两次，斜率为 $\cos(1) - 1 = -0.460$；
-# $x$ 的斜率是它的 $2x$ 倍，即 $-0.919$。
-#
-# 现在故意让 $s$ 抢在 $t = \sin(s)$ 之前处理。$x$ 的斜率会变成多少？先想好再往下读。这时 $s$ 只
-# 从 $L$ 那里直接收到 $-1$，于是传出 $-2$；后来 $t$ 再补上的那一份，就永远留在 $s$ 那里了。程序不
-# 会报错，只是数不对。
+# %% [markdown] lang="zh" of="wrong_order" en="d051a2f3" captions={"slopes": "数值，以及传回去的斜率（橙色），一直传到 x。"}
+# 在 $x = 1$ 处计算这个 $L$。$s$ 用了两次，斜率为 $\cos(1) - 1 = -0.460$；$x$ 的斜率是它的 $2x$
+# 倍，即 $-0.919$。现在故意让 $s$ 抢在 $t$ 之前处理，$x$ 的斜率会变成多少？先想好，再看打印出来的
+# 最后一行。
 
 
 # %%
@@ -417,12 +446,12 @@ def draw(values, places, handed_on):
 right, wrong = example(), example()
 x1, s1, t1, L1 = right.values()
 backward(L1)
-x, s, t, loss = (0, 0), (3.3, 0), (4.4, 1.5), (7, 0)  # where their boxes stand
+at_x, at_s, at_t, at_L = (0, 0), (3.3, 0), (4.4, 1.5), (7, 0)  # where their boxes stand
 arrows = [
-    (loss, t, "+1"), (t, s, f"cos(s) = {np.cos(s1.array):.3f}"),
-    (loss, s, "-1"), (s, x, f"2x · ({s1.slope:.3f})"),
+    (at_L, at_t, "+1"), (at_t, at_s, f"cos(s) = {np.cos(s1.array):.3f}"),
+    (at_L, at_s, "-1"), (at_s, at_x, f"2x · ({s1.slope:.3f})"),
 ]  # fmt: skip
-picture = draw(right, (x, s, t, loss), arrows)
+picture = draw(right, (at_x, at_s, at_t, at_L), arrows)
 show(picture, "slopes", "Values, and in orange the slopes that are handed back until they reach x.")
 
 x2, s2, t2, L2 = wrong.values()
@@ -431,6 +460,14 @@ print(f"slope of x: {x1.slope:.3f}; in the wrong order: {x2.slope:.3f}")
 claim("-0.460", s1.slope)
 claim("-0.919", x1.slope)
 claim("-2", x2.slope)
+
+# %% [markdown] id="too_early"
+# When its turn came too early, $s$ had only heard from $L$ directly, $-1$, and handed on $-2$. What
+# $t$ added afterwards stayed with $s$ forever. Nothing crashed; the number was just wrong.
+
+# %% [markdown] lang="zh" of="too_early" en="c3338af2"
+# $s$ 抢先处理时，只从 $L$ 那里直接收到 $-1$，于是传出 $-2$；后来 $t$ 再补上的那一份，就永远留在
+# $s$ 那里了。程序不会报错，只是数不对。
 
 # %% [markdown] id="engine"
 # ## The whole engine at work
@@ -466,7 +503,7 @@ w, b = Value(w0), Value(b0)
 backward(model(w, b))
 
 h = 1e-6
-quotients = [
+quotients = [  # w moved up and down; why both ways, says chapter 02
     (model(Value(w0 + h * e), b).array - model(Value(w0 - h * e), b).array) / (2 * h)
     for e in np.eye(3)
 ]
@@ -493,25 +530,19 @@ show(drawing.svg, "graph", "What minigen recorded: our operations, the stretch o
 # too large for memory is dealt with in parts. (To start afresh, set them to `None`; minigen's
 # optimizers call that `zero_grad`.) The same loss twice gives 2 times the slope.
 #
-# The values in between must start from nothing each time. Predict what happens if they do not.
-# From `w` to the loss there are five of them: product, difference, sigmoid, difference, square.
-# On the second walk each hands on what it kept from the first *and* what it receives now: the one
-# next to the loss 2 times its slope, the next 3, the fifth 6. With its own first slope, `w` then
-# has 7 times the right one, and more in a deeper network. Published engines have had this
-# mistake; a test that calls `backward` once cannot find it.
+# The values in between must start from nothing each time. From `w` to the loss there are five of
+# them: product, difference, sigmoid, difference, square. If on a second walk they still hold what
+# the first one left (the loss starts at 1 again), how many times its slope will `w` have?
 
-# %% [markdown] lang="zh" of="twice" en="d92c3e3f"
+# %% [markdown] lang="zh" of="twice" en="17412f43"
 # ## 故意弄坏：走两趟
 #
 # 对第二个损失再调用 `backward`，叶子上的斜率会累加。这是有意的：一批数据太大，内存放不下，就分
 # 几次来算。（想从头开始，就把它们设为 `None`；minigen 的优化器把这一步叫 `zero_grad`。）同一个
 # 损失走两趟，得到 2 倍的斜率。
 #
-# 中间的值却必须每次从零开始。若不这样，会怎么样？先猜一猜。从 `w` 到损失，中间隔着五个值：乘积、
-# 差、sigmoid、差、平方。走第二趟时，每个值传出的是上一趟留下的*加上*这一趟收到的：紧挨着损失的
-# 那个传出自身斜率的 2 倍，再下一个 3 倍，第五个 6 倍。连同第一趟已有的一份，`w` 得到的就是正确
-# 值的 7 倍；网络越深，错得越多。公开发布的引擎里出过这个错；只调用一次 `backward` 的测试是发现不
-# 了的。
+# 中间的值却必须每次从零开始。从 `w` 到损失，中间隔着五个值：乘积、差、sigmoid、差、平方。如果走
+# 第二趟时，上一趟留下的斜率还在（损失仍从 1 开始），`w` 会得到正确斜率的几倍？
 
 # %%
 w.slope = b.slope = None
@@ -529,6 +560,16 @@ walk(order)  # nobody took away what the first walk left
 print("without the reset:", w.slope / once)
 claim("7", (w.slope / once).mean())
 
+# %% [markdown] id="seven"
+# On the second walk each value handed on what it kept from the first *and* what it received now:
+# the one next to the loss 2 times its slope, the next 3, the fifth 6. With its own first slope,
+# `w` then had 7 times the right one. A test that calls `backward` once cannot find this mistake.
+
+# %% [markdown] lang="zh" of="seven" en="a5c0a9a3"
+# 走第二趟时，每个值传出的是上一趟留下的*加上*这一趟收到的：紧挨着损失的那个传出自身斜率的 2 倍，
+# 再下一个 3 倍，第五个 6 倍。连同第一趟已有的一份，`w` 得到的就是正确值的 7 倍。只调用一次
+# `backward` 的测试，发现不了这个错。
+
 # %% [markdown] id="exercise" exercise="running total"
 # ## Exercise: the running total
 #
@@ -544,7 +585,7 @@ claim("7", (w.slope / once).mean())
 
 
 # %% solution="running total"
-def running_total_backward(g, out, x):
+def running_total_rule(g, out, x):
     """out = x.cumsum(-1) -> (slope of x,)"""
     # BEGIN SOLUTION
     # x_i went into out_i and all outputs after it, so its slope is the sum of g from i to the end:
@@ -556,7 +597,7 @@ def running_total_backward(g, out, x):
 
 
 # %%
-running_total = Operation(lambda x: x.cumsum(-1), running_total_backward)
+running_total = Operation(lambda x: x.cumsum(-1), running_total_rule)
 for shape in ((4,), (3, 4), (2, 1, 3)):
     check(running_total, rng.standard_normal(shape))
 
@@ -567,39 +608,39 @@ for shape in ((4,), (3, 4), (2, 1, 3)):
 # `minigen.autograd.grad` returns slopes without storing them; `minigen.viz.graph` draws the
 # record. In the source, `minigen/autograd.py` is the walk, also the youngest first, and
 # `minigen/ops` holds the rules, each beside its operation. They do two things more: slopes nobody
-# asked for are not computed (ours computes one for all the data), and what no rule needs any
-# longer is freed.
+# asked for are not computed, and what no rule needs any longer is freed.
 #
-# You can now solve assignment A1. Its rules are not in this chapter, but each follows from the
-# same three questions: which outputs did this number go into, with which derivative, and which of
-# NumPy's functions is that sum?
+# You can now solve assignment A1; `minigen classroom build tutorials/assignments/a1_backward`
+# writes it. Its rules are not in this chapter, but each follows from the same three questions:
+# which outputs did this number go into, with which derivative, and which of NumPy's functions is
+# that sum?
 
-# %% [markdown] lang="zh" of="use" en="8b4c748c"
+# %% [markdown] lang="zh" of="use" en="9627b362"
 # ## 现在可以用的
 #
 # `minigen.tensor(..., requires_grad=True)`、`loss.backward()` 和 `.grad` 所做的，就是你刚刚搭出
 # 来的；`minigen.autograd.grad` 返回斜率而不存下来；`minigen.viz.graph` 把记录画成图。源码中，
 # `minigen/autograd.py` 就是倒着走的那一趟，同样从最年轻的开始；`minigen/ops` 里是各条规则，每条
-# 都写在自己的运算旁边。那里还多做两件事：没人要的斜率不算（我们的引擎连数据的斜率也算了），规则
-# 不再需要的东西及时释放。
+# 都写在自己的运算旁边。那里还多做两件事：没人要的斜率不算，规则不再需要的东西及时释放。
 #
-# 现在可以做作业 A1 了。其中的规则不在本章之中，但每一条都来自同样的三个问题：这个数进入了哪些输
-# 出，导数各是多少，这个和对应 NumPy 的哪个函数？
+# 现在可以做作业 A1 了，题目由 `minigen classroom build tutorials/assignments/a1_backward` 生成。
+# 其中的规则不在本章之中，但每一条都来自同样的三个问题：这个数进入了哪些输出，导数各是多少，这个
+# 和对应 NumPy 的哪个函数？
 
 # %% [markdown] id="measure"
 # ## What it costs
 #
-# Twenty operations, one after the other, on 10,000 numbers: the walk back took as long as the
-# computation, 1.0 times. (Where products of matrices take most of the time, expect twice: there
+# Twenty operations, one after the other, on 10,000 numbers: the walk back took about 1.0 times
+# as long as the computation. (Where products of matrices take most of the time, expect twice: there
 # are two on the way back for each one on the way there.) Difference quotients would need 20,000
 # computations for the same slopes. The price is memory: each of the twenty values between is kept
 # until its rule has run, 1.6 MB in all, where computing alone needs no more than two of them at a
 # time.
 
-# %% [markdown] lang="zh" of="measure" en="e8c15045"
+# %% [markdown] lang="zh" of="measure" en="f6368dce"
 # ## 代价是多少
 #
-# 对 10,000 个数接连做二十次运算：倒着走一趟与计算本身一样久，是它的 1.0 倍。（若时间主要花在矩
+# 对 10,000 个数接连做二十次运算：倒着走一趟的时间约为计算本身的 1.0 倍。（若时间主要花在矩
 # 阵乘法上，就要两倍：去时每做一个乘法，回来时要做两个。）用差商求同样的斜率，要把计算重复 20,000
 # 遍。代价在于内存：中间的二十个值都要留到各自的规则用过为止，共 1.6 MB；若只计算，同时留两个就
 # 够了。
