@@ -155,7 +155,7 @@ def style_gan_settings(fast: bool) -> Settings:
         recipe="style_gan",
         steps=20 if fast else 1000,
         batch_size=32,
-        lr=1e-3,
+        lr=3e-3,
         log_every=5 if fast else 50,
         save_every=10 if fast else 250,
         model=dataclasses.asdict(StyleGANConfig(width=4 if fast else 12)),
