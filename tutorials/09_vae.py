@@ -503,7 +503,7 @@ claim("170", measure(plane).sum(), trained=True, within=4)
 #    as well. Multiply that loss by 784: it is the reconstruction plus 784/20 = 39.2 times the KL.
 #    The choice of a reduction has become a weight $\beta$.
 
-# %% [markdown] lang="zh" of="break" en="8939d6ac"
+# %% [markdown] lang="zh" of="break" en="8939d6ac" captions={"broken": "同样的 14 个先验样本，由四个模型分别解码。"}
 # ## 故意弄坏
 #
 # 下面三个程序与上面的几乎一样，各训练 400 步。往下读之前，先分别说说：$\sigma$ 会怎样，样本会怎样，
@@ -547,7 +547,7 @@ for name, (trained, loss) in runs.items():
     sigma = float((trained.encoder(held_out)[:, trained.latent :] / 2).exp().mean().detach())
     made = digit_features(from_prior(trained, len(held_out)))
     row = (printed, parts.sum(), *parts, sigma, frechet_distance(made, reference))
-    print("{:14} {:8.2f} {:7.1f} = {:9.1f} {:10.2f} {:10.2f} {:8.0f}".format(name, *row))
+    print("{:14} {:8.2f} {:7.1f} = {:9.1f} {:10.2f} {:10.3f} {:8.0f}".format(name, *row))
     results[name] = row
 claim("39.2", 784 / 20)
 told = [  # (text, row, column, within)

@@ -10,7 +10,7 @@
     submission   a student's work, and calls of its functions in a process of its own
     own_work     what it may not use
     grading      every test against it, in the grader's process
-    racing       how quick it is beside a reference; in the grader, on a track
+    racing       how quick it is beside a reference; in the grader, on a track, by a stopwatch
     proof        that an assignment is fair
     reports      Gradescope's results.json, a table, pages
 

@@ -93,7 +93,7 @@ def grade(
         cells = list(submission)
     hidden, limits = [assignment.folder, *also_hidden], limits or Limits()
     alone: AbstractContextManager = nullcontext()
-    if assignment.has_races:
+    if assignment.has_races and timed:
         alone, limits = ALONE, replace(limits, core=core())
     with alone, Submission(cells, hidden, limits, assignment.imports) as code:
         began = time.perf_counter()  # now that it is this one's turn

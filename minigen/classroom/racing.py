@@ -1,10 +1,9 @@
 """How quick a function is, as a ratio: the time of a reference over its own, taken by turns.
 
-A time in seconds says as much about the machine as about the function, and whatever else the
-machine does adds to it. So both run on the same kind of input, one after the other, several rounds,
-and the best of each counts. Every call gets new numbers, drawn when it is made, and what comes back
-is checked: an answer that was kept, guessed or begun before the clock is wrong. The first call of
-each, which may compile, is not counted.
+A time in seconds says as much about the machine as about the function. So both run on the same kind
+of input, one after the other, several rounds, and the best of each counts. Every call gets new
+numbers, drawn when it is made, and what comes back is checked: an answer that was kept, guessed or
+begun before the clock is wrong. The first call of each, which may compile, is not counted.
 
 `race` is what a test calls. Where a student runs that test, both functions run in the student's own
 process; in the grader (`minigen.classroom.track`) each has one of its own.
@@ -13,12 +12,12 @@ process; in the grader (`minigen.classroom.track`) each has one of its own.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from minigen.classroom.partly import Partly
+from minigen.classroom.stopwatch import Elapsed, wall
 
 Function = Callable[..., Any]
 ROUNDS = 5
@@ -66,23 +65,24 @@ def measure(
     check: Callable[..., None],
     *,
     nothing: Function | None = None,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Callable[[str], Elapsed] = lambda who: wall(),
     rounds: int = ROUNDS,
 ) -> float:
     """The best time of `reference` over that of `yours`.
 
     nothing: a function that is called as they are and does not compute; its best time, that of
     bringing numbers there and back, is taken off both. What is left of `yours` is not believed to
-    be less than a quarter of that: so small a difference of two times says nothing.
+    be less than a quarter of that: so small a difference of two times says nothing. clock: starts
+    the clock of "yours", of "reference" or of "nothing".
     """
     best = {"nothing": math.inf, "reference": math.inf, "yours": math.inf}
     runners = {"reference": reference, "yours": yours} | ({"nothing": nothing} if nothing else {})
     for number in range(rounds + 1):
         for who in sorted(runners, reverse=bool(number % 2)):  # nobody always runs first
             inputs = deal()
-            began = clock()
+            elapsed = clock(who)
             result = runners[who](*inputs)
-            took = clock() - began
+            took = elapsed()
             if who == "yours":
                 check(result, *inputs)
             if number:

@@ -19,6 +19,7 @@ from minigen.classroom import wire
 from minigen.classroom.confinement import Limits
 from minigen.classroom.nursery import nursery
 from minigen.classroom.source import SourceError, parse
+from minigen.classroom.stopwatch import Elapsed, own_time, wall
 
 MOST_PRINTED = 2000  # characters of what a submission prints
 MOST_ERRORS = 10  # of cells
@@ -176,6 +177,9 @@ class Submission:
             self._process = nursery(self.imports).fork(
                 theirs_read, theirs_write, self._output.fileno()
             )
+        except OSError:
+            self._close()
+            raise
         finally:
             os.close(theirs_read)
             os.close(theirs_write)
@@ -210,6 +214,10 @@ class Submission:
         finally:
             self._signal(signal.SIGCONT)
 
+    def stopwatch(self) -> Elapsed:
+        """Starts a clock for a call, which does not count how long it waits for a core."""
+        return wall() if self._process is None else own_time(self._process)
+
     def _signal(self, number: int) -> None:
         if self._process is not None:
             for kill in (os.killpg, os.kill):  # it may have left its group
@@ -222,6 +230,9 @@ class Submission:
             return
         self._signal(signal.SIGKILL)
         self._process = None
+        self._close()
+
+    def _close(self) -> None:
         os.close(self._read)
         os.close(self._write)
         self._output.close()

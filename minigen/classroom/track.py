@@ -2,7 +2,8 @@
 
 What a student's code could do to look quick, and why it does not:
 
-    give a time              the clock is the grader's, around the whole call, there and back
+    give a time              the clock is the grader's, around the whole call, there and back; the
+                             kernel says how long it had to wait for a core (`stopwatch`)
     keep or guess results    every call has new numbers, and its result is checked
     slow down the reference  that runs elsewhere, from the assignment's text, while the submission
                              is stopped; it cannot reach other processes (`seccomp`)
@@ -30,6 +31,7 @@ from minigen.classroom.submission import Submission
 
 ALONE = threading.Lock()  # whoever is graded in an assignment with races holds it
 PATIENCE = 60.0  # seconds for one call of the reference, which is compiled in the first
+ENOUGH = 1e6  # seconds for all its calls, of all submissions
 
 # Called as a kernel is, with the shape and dtype of its result first; computes nothing.
 NOTHING = """
@@ -49,7 +51,7 @@ def reference_of(assignment: Assignment) -> Submission:
     """The process that runs what the assignment gives to students, one for all submissions."""
     cells = (*assignment.given(), NOTHING)
     if cells not in _references:
-        limits = Limits(seconds=PATIENCE, core=core())
+        limits = Limits(seconds=PATIENCE, total_seconds=ENOUGH, core=core())
         _references[cells] = Submission(cells, (), limits, assignment.imports)
         atexit.register(_references[cells].stop)
     return _references[cells]
@@ -98,6 +100,7 @@ class Track:
             deal,
             check,
             nothing=stopped(lambda *inputs: nothing(result.shape, result.dtype.str, *inputs)),
+            clock=lambda who: (self.code if who == "yours" else other).stopwatch(),
         )
         self.finishes.append(Finish(name, float(f"{ratio:.3g}")))
         award(name, ratio, reference, none, full)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from minigen.classroom.grading import Grade, grade
 from minigen.classroom.partly import Partly
 from minigen.classroom.proof import prove
 from minigen.classroom.racing import Finish, award, measure, race
+from minigen.classroom.stopwatch import wall
 from minigen.classroom.submission import Submission, SubmissionError
 
 # --------------------------------------------------------------------------- what is measured
@@ -34,8 +36,9 @@ class Clock:
     def __init__(self) -> None:
         self.now, self.calls = 0.0, []
 
-    def __call__(self) -> float:
-        return self.now
+    def __call__(self, who: str) -> Callable[[], float]:
+        began = self.now
+        return lambda: self.now - began
 
     def takes(self, name: str, *seconds: float) -> Callable[[float], float]:
         """A function that doubles, and takes so long at its first, second ... and later calls."""
@@ -63,7 +66,7 @@ def twice(x: float) -> float:
 
 def test_best_against_best_without_the_first_call() -> None:
     clock = Clock()
-    yours = clock.takes("yours", 100, 9, 2, 7, 8, 8)  # a hundred to compile
+    yours = clock.takes("yours", 0.1, 9, 2, 7, 8, 8)  # not even if it was the quickest
     reference = clock.takes("reference", 50, 6, 6, 6, 4, 5)
     assert measure(yours, reference, numbers, is_double, clock=clock) == 4 / 2
     assert clock.calls.count("yours") == clock.calls.count("reference") == 6
@@ -104,6 +107,55 @@ def test_equal_factors_are_worth_the_same(ratio: float, share: float) -> None:
 def test_a_student_runs_it_at_home(capsys: pytest.CaptureFixture) -> None:
     race("double", twice, twice, numbers, is_double, none=1e-9, full=1e-8)
     assert capsys.readouterr().out.startswith("double: ")
+
+
+WORK = """
+import threading, time
+x = np.linspace(0, 1, 1_000_000)
+def work(seconds):
+    began = time.thread_time()
+    while time.thread_time() < began + seconds: np.sin(x)  # others may run meanwhile
+def helper(seconds):
+    ready.wait()
+    work(seconds)
+def prepare(seconds):
+    global others, ready
+    ready = threading.Event()
+    others = [threading.Thread(target=helper, args=(0.3 / 8,)) for _ in range(8)]
+    for other in others: other.start()
+def together(seconds):
+    ready.set()
+    while any(other.is_alive() for other in others): np.sin(x)  # ready to run all the time
+def sleep(seconds): time.sleep(seconds)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="it is Linux that counts")
+@pytest.mark.parametrize("function", ["work", "together", "sleep"])
+def test_the_time_of_a_process_is_what_it_took_and_not_what_others_did(function: str) -> None:
+    """Beside threads of the grader's that are busy on the same core. Work that is divided among
+    threads, which wait for each other, is no less."""
+    core, busy = max(os.sched_getaffinity(0)), threading.Event()
+
+    def disturb() -> None:
+        os.sched_setaffinity(0, {core})
+        while not busy.is_set():
+            sum(range(1000))
+
+    with Submission([WORK], [], Limits(core=core)) as code:
+        code.call("prepare", 0.3)
+        others = [threading.Thread(target=disturb) for _ in range(3)]
+        for other in others:
+            other.start()
+        on_the_wall, elapsed = wall(), code.stopwatch()
+        code.call(function, 0.3)
+        took, whole = elapsed(), on_the_wall()
+        busy.set()
+        for other in others:
+            other.join()
+    assert took > 0.29
+    if function == "work":
+        assert took < 0.45 or took < 0.8 * whole
 
 
 # ------------------------------------------------------------------------------ in the grader

@@ -78,7 +78,7 @@ def matmul(a, b):
     return c
 
 
-# %% breaks="matmul" slow=true says="points from 1 to 1.3 times"
+# %% breaks="matmul" slow=true says="points from 1.2 to 1.8 times"
 @njit
 def matmul(a, b):
     c = np.zeros((a.shape[0], b.shape[1]), a.dtype)
@@ -231,7 +231,7 @@ def causal_attention(q, k, v):
     return out
 
 
-# %% breaks="causal" slow=true says="points from 0.5 to 1.2 times"
+# %% breaks="causal" slow=true says="points from 0.8 to 1.8 times"
 def causal_attention(q, k, v):
     q = q / np.sqrt(q.shape[1]).astype(q.dtype)
     out = np.empty((len(q), v.shape[1]), q.dtype)
