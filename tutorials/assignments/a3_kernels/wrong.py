@@ -78,7 +78,7 @@ def matmul(a, b):
     return c
 
 
-# %% breaks="matmul" slow=true says="points from 1.2 to 1.8 times"
+# %% breaks="matmul" slow=true says="points from 1.2 to 1.5 times"
 @njit
 def matmul(a, b):
     c = np.zeros((a.shape[0], b.shape[1]), a.dtype)
