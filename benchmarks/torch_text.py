@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch_job import TorchJob
 
 from minigen.training import Settings
@@ -95,6 +96,7 @@ def encoder_decoder(settings: Settings, fused: bool = False) -> TorchJob:
     optimizer = torch.optim.Adam(
         model.parameters(), settings.lr, tuple(options["betas"]), eps=1e-9, fused=fused
     )
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options["average"]))
     warmup = options["warmup"]
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda t: min((t + 1) / warmup, (warmup / (t + 1)) ** 0.5)
@@ -114,9 +116,10 @@ def encoder_decoder(settings: Settings, fused: bool = False) -> TorchJob:
         nn.utils.clip_grad_norm_(model.parameters(), options["clip"])
         optimizer.step()
         schedule.step()
+        average.update_parameters(model)
         return {"loss": loss}
 
-    return TorchJob({settings.recipe: model}, step)
+    return TorchJob({settings.recipe: model, "average": average}, step)
 
 
 RECIPES = dict.fromkeys(("reverse", "sort", "dates"), encoder_decoder)
