@@ -40,7 +40,8 @@ def encoder_decoder(settings: Settings) -> Job:
     """Learn to answer with Adam, label smoothing and Noam's schedule (Vaswani et al., section 5).
 
     Answers are given with a running mean of the weights, as the paper averages its last checkpoints
-    (section 6.1): the schedule ends at a rate that leaves them trembling. What is measured is the share of held-out questions whose whole answer is right."""
+    (section 6.1): the schedule ends at a rate that leaves them trembling. What is measured is the
+    share of held-out questions whose whole answer is right."""
     options = settings.options
     task, lengths = options["task"], tuple(options["lengths"])
     tokenizer = tokenizer_of(task)
