@@ -8,12 +8,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from minigen.classroom.assignment import Assignment
 from minigen.classroom.source import Cell, render
+from minigen.classroom.submission import SubmissionError, read_submission
 
 LANGUAGES = ("en", "zh", "both")
 
@@ -41,6 +43,20 @@ def student_cells(assignment: Assignment, language: str = "both") -> list[Cell]:
         for cell in in_language(assignment.cells, language)
         if not cell.options.get("hidden")
     ]
+
+
+def as_handed_out(assignment: Assignment, path: Path) -> bool:
+    """Whether a file is a release in which nobody has written any code."""
+    cells = [c for c in student_cells(assignment) if c.kind == "code"]
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder) / "fresh.py"
+        fresh.write_text(render(cells), encoding="utf-8")
+        try:
+            codes = [read_submission(fresh), read_submission(path)]
+        except SubmissionError:
+            return False
+    first, second = ([code.strip() for code in some if code.strip()] for some in codes)
+    return first == second
 
 
 def in_language(cells: Iterable[Cell], language: str) -> list[Cell]:

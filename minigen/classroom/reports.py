@@ -100,8 +100,8 @@ def _harmless(cell: str) -> str:
 
 
 def feedback(result: Grade, title: str, with_hidden: bool = True) -> str:
-    """A page for one student. Hidden tests are told by their result, not by their message, unless
-    `with_hidden`."""
+    """A page for one student. Hidden tests are told by their result, not by what they asked,
+    unless `with_hidden`."""
     lead = f"{result.student}: {result.earned:g} of {result.points:g} points."
     told = [f"{f.name}: {f.ratio:g} times as quick as the reference." for f in result.finishes]
     remarks = "".join(_remark(each) for each in (*told, *result.errors))
@@ -157,14 +157,22 @@ def _table(result: Grade, with_hidden: bool) -> str:
 
 def _row(outcome: Outcome, with_hidden: bool) -> str:
     told = outcome.message or "right"
-    if outcome.hidden and not with_hidden and not outcome.passed:
-        told = "not right; this test was not handed out"
+    if outcome.hidden and not with_hidden and not outcome.passed and not _missing(told):
+        told = (
+            "not right; this test was not handed out: write one yourself, of what is asked here, "
+            "and run it"
+        )
     mark = "good" if outcome.passed else "bad"
     return (
         f'<tr><th scope="row">{escape(outcome.name)}<small>{escape(outcome.expectation)}</small>'
         f'</th><td class="value {mark}">{outcome.earned:g} / {outcome.points:g}</td>'
         f"<td>{escape(told).replace(chr(10), '<br>')}</td></tr>"
     )
+
+
+def _missing(message: str) -> bool:
+    """Whether it says that there was nothing to test, and so nothing about the test."""
+    return message == "not written yet" or message.startswith("there is no ")
 
 
 def _remark(text: str) -> str:

@@ -16,6 +16,7 @@ student's gradient check is handed the functions to check.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 import types
@@ -28,6 +29,7 @@ from minigen.classroom import confinement, nursery, wire
 from minigen.classroom.seccomp import forbid_processes
 
 LONGEST = 2000  # characters of an error
+FUNCTION = re.compile(r"^def (\w+)", re.MULTILINE)
 
 
 def main(read: int, write: int) -> None:
@@ -43,14 +45,26 @@ def main(read: int, write: int) -> None:
     module = sys.modules["submission"] = types.ModuleType("submission")  # dataclasses look it up
     space = vars(module)
     space["np"] = np
-    errors = [_run(cell, f"cell {n}", space) for n, cell in enumerate(request["cells"], 1)]
+    cells = request["cells"]
+    errors = [_run(cell, _title(cell, n), space) for n, cell in enumerate(cells, 1)]
+    lost = {name: e for cell, e in zip(cells, errors) if e for name in FUNCTION.findall(cell)}
     wire.send(write, {"in_force": in_force, "errors": [e for e in errors if e]})
     while True:
         try:
             _, name, arguments = wire.receive(read)
         except wire.Ended:
             return
-        wire.send(write, _answer(space, name, arguments, read, write))
+        if name in lost and name not in space:
+            wire.send(write, ["error", f"there is no {name}: {lost[name]}"])
+        else:
+            wire.send(write, _answer(space, name, arguments, read, write))
+
+
+def _title(code: str, number: int) -> str:
+    """A cell's name: the function that it holds, if it holds one, else its place among the cells
+    of code."""
+    names = FUNCTION.findall(code)
+    return f"the cell of {names[0]}" if len(names) == 1 else f"cell {number}"
 
 
 def _run(code: str, title: str, space: dict[str, Any]) -> str:
@@ -101,13 +115,14 @@ def _told(error: BaseException) -> str:
     lines = [
         f"line {frame.lineno} of {frame.filename}"
         for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename.startswith("cell ")
+        if frame.filename.startswith(("cell ", "the cell of "))
     ]
+    said = str(error)
     if isinstance(error, SyntaxError) and error.lineno:
-        lines = [f"line {error.lineno} of {error.filename}"]
+        said, lines = str(error.msg), [f"line {error.lineno} of {error.filename}"]
     if isinstance(error, NotImplementedError) and not str(error):
         return "not written yet"
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    text = f"{type(error).__name__}: {said}" if said else type(error).__name__
     return (text + (f" ({lines[-1]})" if lines else ""))[:LONGEST]
 
 

@@ -84,7 +84,7 @@ def grade(
     alone meanwhile.
     """
     task = _load(assignment)
-    files = _named(_files(submissions))
+    files = _named(_files(submissions, task))
     if not files:
         raise UsageError("there is no submission: no .py or .ipynb file in what was named")
     if seed is None:
@@ -105,8 +105,9 @@ def grade(
             _tell(result)
 
 
-def _files(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
-    """Every submission with its student: a file's name, or its place below a folder."""
+def _files(paths: Sequence[Path], task: Any) -> Iterator[tuple[str, Path]]:
+    """Every submission with its student: a file's name, or its place below a folder. Left out is
+    the file of a handout that was not written in, where its student wrote in the other."""
     for path in paths:
         if path.is_dir():
             for file in sorted(path.rglob("*")):
@@ -116,13 +117,25 @@ def _files(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
                     and not _folder(file)
                     and not any(part.startswith((".", "__")) for part in inside.parts)
                 ):
-                    alone = len(inside.parts) > 1 and len(_beside(file)) == 1
+                    if _unwritten(file, task):
+                        print(f"left out: {inside} is as it was handed out, its twin is not")
+                        continue
+                    beside = [f for f in _beside(file) if not _unwritten(f, task)]
+                    alone = len(inside.parts) > 1 and len(beside) == 1
                     name = inside.parent if alone else inside.with_suffix("")
                     yield name.as_posix().replace("/", "-"), file
         elif path.exists():
             yield path.stem, path
         else:
             raise UsageError(f"there is no submission {path}")
+
+
+def _unwritten(file: Path, task: Any) -> bool:
+    """Whether it is a .py or .ipynb as it was handed out, beside the other that is not."""
+    from minigen.classroom.release import as_handed_out
+
+    twin = file.with_suffix({".py": ".ipynb", ".ipynb": ".py"}[file.suffix])
+    return twin.is_file() and as_handed_out(task, file) and not as_handed_out(task, twin)
 
 
 def _folder(path: Path) -> bool:

@@ -135,7 +135,7 @@ def _not_linear(e: Evidence) -> Answer:
 
 
 def _sign(e: Evidence) -> Answer:
-    return ("sign", "right size, wrong sign: it is that of -f") if alike(e.got, -e.want) else None
+    return ("sign", "right size, wrong sign in every entry") if alike(e.got, -e.want) else None
 
 
 def _factor(e: Evidence) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -46,23 +47,32 @@ def _forms(e: Evidence, y: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         "1/sqrt(x)": np.abs(x) ** -0.5, "sigmoid(x)": 1 / (1 + np.exp(-x)), "tanh(x)": np.tanh(x),
     }  # fmt: skip
     of_y = {
-        "y": y, "1 - y": 1 - y, "y (1 - y)": y * (1 - y), "1 - y²": 1 - y * y, "y²": y * y,
-        "1/y": 1 / y, "1/(2 y)": 0.5 / y, "2 y": 2 * y, "1 + y": 1 + y, "y/x": y / x, "x y": x * y,
-        "(y > 0)": (y > 0).astype(float), "1 + y²": 1 + y * y,
+        "out": y, "1 - out": 1 - y, "out (1 - out)": y * (1 - y), "1 - out²": 1 - y * y,
+        "out²": y * y, "1/out": 1 / y, "1/(2 out)": 0.5 / y, "2 out": 2 * y, "1 + out": 1 + y,
+        "out/x": y / x, "x out": x * y, "(out > 0)": (y > 0).astype(float), "1 + out²": 1 + y * y,
     }  # fmt: skip
     for words, form in of_x.items():
-        yield words if e.name == "x" else f"{words}, x = {e.name}", form
+        yield _named(words, e.name), form
     for words, form in of_y.items():
-        yield f"{words}, y the output", form
+        yield f"{_named(words, e.name)}, out the output", form
     for name, q in e.inputs.items():
         other = None if name == e.name or q.dtype.kind != "f" else e.over(name)
         if other is not None:
             for words, form in {
                 "{}": other, "1/{}": 1 / other, "1/{}²": 1 / other**2, "-1/{}²": -1 / other**2,
-                "x/{}": x / other, "x {}": x * other, "y/{}": y / other, "y {}": y * other,
+                "x/{}": x / other, "x {}": x * other, "out/{}": y / other, "out {}": y * other,
                 "-{}": -other, "{}²": other * other,
             }.items():  # fmt: skip
                 yield words.format(name), form
+
+
+def _named(words: str, argument: str) -> str:
+    """An expression in x, with the argument's name in its place.
+
+    >>> _named("-1/x² exp(x)", "y")
+    '-1/y² exp(y)'
+    """
+    return re.sub(r"(?<![a-z])x(?![a-z])", argument, words)
 
 
 def each_alone(e: Evidence) -> Answer:

@@ -46,10 +46,16 @@ def test_messages_say_what_went_wrong(task: Assignment) -> None:
     cases = {
         "def double(x):\n    raise NotImplementedError\n": "not written yet",
         "def treble(x):\n    return 3 * x\n": "there is no function double",
-        "def double(x):\n    return y\n": "NameError: name 'y' is not defined (line 2 of cell 1)",
+        "def double(x):\n    return y\n": "NameError: name 'y' is not defined"
+        " (line 2 of the cell of double)",
         "def double(x): return [x, object()]\n": "TypeError: a value of type object",
         "def double(x): return 7\n": "not so: two times",
-        "def double(x: return x\n": "there is no function double",
+        "def double(x) return x\n": "there is no double: SyntaxError: expected ':'"
+        " (line 1 of the cell of double)",
+        "y = 1\n1 / 0\ndef double(x): return 2 * x\n": "there is no double: ZeroDivisionError: "
+        "division by zero (line 2 of the cell of double)",
+        "def half(x): return\ndef double(x): return 1 / 0": "ZeroDivisionError: division by zero"
+        " (line 2 of cell 1)",
     }
     for code, words in cases.items():
         assert graded(task, code).outcomes[0].message == words, code
@@ -277,6 +283,13 @@ def test_gradescope_csv_and_pages(task: Assignment) -> None:
     page = reports.feedback(half, "a0", with_hidden=False)
     assert "not for arrays" not in page
     assert "not handed out" in page
+    for code, words in {
+        "": "there is no function",
+        "raise NotImplementedError": "not written",
+    }.items():
+        blank = graded(task, f"def double(x):\n    {code}\n" if code else "")
+        assert blank.outcomes[1].message in reports.feedback(blank, "a0", with_hidden=False)
+        assert words in blank.outcomes[1].message
     whole = reports.class_page([half, graded(task, HONEST)], "a0")
     assert "2 submissions, 2.5 of 3 points" in whole
     assert "not for arrays" in whole

@@ -64,6 +64,30 @@ def test_a_class_is_graded_and_reported(folder: Path, capsys: pytest.CaptureFixt
     assert "<h1>Autumn</h1>" in (folder / "grades" / "class.html").read_text(encoding="utf-8")
 
 
+def test_of_a_handouts_two_files_the_one_that_was_written_in_is_graded(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for student in ("emma", "finn", "gwen"):
+        build(Assignment.load(folder / "a0_small"), folder / "both" / student, "zh")
+    solved = "return x + x"
+    for file in ("emma/a0.py", "finn/a0.ipynb"):
+        path = folder / "both" / file
+        text = path.read_text(encoding="utf-8").replace("raise NotImplementedError", solved)
+        path.write_text(text, encoding="utf-8")
+    code, out, err = call(capsys, "grade", "a0_small", "both", "--seed", "1")
+    assert (code, err) == (0, "")
+    lines = sorted(line.split("] ")[-1] for line in out.splitlines())
+    assert lines == [
+        "--seed 1",
+        "emma: 3 of 3",
+        "finn: 3 of 3",
+        "gwen-a0 (a0.py): 0 of 3",  # both are blank: nothing says which is meant
+        "gwen-a0: 0 of 3",
+        "left out: emma/a0.ipynb is as it was handed out, its twin is not",
+        "left out: finn/a0.py is as it was handed out, its twin is not",
+    ]
+
+
 def test_one_submission_is_told_everything(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -183,6 +183,17 @@ def test_the_result_is_that_of_pytorch() -> None:
         gradcheck((lambda x: np.sin(x), wrong[1]), [normal(3)])
 
 
+def test_an_expression_is_told_in_the_arguments_own_name() -> None:
+    """And `out` is the output: y may be an input."""
+    x, y = np.random.default_rng(0).uniform(0.5, 2, (2, 3, 4))
+    no_x = (np.divide, lambda g, x, y: (g / y, -g / y**2))
+    with pytest.raises(AssertionError, match=r"y: it is the cotangent times -1/y², which is not"):
+        assert_gradients(no_x, x, y, names="xy")
+    not_squared = (np.tanh, lambda g, y: g * (1 - np.tanh(y)))
+    with pytest.raises(AssertionError, match="times 1 - out, out the output, which is not"):
+        assert_gradients(not_squared, y, names="y")
+
+
 def test_assert_gradients_fails_as_an_assertion() -> None:
     with pytest.raises(AssertionError, match=r"no graph leads from the output"):
         assert_gradients(lambda x: minigen.exp(x.detach()), normal(3))

@@ -93,6 +93,25 @@ def topological_order(root, parents):
     return order
 
 
+# %% breaks="order" says="b stands before c, which was computed from it: ['d', 'b', 'a', 'c']"
+def topological_order(root, parents):
+    found, waiting = [], [root]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:  # stands where it was first reached, not after its last user
+            found.append(name)
+            waiting.extend(parents[name])
+    return found
+
+
+# %% breaks="order" says="not a list of names, but None"
+def topological_order(root, parents):
+    order, waiting = [], [root]
+    while waiting:
+        order.append(waiting.pop())
+        waiting.extend(parents[order[-1]])  # and no return
+
+
 # %% breaks="order" only_hidden=true says="RecursionError"
 def topological_order(root, parents):
     order, seen = [], set()
