@@ -39,6 +39,10 @@ CLAIMS = (
         "a plain generator of as many parameters", "frechet",
     ),
     Claim(
+        "styles, again", "style_gan", "style_gan-generator-plain",
+        "a plain generator of as many parameters", "path_detour",
+    ),
+    Claim(
         "the mode-seeking loss", "conditional_gan-mode_seeking-1.0", "conditional_gan",
         "without it", "diversity",
     ),

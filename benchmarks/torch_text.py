@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch_job import TorchJob
 
 from minigen.training import Settings
@@ -89,12 +90,26 @@ class TorchEncoderDecoder(nn.Module):
         return self.dropout(x + waves.to(x.dtype))
 
 
+class TorchAverage(AveragedModel):
+    """That of a TorchEncoderDecoder, with its names of weights."""
+
+    def state_dict(self, *args: Any, **options: Any) -> dict[str, torch.Tensor]:
+        weights = {f"module.{name}": weight for name, weight in self.module.state_dict().items()}
+        return {"n_averaged": self.n_averaged, **weights}
+
+    def load_state_dict(self, state: Any, strict: bool = True, assign: bool = False) -> Any:
+        self.n_averaged.copy_(state["n_averaged"])
+        weights = {k.removeprefix("module."): v for k, v in state.items() if k != "n_averaged"}
+        return self.module.load_state_dict(weights, strict, assign)
+
+
 def encoder_decoder(settings: Settings, fused: bool = False) -> TorchJob:
     options = settings.options
     model = TorchEncoderDecoder(**settings.model)
     optimizer = torch.optim.Adam(
         model.parameters(), settings.lr, tuple(options["betas"]), eps=1e-9, fused=fused
     )
+    average = TorchAverage(model, multi_avg_fn=get_ema_multi_avg_fn(options["average"]))
     warmup = options["warmup"]
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda t: min((t + 1) / warmup, (warmup / (t + 1)) ** 0.5)
@@ -114,9 +129,10 @@ def encoder_decoder(settings: Settings, fused: bool = False) -> TorchJob:
         nn.utils.clip_grad_norm_(model.parameters(), options["clip"])
         optimizer.step()
         schedule.step()
+        average.update_parameters(model)
         return {"loss": loss}
 
-    return TorchJob({settings.recipe: model}, step)
+    return TorchJob({settings.recipe: model, "average": average}, step)
 
 
 RECIPES = dict.fromkeys(("reverse", "sort", "dates"), encoder_decoder)

@@ -36,6 +36,7 @@ from minigen.metrics.neighbours import (
     density_coverage,
     precision_recall,
 )
+from minigen.metrics.path_length import PathLength, path_length, spherical
 from minigen.metrics.score import Score
 from minigen.metrics.squared_error import mean_squared_error, peak_signal_noise_ratio
 from minigen.metrics.structural_similarity import structural_similarity
@@ -47,6 +48,7 @@ __all__ = [
     "DigitClassifier",
     "MeanAndSpread",
     "ModeCoverage",
+    "PathLength",
     "PrecisionRecall",
     "Score",
     "bits_per_dimension",
@@ -68,10 +70,12 @@ __all__ = [
     "mean_squared_error",
     "mode_coverage",
     "mode_distance",
+    "path_length",
     "peak_signal_noise_ratio",
     "polynomial_mmd2",
     "precision_recall",
     "reconstruction_scores",
     "ring_centres",
+    "spherical",
     "structural_similarity",
 ]

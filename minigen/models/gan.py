@@ -52,6 +52,10 @@ class Generator(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         return self.model(z)  # (N, J) -> (N, ...)
 
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        """For an optimizer: all weights at the learning rate lr, unless a subclass differs."""
+        return [{"params": list(self.parameters()), "lr": lr}]
+
     def noise(self, count: int, generator: minigen.Generator | None = None) -> Tensor:
         """z ~ N(0, I), (count, J), on the device and in the dtype of the network."""
         weight = next(self.parameters())

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import minigen
 from minigen import Tensor, nn
@@ -39,6 +40,7 @@ class StyleGANConfig:
     latent: int = 64  # J
     width: int = 16  # w: channels at resolution s; twice and four times as many below
     mapping: int = 4  # layers of f
+    mapping_lr: float = 0.01  # learning rate of f, of that of the others (appendix C)
     slope: float = 0.2  # of LeakyReLU
     mixing: float = 0.9  # share of the training images that are made of two styles
 
@@ -48,6 +50,8 @@ class StyleGANConfig:
         for name in ("channels", "latent", "width", "mapping"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        if not 0 <= self.mapping_lr < float("inf"):
+            raise ValueError(f"mapping_lr must be 0 or a positive number, got {self.mapping_lr}")
         if not 0 <= self.mixing <= 1:
             raise ValueError(f"mixing is a share, from 0 to 1, got {self.mixing}")
 
@@ -147,7 +151,7 @@ class StyleGenerator(Generator):
         self.latent = c.latent
         self.mapping = Mapping(c.latent, c.mapping, c.slope)
         small = c.size // 4
-        self.constant = nn.Parameter(minigen.ones(1, 4 * c.width, small, small))
+        self.constant = nn.Parameter(minigen.randn(1, 4 * c.width, small, small))
         convs: list[nn.Module] = [  # the first layer acts on the constant as it is
             nn.Identity(),
             nn.Conv2d(4 * c.width, 4 * c.width, 3, padding=1),
@@ -168,6 +172,16 @@ class StyleGenerator(Generator):
         if self.training and self.config.mixing:
             styles = self._mixed(styles)
         return self.synthesize(styles)
+
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        """The mapping network learns more slowly: a small change of it changes all layers."""
+        mapping = list(self.mapping.parameters())
+        known = {id(p) for p in mapping}
+        others = [p for p in self.parameters() if id(p) not in known]
+        return [
+            {"params": others, "lr": lr},
+            {"params": mapping, "lr": self.config.mapping_lr * lr},
+        ]
 
     def styles(self, z: Tensor, truncation: float = 1.0, mean: Tensor | None = None) -> Tensor:
         """z (N, J) -> w (N, L, J), the same for every layer, w' = w_mean + psi (w - w_mean) with

@@ -217,6 +217,17 @@ def test_drawing_follows_the_seed() -> None:
     assert colour.draw(2).shape == (2, 3, 12, 12)
 
 
+def test_the_mapping_learns_a_hundredth_as_fast_and_nothing_is_left_out() -> None:
+    network = StyleGenerator(StyleGANConfig(width=2, latent=8))
+    others, mapping = network.parameter_groups(3e-3)
+    assert (others["lr"], mapping["lr"]) == (3e-3, pytest.approx(3e-5))
+    assert [id(p) for p in mapping["params"]] == [id(p) for p in network.mapping.parameters()]
+    every = [id(p) for p in others["params"] + mapping["params"]]
+    assert sorted(every) == sorted(id(p) for p in network.parameters())
+    with pytest.raises(ValueError, match="mapping_lr"):
+        StyleGANConfig(mapping_lr=-1.0)
+
+
 def test_bad_input_is_refused_by_name() -> None:
     for wrong, message in (
         ({"size": 30}, "multiple of 4"),

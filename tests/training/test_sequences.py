@@ -34,17 +34,16 @@ def generator() -> Generator:
 
 
 def test_ten_steps_equal_torch() -> None:
-    """Schedule, clipping (gradients are longer than 0.1) and smoothing included."""
+    """Schedule, clipping (gradients are longer than 0.1), smoothing and averaging included."""
     job = job_of("sort", clip=0.1, warmup=4)
-    (model,) = job.modules.values()
-    model.double()
     theirs = torch_recipes.RECIPES["sort"](job.settings)
-    (twin,) = theirs.modules.values()
-    copy_weights(model, twin)
+    for name, module in job.modules.items():
+        copy_weights(module.double(), theirs.modules[name])
     for batch in itertools.islice(job.loader, 10):
         expected = theirs.step(to_torch(batch))["loss"].item()
         assert float(job.step(batch)["loss"]) == pytest.approx(expected, rel=1e-8)
-    same_weights(model, twin)
+    for name, module in job.modules.items():
+        same_weights(module, theirs.modules[name])
 
 
 def test_batches_are_questions_and_answers() -> None:
@@ -152,3 +151,16 @@ def test_what_can_be_seen_of_an_answer() -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_tokens_of_a_task(task: str) -> None:
     assert tokenizer_of(task).encode("\0\2\3").tolist() == [0, 1, 2]
+
+
+def test_answers_are_those_of_the_averaged_weights() -> None:
+    job = job_of("sort")
+    for batch in itertools.islice(job.loader, 3):
+        job.step(batch)
+    before = job.evaluate(False)
+    for part in job.modules["sort"].parameters():
+        part.detach().zero_()
+    assert job.evaluate(False) == before
+    for part in job.modules["average"].parameters():
+        part.detach().zero_()
+    assert job.evaluate(False)["test_loss"] != before["test_loss"]

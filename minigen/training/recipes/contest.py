@@ -121,7 +121,7 @@ class Contest:
         D.to(settings.device)
         self.loss = LOSSES[self.rules.loss]
         betas = tuple(settings.options["betas"])
-        self.optimizer_g = optim.Adam(G.parameters(), lr=settings.lr, betas=betas)
+        self.optimizer_g = optim.Adam(G.parameter_groups(settings.lr), lr=settings.lr, betas=betas)
         self.optimizer_d = optim.Adam(D.parameters(), lr=settings.lr, betas=betas)
         self.average = averaged(G, self.rules.average) if self.rules.average else None
 

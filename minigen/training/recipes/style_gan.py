@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 import minigen
 from minigen.data import TensorDataset
+from minigen.metrics import PathLength, digit_features, path_length, spherical
 from minigen.models.dcgan import ConvDiscriminator, ConvGenerator, DCGANConfig
 from minigen.models.gan import Generator
 from minigen.models.style_gan import StyleGANConfig, StyleGenerator, mix_styles
 from minigen.training.job import Job, Settings
-from minigen.training.recipe import Recipe
+from minigen.training.recipe import Figure, Recipe
 from minigen.training.recipes.contest import Contest, Rules
 from minigen.training.recipes.gan import CURVE
 from minigen.training.recipes.images import (
@@ -56,6 +57,14 @@ def style_gan(settings: Settings) -> Job:
         return seen(artist.draw(count, generator))
 
     artist = contest.artist
+
+    def evaluate(thorough: bool) -> dict[str, float]:
+        metrics = realism(images, settings, with_floor=thorough)
+        if thorough:
+            found = detours(artist, seen, options["test_images"])
+            metrics |= {"path_detour": found.detour, "path_length": found.length}
+        return metrics
+
     pictures = {}
     if isinstance(artist, StyleGenerator):
         pictures = {
@@ -69,7 +78,7 @@ def style_gan(settings: Settings) -> Job:
         optimizers=contest.optimizers,
         loader=batches(settings, TensorDataset(scaling(digits("train")))),
         step=contest.step,
-        evaluate=lambda thorough: realism(images, settings, with_floor=thorough),
+        evaluate=evaluate,
         best="frechet",
         images=images,
         scores=image_scores(images, settings),
@@ -108,6 +117,32 @@ def parameters_of_plain(c: DCGANConfig) -> int:
     w, first = c.width, 4 * c.width * (c.size // 4) ** 2
     convs = c.kernel**2 * (8 * w * w + 2 * w * w + w * c.channels)
     return c.latent * first + 2 * first + convs + 2 * (2 * w + w)
+
+
+@minigen.no_grad()
+def detours(artist: Generator, seen: Seen, paths: int) -> PathLength:
+    """How long the ways are between the images of two z: between their styles w, as the paper
+    measures it, with one noise for all of a way; or, of a plain generator, on the sphere of z."""
+    drawn = minigen.Generator().manual_seed(PICTURE_SEED)
+    a, b = (artist.noise(paths, drawn) for _ in range(2))  # (N, J)
+    training = artist.training
+    artist.eval()
+    if isinstance(artist, StyleGenerator):
+        styles, noise = artist.styles, artist.noise_images(paths, drawn)
+        first, last = styles(a), styles(b)  # (N, L, J)
+
+        def images(t: NDArray[np.float64]) -> minigen.Tensor:
+            way = minigen.tensor(t[:, None, None]).to(first)  # (N,) -> (N, 1, 1)
+            return artist.synthesize(first + way * (last - first), noise)
+    else:
+        u, v = (z.cpu().numpy().astype(np.float64) for z in (a, b))
+
+        def images(t: NDArray[np.float64]) -> minigen.Tensor:
+            return artist(minigen.from_numpy(spherical(u, v, t)).to(a))
+
+    found = path_length(lambda t: digit_features(seen(images(t))), paths)
+    artist.train(training)
+    return found
 
 
 def mixing_table(artist: StyleGenerator, layer: int = 2) -> minigen.Tensor:
@@ -155,7 +190,7 @@ def style_gan_settings(fast: bool) -> Settings:
         recipe="style_gan",
         steps=20 if fast else 1000,
         batch_size=32,
-        lr=1e-3,
+        lr=3e-3,
         log_every=5 if fast else 50,
         save_every=10 if fast else 250,
         model=dataclasses.asdict(StyleGANConfig(width=4 if fast else 12)),
@@ -180,7 +215,16 @@ RECIPES = {
         lead="A generator that does not stretch noise into a picture, but starts from one fixed "
         "picture and is told at every layer in which style to go on. The styles of coarse layers "
         "act on the shape, those of fine layers on the strokes, and they can be mixed.",
-        figures=(frechet_figure(),),
+        figures=(
+            frechet_figure(),
+            Figure(
+                "path_detour",
+                "length of the way from one digit to another",
+                "In the classifier's features, over that of the straight way (perceptual path "
+                "length); 1 at best.",
+                digits=2,
+            ),
+        ),
         curve=CURVE,
         captions={
             "mixing": "Styles mixed: each digit has the coarse styles of the one at the left and "
