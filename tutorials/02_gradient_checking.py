@@ -27,26 +27,27 @@
 #
 # $$\frac{f(x+h) - f(x-h)}{2h} = f'(x) + \frac{h^2}{6} f'''(x) + \dots$$
 #
-# The second, the *central* difference, is better by a power of $h$. So make $h$ tiny? A float64
-# number keeps 16 digits, a relative error of $\varepsilon = 2 \cdot 10^{-16}$. The nearer the two
-# values of $f$, the fewer of their digits differ, and what is left is divided by $h$: rounding
-# adds an error of about $\varepsilon |f| / h$, which *grows* as $h$ shrinks. The sum of both
-# errors has its lowest point in between.
+# What follows $f'(x)$ is the error of the curve. In the second, the *central* difference, it is
+# smaller by a power of $h$. So make $h$ tiny? A float64 number keeps 16 digits, a relative error
+# of $\varepsilon = 2 \cdot 10^{-16}$. The nearer the two values of $f$, the fewer of their digits
+# differ, and what is left is divided by $h$: rounding adds an error of about $\varepsilon |f| /
+# h$, which *grows* as $h$ shrinks. The sum of both errors has its lowest point in between.
 #
 # | difference | numbers | error of the curve | of rounding | best $h$ | error there |
 # |---|---|---|---|---|---|
 # | forward | float64 | $h$ | $\varepsilon / h$ | 1e-8 | 3e-9 |
 # | central | float64 | $h^2$ | $\varepsilon / h$ | 6e-6 | 3e-12 |
-# | central | float32 | $h^2$ | $\varepsilon / h$ | 3e-3 | 4e-6 |
+# | central | float32, $\varepsilon = 10^{-7}$ | $h^2$ | $\varepsilon / h$ | 3e-3 | 4e-6 |
 #
 # These are measured, for the sine: the picture shows the V that two errors make. In float32 even
 # the best step leaves five digits; check gradients in float64, also those of code that will run
 # in float32.
 #
-# Let $h$ be in proportion to $x$. At $x = 10^{10}$ two neighbouring float64 numbers are 1.9e-6
-# apart. A step of 1e-6 cannot be taken there, and the slope of $f(x) = x$ comes out as 1.91.
+# These are steps for inputs about 1, as ours are; for others let $h$ be in proportion to $x$. At
+# $x = 10^{10}$ two neighbouring float64 numbers are 1.9e-6 apart. A step of 1e-6 cannot be taken
+# there, and the slope of $f(x) = x$ comes out as 1.91.
 
-# %% [markdown] lang="zh" of="step" en="05a4da63" captions={"steps": "差商的误差与步长的关系，以及误差的最低点。"}
+# %% [markdown] lang="zh" of="step" en="1a76ac04" captions={"steps": "差商的误差与步长的关系，以及误差的最低点。"}
 # ## 动多远
 #
 # 泰勒公式告诉我们差商多出了什么：
@@ -55,7 +56,7 @@
 #
 # $$\frac{f(x+h) - f(x-h)}{2h} = f'(x) + \frac{h^2}{6} f'''(x) + \dots$$
 #
-# 后一种叫*中心*差商，误差高一阶。那么 $h$ 越小越好吗？float64 保留 16 位数字，相对误差
+# $f'(x)$ 之后的各项是曲线带来的误差。后一种叫*中心*差商，这种误差高一阶。那么 $h$ 越小越好吗？float64 保留 16 位数字，相对误差
 # $\varepsilon = 2 \cdot 10^{-16}$。$f$ 的两个值越接近，不同的数位就越少，剩下的那点差别还要除以
 # $h$：舍入带来约 $\varepsilon |f| / h$ 的误差，$h$ 越小它反而*越大*。两种误差之和在中间某处最小。
 #
@@ -63,12 +64,12 @@
 # |---|---|---|---|---|---|
 # | 向前 | float64 | $h$ | $\varepsilon / h$ | 1e-8 | 3e-9 |
 # | 中心 | float64 | $h^2$ | $\varepsilon / h$ | 6e-6 | 3e-12 |
-# | 中心 | float32 | $h^2$ | $\varepsilon / h$ | 3e-3 | 4e-6 |
+# | 中心 | float32，$\varepsilon = 10^{-7}$ | $h^2$ | $\varepsilon / h$ | 3e-3 | 4e-6 |
 #
 # 这些是用正弦函数量出来的，图中的 V 字就是两种误差拼成的。用 float32，步长再好也只剩五位数字；
 # 所以检查梯度一律用 float64，哪怕代码将来用 float32 运行。
 #
-# 步长还要与 $x$ 成比例。在 $x = 10^{10}$ 处，相邻两个 float64 数相隔 1.9e-6，1e-6 的一步根本迈
+# 这些步长适用于 1 左右的输入，本章的输入都是如此；否则步长要与 $x$ 成比例。在 $x = 10^{10}$ 处，相邻两个 float64 数相隔 1.9e-6，1e-6 的一步根本迈
 # 不出去：$f(x) = x$ 的斜率算出来竟是 1.91。
 
 # %%
@@ -121,12 +122,8 @@ claim("1.91", central_difference(lambda x: x, 1e10, 1e-6))
 # Now take softmax, whose outputs add up to 1 whatever goes in. Their sum never changes, so all
 # slopes are 0, and so is any multiple of them. Two wrong rules: one returns 3 times the right
 # slopes, one returns zeros. Which of them will a check with ones notice?
-#
-# Neither. The three rules agree to within 1e-15, and the quotients say 0 as well. With a random
-# `g` slopes are as large as 0.23, and both mistakes stand out. The same happens wherever outputs
-# are tied together: normalisations hide half of their rule from ones.
 
-# %% [markdown] lang="zh" of="cotangent" en="d0dbe3ea"
+# %% [markdown] lang="zh" of="cotangent" en="a33d7c0b"
 # ## 看哪些输出
 #
 # 规则要用到 `g`，即损失对各个输出的斜率，检查时得选定一个。通常全取 1，因为这时损失就是全部输出
@@ -134,10 +131,6 @@ claim("1.91", central_difference(lambda x: x, 1e10, 1e-6))
 #
 # 再看 softmax：无论输入什么，它的输出之和恒为 1。和不变，斜率就都是 0，乘以几也还是 0。现在有两
 # 条错误的规则：一条返回正确斜率的 3 倍，一条全部返回零。用全 1 的 `g` 来检查，能发现哪一条？
-#
-# 一条也发现不了。三条规则彼此相差不到 1e-15，差商也说是 0。换成随机的 `g`，斜率可以大到 0.23，
-# 两个错误都一目了然。凡是输出之间互相牵制的运算都有这个问题：归一化的规则，有一半是全 1 的 `g`
-# 看不见的。
 
 
 # %%
@@ -154,8 +147,11 @@ def softmax_rule(g, x):  # minigen's; finding it yourself is part of assignment 
 
 def numeric_slopes(f, g, x, h=1e-6):
     """Of the loss (g * f(x)).sum(), one entry of the row x after the other."""
-    return np.array([central_difference(lambda t, e=e: (g * f(x + t * e)).sum(), 0.0, h)
-                     for e in np.eye(x.size)])  # fmt: skip
+
+    def along(e):
+        return central_difference(lambda t: (g * f(x + t * e)).sum(), 0.0, h)
+
+    return np.array([along(e) for e in np.eye(x.size)])
 
 
 rng = np.random.default_rng(0)
@@ -169,6 +165,16 @@ for name, g in (("ones", np.ones(6)), ("random", rng.standard_normal(6))):
         assert abs(3 * slopes).max() < 1e-15
         assert abs(numeric).max() < 1e-9
 claim("0.23", abs(slopes).max())
+
+# %% [markdown] id="neither"
+# Neither. With ones the three rules agree to within 1e-15, and the quotients say 0 but for
+# rounding. With a random `g` slopes are as large as 0.23, and both mistakes stand out. The same
+# happens wherever outputs are tied together: normalisations hide half of their rule from ones.
+
+# %% [markdown] lang="zh" of="neither" en="019f7a66"
+# 一条也发现不了。用全 1 时，三条规则彼此相差不到 1e-15，差商也说是 0，只剩舍入误差。换成随机的
+# `g`，斜率可以大到 0.23，两个错误都一目了然。凡是输出之间互相牵制的运算都有这个问题：归一化的规
+# 则，有一半是全 1 的 `g` 看不见的。
 
 # %% [markdown] id="squash" grad="squash"
 # ## An operation of our own
@@ -221,10 +227,9 @@ assert_gradients((squash, squash_backward), x)
 # ## How many directions to try
 #
 # To compare every slope, move every input: two evaluations for each, 2,000 for an array of 1,000
-# numbers. (Keep the outputs apart instead of adding them up with `g`, and the same evaluations
-# give the whole Jacobian, which also tells through which output a mistake comes in.) Or move all
-# inputs at once, along a random direction $v$. The loss then changes at the rate $\sum_i \bar x_i
-# v_i$, and one central difference checks that single number, a *projection* of the gradient.
+# numbers. Or move all inputs at once, along a random direction $v$. The loss then changes at the
+# rate $\sum_i \bar x_i v_i$, and one central difference checks that single number, a *projection*
+# of the gradient.
 #
 # A wrong slope escapes if its error happens to be orthogonal to $v$. How often? Let one slope in
 # 1,000 be off by a hundredth, and call two numbers equal if they differ by less than a millionth
@@ -234,13 +239,12 @@ assert_gradients((squash, squash_backward), x)
 # A projection says *that* something is wrong, not *where*. So do as `minigen.testing` does:
 # projections first, entry by entry only after one of them has failed.
 
-# %% [markdown] lang="zh" of="directions" en="a133ba44"
+# %% [markdown] lang="zh" of="directions" en="db7d4b0d"
 # ## 试几个方向
 #
-# 要比较每一个斜率，就得逐个移动输入：每个输入两次求值，1,000 个数的数组要 2,000 次。（如果不用
-# `g` 把各个输出加起来，而是分开记下，同样这些求值就给出整个雅可比矩阵，还能看出错误是从哪个输出
-# 来的。）也可以沿一个随机方向 $v$ 把所有输入一起移动。这时损失的变化率是 $\sum_i \bar x_i v_i$，
-# 一次中心差商就能检查这一个数，也就是梯度的一个*投影*。
+# 要比较每一个斜率，就得逐个移动输入：每个输入两次求值，1,000 个数的数组要 2,000 次。也可以沿一个
+# 随机方向 $v$ 把所有输入一起移动。这时损失的变化率是 $\sum_i \bar x_i v_i$，一次中心差商就能检查
+# 这一个数，也就是梯度的一个*投影*。
 #
 # 如果错误恰好与 $v$ 正交，就会漏过去。这种事有多常见？设 1,000 个斜率里有一个差了百分之一，并约
 # 定两个数之差小于梯度长度的百万分之一就算相等。在 10,000 个方向中，有 0.4 % 会漏掉它。试两个方
@@ -311,17 +315,18 @@ print("against the largest:", abs(0.0 - 1e-6 * row).max() <= 1e-6 * abs(1e-6 * r
 #
 # What helps is to look at both sides. In a smooth curve the slopes to the left and to the right
 # differ by about $h f''$, a tenth of it for a tenth of the step. At a kink they differ by the
-# same amount, however small the step. `minigen.testing` leaves such entries out and says so. In
+# same amount, however small the step; right beside one, by nearly the same, as long as the steps
+# reach it. `minigen.testing` leaves such entries out and says so. In
 # tests of your own, choose inputs that keep away from kinks.
 
-# %% [markdown] lang="zh" of="kinks" en="3e30714c"
+# %% [markdown] lang="zh" of="kinks" en="ce6af14d"
 # ## 没有斜率的地方
 #
 # 函数 $|x|$ 在 0 处有一个尖点：左边斜率是 $-1$，右边是 1。步子一旦跨过尖点，两边就混在一起。在
 # $x = 0.000002$ 处取 $h = 0.00001$，中心差商是 0.2，而那里的斜率明明是 1，对的规则就会被冤枉。
 #
 # 办法是两边都看。光滑曲线上，左右两个斜率相差约 $h f''$，步长缩到十分之一，差别也缩到十分之一；
-# 在尖点处，步长再小，差别也不变。`minigen.testing` 会略去这样的数，并说明略去了哪些。自己写测试
+# 在尖点处，步长再小，差别也不变；紧挨着尖点，只要步子还够得着它，差别就几乎不变。`minigen.testing` 会略去这样的数，并说明略去了哪些。自己写测试
 # 时，让输入避开尖点。
 
 # %%
@@ -332,14 +337,18 @@ print(check_gradients((np.abs, lambda g, x: (np.where(x < 0, -g, g),)), np.array
 # ## Exercise: tell a kink from a curve
 #
 # Write `has_kink(f, x, h)` for a function of one number. Compare the slope to the left with the
-# slope to the right, for the step $h$ and for a tenth of it. Take care with a straight line,
-# where both differences are 0 but for rounding.
+# slope to the right, for the step $h$ and for a tenth of it. Do not ask whether the two
+# differences are equal, but whether the second is far more than a tenth of the first. Take care
+# with straight lines, where both are 0 but for rounding, at any steepness: what $\varepsilon |f| /
+# h$ can explain is no kink, and $x$ is rounded as well, by $\varepsilon |x|$.
 
-# %% [markdown] lang="zh" of="exercise" en="ed25fd69"
+# %% [markdown] lang="zh" of="exercise" en="e309bbae"
 # ## 练习：分清尖点与弯曲
 #
 # 请为一元函数写出 `has_kink(f, x, h)`。分别用步长 $h$ 和它的十分之一，比较左边的斜率与右边的斜
-# 率。当心直线：两个差都是 0，只剩舍入误差。
+# 率。不要问两个差是否相等，要问第二个是否远大于第一个的十分之一。当心直线：不论多陡，两个差都是
+# 0，只剩舍入误差。$\varepsilon |f| / h$ 就能解释的差别，算不得尖点；而且 $x$ 自己也被舍入了，误差
+# 约为 $\varepsilon |x|$。
 
 
 # %% solution="kink"
@@ -352,18 +361,33 @@ def has_kink(f, x, h=1e-4):
         left = (f(x) - f(x - h)) / h
         return abs(right - left)
 
-    # Ten times smaller in a curve, the same at a kink; 1e-8 is what rounding may leave.
-    return bool(gap(h / 10) > 0.5 * gap(h) and gap(h / 10) > 1e-8)
+    size = max(abs(f(x - h)), abs(f(x)), abs(f(x + h)))
+    steepness = abs(f(x + h) - f(x - h)) / (2 * h)
+    rounding = 2e-16 * (size + steepness * abs(x)) / (h / 10)
+    # Ten times smaller in a curve, the same at a kink.
+    return bool(gap(h / 10) > 0.5 * gap(h) and gap(h / 10) > 10 * rounding)
     # END SOLUTION
 
 
 # %%
-assert has_kink(np.abs, 0.0)
-assert has_kink(np.abs, 2e-6)
-assert has_kink(lambda x: max(x, 3.0), 3.0)
-assert not has_kink(np.abs, 0.1)
-assert not has_kink(np.square, 1.0)
-assert not has_kink(lambda x: 3 * x + 1, 0.7)
+for f, at, kink, what in (
+    (np.abs, 0.0, True, "|x| at 0"),
+    (np.abs, 2e-6, True, "|x| at 0.000002: the steps reach across the kink"),
+    (lambda x: max(x, 3.0), 3.0, True, "max(x, 3) at 3"),
+    (lambda x: 1e-9 * abs(x), 0.0, True, "a small kink: |x| / 1,000,000,000 at 0"),
+    (np.abs, 0.1, False, "|x| at 0.1, far from the kink"),
+    (np.square, 1.0, False, "x², a curve, at 1"),
+    (lambda x: 3 * x + 1, 0.7, False, "3 x + 1, a straight line"),
+):
+    assert has_kink(f, at) == kink, f"{what}: has_kink says {not kink}"
+
+places = np.random.default_rng(0).standard_normal(300)
+for c in (3.0, 1e3, 1e5, 1e7):
+    false = sum(has_kink(lambda x: c * x + 1, x) for x in places)  # noqa: B023
+    false += sum(has_kink(lambda x: c * (x - place), place) for place in places)  # noqa: B023
+    assert false == 0, (
+        f"on straight lines of slope {c:g}, {false} kinks at {2 * places.size} places"
+    )
 
 # %% [markdown] id="bugs"
 # ## Five planted bugs
@@ -371,21 +395,12 @@ assert not has_kink(lambda x: 3 * x + 1, 0.7)
 # A check is a measuring instrument, and instruments are tried on known faults. Here are five
 # wrong rules for squash; all return the right shape. Say first which of them a check with ones
 # will miss, and which one a check on a single row.
-#
-# Ones miss the last: forgetting `g` under the sum changes nothing if it is 1 anyway. A single row
-# misses the fourth, since there the sum over all rows is the sum over this one. Random `g` and
-# three rows find all five. Test shapes, too, are part of a check: more than one row, no two sizes
-# equal, or a transposition too many goes unnoticed.
 
-# %% [markdown] lang="zh" of="bugs" en="505a398c"
+# %% [markdown] lang="zh" of="bugs" en="99f66fc0"
 # ## 五个埋下的错误
 #
 # 检查是一种量具，而量具要用已知的毛病来检验。下面是 squash 的五条错误规则，返回的形状都对。先说
 # 说看：用全 1 的 `g` 会漏掉哪一条？只用一行数据又会漏掉哪一条？
-#
-# 全 1 漏掉最后一条：既然 `g` 本来就是 1，求和时忘了乘它也没有差别。只用一行漏掉第四条，因为这时
-# 对所有行求和就是对这一行求和。随机的 `g` 加上三行数据，五条全部抓住。测试用的形状也是检查的一
-# 部分：行数要多于一，各个轴的长度互不相同，否则多转置了一次也看不出来。
 
 
 # %%
@@ -424,6 +439,17 @@ assert missed["ones"] == ["g forgotten in the sum"]
 assert missed["one row"] == ["sum over all rows"]
 assert missed["random, three rows"] == []
 
+# %% [markdown] id="missed"
+# Ones miss the last: forgetting `g` under the sum changes nothing if it is 1 anyway. A single row
+# misses the fourth, since there the sum over all rows is the sum over this one. Random `g` and
+# three rows find all five. Test shapes, too, are part of a check: take more than one row, and no
+# two sizes equal. In a square, a transposition too many goes unnoticed.
+
+# %% [markdown] lang="zh" of="missed" en="50f2b577"
+# 全 1 漏掉最后一条：既然 `g` 本来就是 1，求和时忘了乘它也没有差别。只用一行漏掉第四条，因为这时
+# 对所有行求和就是对这一行求和。随机的 `g` 加上三行数据，五条全部抓住。测试用的形状也是检查的一
+# 部分：行数要多于一，各个轴的长度互不相同；若是方阵，多转置了一次也看不出来。
+
 # %% [markdown] id="names"
 # ## What is wrong with it
 #
@@ -455,7 +481,7 @@ def squash_terms(g, x):
 for name, wrong in bugs.items():
     report = check_gradients((squash, wrong), x, terms=squash_terms)
     print(f"{name}: {report.findings[0].text}")
-    assert report.named
+    assert report.named  # it says more than which entries differ
 
 # %% [markdown] id="tests"
 # ## A test that stays
@@ -483,7 +509,7 @@ def test_slopes_of_squash():
 def test_a_wrong_slope_is_noticed():
     x = np.random.default_rng(0).standard_normal((3, 4))
     for wrong in bugs.values():
-        assert not check_gradients((squash, wrong), x)
+        assert not check_gradients((squash, wrong), x)  # a report is true if all is right
 
 
 test_slopes_of_squash()
@@ -497,23 +523,30 @@ test_a_wrong_slope_is_noticed()
 # hypothesis draw shapes and memory layouts; `minigen gradcheck` from a terminal. How they work is
 # written in `minigen/testing/check.py` and `numeric.py`.
 #
-# What they cost, for the row of 1,000 numbers: 14 evaluations of squash, for two random `g` with
-# a direction each. Every slope by itself would have taken 2,000.
+# What they cost, for the row of 1,000 numbers: 14 evaluations of squash. Four look at the
+# function itself: what it returns, and whether that is always the same. Then come two random `g`
+# with a direction each, and for each two central differences, of different steps, which tell each
+# other's error, and a fifth evaluation that moves the inputs by an imaginary number, where
+# nothing is subtracted and nothing rounded away. Every slope by itself would have taken 2,000.
 #
-# You can now solve assignment A2, where you write a check of your own and it is judged by the
-# bugs it finds, less those it only imagines.
+# You can now solve assignment A2 (`minigen classroom build tutorials/assignments/a2_gradient_check`
+# writes it): you write a check of your own, and it is judged by the bugs it finds, less those it
+# only imagines.
 
-# %% [markdown] lang="zh" of="use" en="c3fdd346"
+# %% [markdown] lang="zh" of="use" en="1ab0a297"
 # ## 现在可以用的
 #
 # `minigen.testing`：`assert_gradients` 用在测试里，也能检查 minigen 张量的函数，那时连二阶导数
 # 一并检查；`check_gradients` 给出报告；`strategies` 让 hypothesis 去抽各种形状和内存布局；在终
 # 端里可用 `minigen gradcheck`。它们的做法写在 `minigen/testing/check.py` 和 `numeric.py` 里。
 #
-# 代价如何？对那一行 1,000 个数，squash 共求值 14 次，用了两个随机的 `g`，各配一个方向。若逐个斜
-# 率去求，要 2,000 次。
+# 代价如何？对那一行 1,000 个数，squash 共求值 14 次。四次用来看函数本身：返回的是什么，每次是否相
+# 同。然后是两个随机的 `g`，各配一个方向；每个用步长不同的两次中心差商，两者相比就知道误差有多
+# 大，第五次求值则把输入移动一个虚数，那里不做减法，也就没有什么会被舍入掉。若逐个斜率去求，要
+# 2,000 次。
 #
-# 现在可以做作业 A2 了：自己写一个检查，按它抓住的错误计分，凭空指认的要倒扣。
+# 现在可以做作业 A2 了（题目由 `minigen classroom build tutorials/assignments/a2_gradient_check` 生
+# 成）：自己写一个检查，按它抓住的错误计分，凭空指认的要倒扣。
 
 # %%
 evaluations = 0
