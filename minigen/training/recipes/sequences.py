@@ -176,15 +176,15 @@ class Answerer:
 
 
 def reverse_settings(fast: bool) -> Settings:
-    return _settings("reverse", fast, steps=2000, lengths=[3, 12])
+    return _settings("reverse", fast, steps=1500, lengths=[3, 12])
 
 
 def sort_settings(fast: bool) -> Settings:
-    return _settings("sort", fast, steps=3000, lengths=[3, 12])
+    return _settings("sort", fast, steps=2000, lengths=[3, 12])
 
 
 def dates_settings(fast: bool) -> Settings:
-    return _settings("dates", fast, steps=2000, lengths=[1, 1])
+    return _settings("dates", fast, steps=1500, lengths=[1, 1])
 
 
 def _settings(task: str, fast: bool, steps: int, lengths: list[int]) -> Settings:
