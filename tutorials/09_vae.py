@@ -570,7 +570,7 @@ panels(
 # with the draw that the formula is about, it is 275. Nothing but the KL acts on $\sigma$ any more,
 # so $\sigma = 1.00$; the decoder has never seen a $z$ beside $\mu$. It is an autoencoder whose
 # codes are held near the origin, and its samples are *not* worse: their Fréchet distance from real
-# digits (chapter 15; lower is closer) is 294, the right one's 630. A good picture is one thing and
+# digits (`minigen.metrics`; lower is closer) is 294, the right one's 630. A good picture is one thing and
 # a bound on a likelihood another; say which of them you have.
 #
 # The second explains digits best, 93 nats for 111, by a code that costs 281: $\sigma$ shrinks to
@@ -578,11 +578,11 @@ panels(
 # prints a harmless 0.27. Its KL is 0.01: a code that costs 39 times too much is not used at all,
 # and every sample is the average digit.
 
-# %% [markdown] lang="zh" of="after" en="6241722c"
+# %% [markdown] lang="zh" of="after" en="c2e316ba"
 # 第一个程序打印 97.9，正确的程序打印 131.9。但这个 97.9 不是任何东西的下界：按公式的本意把抽样放
 # 回去，是 275。现在只有 KL 还管着 $\sigma$，于是 $\sigma = 1.00$；解码器从没见过 $\mu$ 旁边的 $z$。
-# 它是一个把编码拢在原点附近的自编码器，而且样本*并不*更差：与真实数字的 Fréchet 距离（见第 15 章，
-# 越小越近）是 294，正确的那个是 630。图画得好是一回事，似然的下界是另一回事；要说清楚自己有的是哪
+# 它是一个把编码拢在原点附近的自编码器，而且样本*并不*更差：与真实数字的 Fréchet 距离
+# （`minigen.metrics`，越小越近）是 294，正确的那个是 630。图画得好是一回事，似然的下界是另一回事；要说清楚自己有的是哪
 # 一样。
 #
 # 第二个程序解释数字最好，93 纳特对 111，靠的是一个代价高达 281 的编码：$\sigma$ 缩到 0.015，各个
