@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from minigen.classroom.source import title
+
 HIDING = ("getattr", "eval", "exec", "globals", "vars", "__import__", "__dict__", "importlib",
           "ctypes")  # fmt: skip
 
@@ -24,7 +26,7 @@ class Statement:
     """At the top of a cell. binds: names that it gives a meaning; uses: those it needs one of, each
     with its line, and as ".name" the attributes and imported modules, and "@"."""
 
-    cell: int
+    cell: str
     binds: frozenset[str]
     uses: tuple[tuple[str, int], ...]
 
@@ -65,7 +67,7 @@ def _leads_to(cells: Sequence[str], function: str) -> Iterator[tuple[str, str]]:
         name = waiting.pop()
         for statement in statements:
             for used, line in statement.uses if name in statement.binds else ():
-                yield used, f"line {line} of cell {statement.cell}"
+                yield used, f"line {line} of {statement.cell}"
                 if used not in seen:
                     seen.add(used)
                     waiting.append(used)
@@ -83,7 +85,7 @@ def _statements(cells: Sequence[str]) -> Iterator[Statement]:
                 own = stored - set(_global(node))  # local names stand for nothing outside
                 uses = [each for each in uses if each[0] not in own or each[0] == node.name]
                 stored = {node.name, *_global(node)}
-            yield Statement(number, frozenset(stored), tuple(uses))
+            yield Statement(title(code, number), frozenset(stored), tuple(uses))
 
 
 def _stored(node: ast.AST) -> Iterator[str]:

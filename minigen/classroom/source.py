@@ -20,6 +20,7 @@ from typing import Any
 
 MARK = re.compile(r"^# %%(?P<rest>.*)$")
 OPTION = re.compile(r"\s*(\w+)=")
+FUNCTION = re.compile(r"^def (\w+)", re.MULTILINE)
 
 
 class SourceError(ValueError):
@@ -80,6 +81,17 @@ def _options(text: str, number: int) -> dict[str, Any]:
         options[name[1]] = value
         rest = rest[end:].strip()
     return options
+
+
+def title(code: str, number: int) -> str:
+    """How a student is told of a cell: by its function, if it has one, else by its place among the
+    cells of code.
+
+    >>> title("def double(x):\\n    return 2 * x", 3), title("import math", 4)
+    ('the cell of double', 'cell 4')
+    """
+    names = FUNCTION.findall(code)
+    return f"the cell of {names[0]}" if len(names) == 1 else f"cell {number}"
 
 
 def render(cells: Iterable[Cell]) -> str:

@@ -16,7 +16,6 @@ student's gradient check is handed the functions to check.
 from __future__ import annotations
 
 import os
-import re
 import sys
 import traceback
 import types
@@ -27,9 +26,9 @@ import numpy as np
 
 from minigen.classroom import confinement, nursery, wire
 from minigen.classroom.seccomp import forbid_processes
+from minigen.classroom.source import FUNCTION, title
 
 LONGEST = 2000  # characters of an error
-FUNCTION = re.compile(r"^def (\w+)", re.MULTILINE)
 
 
 def main(read: int, write: int) -> None:
@@ -46,7 +45,7 @@ def main(read: int, write: int) -> None:
     space = vars(module)
     space["np"] = np
     cells = request["cells"]
-    errors = [_run(cell, _title(cell, n), space) for n, cell in enumerate(cells, 1)]
+    errors = [_run(cell, title(cell, n), space) for n, cell in enumerate(cells, 1)]
     lost = {name: e for cell, e in zip(cells, errors) if e for name in FUNCTION.findall(cell)}
     wire.send(write, {"in_force": in_force, "errors": [e for e in errors if e]})
     while True:
@@ -60,17 +59,10 @@ def main(read: int, write: int) -> None:
             wire.send(write, _answer(space, name, arguments, read, write))
 
 
-def _title(code: str, number: int) -> str:
-    """A cell's name: the function that it holds, if it holds one, else its place among the cells
-    of code."""
-    names = FUNCTION.findall(code)
-    return f"the cell of {names[0]}" if len(names) == 1 else f"cell {number}"
-
-
-def _run(code: str, title: str, space: dict[str, Any]) -> str:
+def _run(code: str, name: str, space: dict[str, Any]) -> str:
     """Run a cell; the error that ended it, or ""."""
     try:
-        exec(compile(code, title, "exec", dont_inherit=True), space)
+        exec(compile(code, name, "exec", dont_inherit=True), space)
     except BaseException as error:
         return _told(error)
     return ""

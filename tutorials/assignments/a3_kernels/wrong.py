@@ -1,12 +1,12 @@
 """Wrong solutions of A3, one a cell: which part of it they break, and what the student is told."""
 
 
-# %% breaks="matmul" says="matmul uses @ (line 2 of cell"
+# %% breaks="matmul" says="matmul uses @ (line 2 of the cell of"
 def matmul(a, b):
     return a @ b
 
 
-# %% breaks="matmul" says="matmul uses dot (line 1 of cell"
+# %% breaks="matmul" says="matmul uses dot (line 1 of the cell of"
 product = np.dot
 
 
@@ -14,7 +14,7 @@ def matmul(a, b):
     return product(a, b)
 
 
-# %% breaks="matmul" says="matmul uses simple_matmul (line 2 of cell"
+# %% breaks="matmul" says="matmul uses simple_matmul (line 2 of the cell of"
 def matmul(a, b):
     return simple_matmul(a, b)
 

@@ -87,7 +87,7 @@ def log_likelihood(logits, x):
     return (x * F.logsigmoid(logits)).sum(1)
 
 
-# %% breaks="likelihood" says="uses binary_cross_entropy_with_logits (line 3 of cell"
+# %% breaks="likelihood" says="uses binary_cross_entropy_with_logits (line 3 of the cell of"
 @for_arrays
 def log_likelihood(logits, x):
     return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(1)
