@@ -342,14 +342,14 @@ assert "summed over axis 0" in str(report)
 # | L | t: 0, s: 1, x: 1 |
 # | t | s: 0, x: 1 |
 # | s | x: 0 |
-# | x | |
+# | x | (done) |
 #
 # Two traps: walking path by path takes forever,
 # because every value used twice doubles the number of paths (1,073,741,824 after 30 steps); and a
 # function that calls itself for each parent fails on long chains, because Python allows about a
 # thousand nested calls. A list of values still to visit has neither problem.
 
-# %% [markdown] lang="zh" of="order" en="f000c7e1"
+# %% [markdown] lang="zh" of="order" en="070c95d8"
 # ## 走的次序
 #
 # 一个值的斜率必须齐全之后才能往下传，也就是要等*所有*由它算出的值都处理完。满足这一点的次序叫作
@@ -365,7 +365,7 @@ assert "summed over axis 0" in str(report)
 # | L | t: 0, s: 1, x: 1 |
 # | t | s: 0, x: 1 |
 # | s | x: 0 |
-# | x | |
+# | x | （完） |
 #
 # 有两个陷阱：一是沿着每条路径逐一去
 # 走，那是走不完的，因为每有一个值用两次，路径数就翻一倍（30 步之后是 1,073,741,824 条）；二是用
