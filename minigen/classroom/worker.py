@@ -16,6 +16,7 @@ student's gradient check is handed the functions to check.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 import types
@@ -29,6 +30,7 @@ from minigen.classroom.seccomp import forbid_processes
 from minigen.classroom.source import FUNCTION, title
 
 LONGEST = 2000  # characters of an error
+UNFIT = re.compile(r"^matmul: .*\(size (\d+) is different from (\d+)\)$")  # as NumPy says it
 
 
 def main(read: int, write: int) -> None:
@@ -109,7 +111,9 @@ def _told(error: BaseException) -> str:
         for frame in traceback.extract_tb(error.__traceback__)
         if frame.filename.startswith(("cell ", "the cell of "))
     ]
-    said = str(error)
+    said = UNFIT.sub(
+        r"a matrix product of shapes that do not fit: \2 columns meet \1 rows", str(error)
+    )
     if isinstance(error, SyntaxError) and error.lineno:
         said, lines = str(error.msg), [f"line {error.lineno} of {error.filename}"]
     if isinstance(error, NotImplementedError) and not str(error):
