@@ -50,8 +50,8 @@ def test_messages_say_what_went_wrong(task: Assignment) -> None:
         " (line 2 of the cell of double)",
         "def double(x): return [x, object()]\n": "TypeError: a value of type object",
         "def double(x): return 7\n": "not so: two times",
-        "def double(x):\n    return np.ones((4, 2)) @ np.ones((3, 2))\n": "ValueError: a matrix product "
-        "of shapes that do not fit: 2 columns meet 3 rows (line 2 of the cell of double)",
+        "def double(x):\n    return np.ones((4, 2)) @ np.ones((3, 2))\n": "ValueError: a matrix"
+        " product of shapes that do not fit: 2 columns meet 3 rows (line 2 of the cell of double)",
         "def double(x) return x\n": "there is no double: SyntaxError: expected ':'"
         " (line 1 of the cell of double)",
         "y = 1\n1 / 0\ndef double(x): return 2 * x\n": "there is no double: ZeroDivisionError: "
