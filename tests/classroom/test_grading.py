@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -254,6 +255,16 @@ def test_every_assignment_is_fair(folder: Path) -> None:
     claims = list(prove(Assignment.load(folder), 7, Limits(seconds=2.0), timed=False))
     assert len(claims) >= 7
     assert [f"{c.title}: {c.problem}" for c in claims if c.problem] == []
+
+
+def test_a_slope_that_is_the_only_one_may_stand_alone() -> None:
+    """As A1 says; its own solution returns tuples."""
+    task = Assignment.load("tutorials/assignments/a1_backward")
+    tuples = re.compile(r"^    return \((.+),\)$", re.MULTILINE)
+    cells = [tuples.sub(r"    return \1", cell) for cell in task.solution()]
+    assert sum(cell != own for cell, own in zip(cells, task.solution())) == 6
+    result = grade(task, cells)
+    assert [(o.name, o.message) for o in result.outcomes if not o.passed] == []
 
 
 def test_an_unfair_assignment_is_found_out(task: Assignment) -> None:

@@ -7,8 +7,8 @@
 # things every engine needs besides: undoing NumPy's broadcasting, and the order in which to walk.
 #
 # Everything is plain NumPy. `x` and `y` are inputs of the operation, `out` its output, and `g`
-# has the shape of `out`. A backward function returns the slope with respect to each input, each in
-# the shape of its input: a tuple, or a single slope by itself:
+# has the shape of `out`. A backward function returns a tuple, the slope with respect to each input
+# in the shape of that input (where there is only one, it may stand alone):
 #
 # $$\bar x_i = \sum_j \bar o_j \, \frac{\partial o_j}{\partial x_i}.$$
 #
@@ -18,15 +18,15 @@
 # Some tests stay with the grader: they ask the same of other shapes, and you can write such tests
 # yourself with `assert_gradients`. Hand in the `.py` file or the notebook, not both.
 
-# %% [markdown] lang="zh" of="intro" en="9ab6c9cb"
+# %% [markdown] lang="zh" of="intro" en="91f2f968"
 # # A1 · 手写反向传播
 #
 # 网络从权重出发，经过许多小步骤算出损失。要知道权重该往哪个方向调，就得把这些步骤倒着走一遍：每
 # 一步收到损失对自己*输出*的斜率（这里记作 `g`），再把它传给自己的*输入*。你要为十种运算写出这一
 # 步；另外还有每个自动微分引擎都少不了的两件事：撤销 NumPy 的广播，以及确定倒着走的次序。
 #
-# 全部用 NumPy 写。`x`、`y` 是运算的输入，`out` 是输出，`g` 与 `out` 形状相同。反向函数依次返回对
-# 每个输入的斜率，形状与该输入一致：多个斜率排成元组，只有一个则可直接返回：
+# 全部用 NumPy 写。`x`、`y` 是运算的输入，`out` 是输出，`g` 与 `out` 形状相同。反向函数返回一个
+# 元组，依次是对每个输入的斜率，形状与该输入一致（只有一个斜率时，也可以直接返回它）：
 #
 # $$\bar x_i = \sum_j \bar o_j \, \frac{\partial o_j}{\partial x_i}.$$
 #
@@ -130,7 +130,7 @@ def test_relu(relu_backward, seed=0):
 # %% test="relu at 0" points=2 hidden=true
 def test_relu_at_zero(relu_backward):
     """nothing comes through where the output is 0, whatever g is"""
-    (slope,) = relu_backward(np.array([3.0, -2.0, 5.0]), np.array([0.0, 0.0, 1.5]))
+    slope = np.ravel(relu_backward(np.array([3.0, -2.0, 5.0]), np.array([0.0, 0.0, 1.5])))
     assert list(slope) == [0.0, 0.0, 5.0], f"at outputs 0, 0, 1.5 with g = 3, -2, 5: {slope}"
 
 
