@@ -58,11 +58,19 @@ def conditional_gan(settings: Settings, fused: bool = False) -> TorchJob:
     return _contest(G, D, settings, fused)
 
 
+def slopes(D: nn.Module, x: torch.Tensor, y: list) -> torch.Tensor:
+    """Of D's logits, (N, D), to be differentiated again."""
+    x = x.detach().requires_grad_()
+    (found,) = torch.autograd.grad(D(x, *y).sum(), x, create_graph=True)
+    return found
+
+
 def _contest(G: nn.Module, D: nn.Module, settings: Settings, fused: bool) -> TorchJob:
-    """D's `critic_steps` updates, then one of G; with packing, the gradient penalty, mode seeking
-    and averaging where the settings ask for them. Raises NotImplementedError for other rules."""
+    """D's `critic_steps` updates, then one of G; with packing, the gradient penalty or R1, mode
+    seeking and averaging where the settings ask for them. Raises NotImplementedError for other
+    rules."""
     options, latent = settings.options, settings.model["latent"]
-    others = ("smoothing", "clip", "r1", "feature_matching")
+    others = ("smoothing", "clip", "feature_matching")
     asked = [name for name in others if options[name]]
     asked += [name for name in ("minibatch_std", "spectral_norm") if settings.model[name]]
     if asked or options["loss"] not in LOSSES:
@@ -88,9 +96,10 @@ def _contest(G: nn.Module, D: nn.Module, settings: Settings, fused: bool) -> Tor
         total = loss
         if options["penalty"]:
             e = job.uniform(len(real), 1)
-            between = (e * real + (1 - e) * fake).requires_grad_()
-            (slope,) = torch.autograd.grad(D(between, *y).sum(), between, create_graph=True)
-            total = loss + options["penalty"] * ((slope.norm(2, dim=1) - 1) ** 2).mean()
+            lengths = slopes(D, e * real + (1 - e) * fake, y).norm(2, dim=1)
+            total = loss + options["penalty"] * ((lengths - 1) ** 2).mean()
+        elif options["r1"]:
+            total = loss + options["r1"] / 2 * (slopes(D, real, y) ** 2).sum(1).mean()
         adam_d.zero_grad()
         total.backward()
         adam_d.step()
