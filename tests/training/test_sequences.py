@@ -155,6 +155,7 @@ def test_tokens_of_a_task(task: str) -> None:
 
 def test_answers_are_those_of_the_averaged_weights() -> None:
     job = job_of("sort")
+    assert job.write.__self__.model is job.modules["average"].module
     for batch in itertools.islice(job.loader, 3):
         job.step(batch)
     before = job.evaluate(False)
