@@ -5,7 +5,7 @@
     --steps N                 instead of the recipe's own number
     --threads 2               for both
     --set NAME=VALUE          one of the recipe's own settings, once for each
-    --add                     keep what is recorded of other seeds
+    --add                     keep what else is recorded, of other seeds or the other engine
 
 Both train with the settings of minigen's recipe on the same batches in the same order, each from
 its own initial weights and with its own random numbers, drawn from the same seed.  Then torch's
@@ -132,8 +132,10 @@ def summary(model: str, runs: dict[str, list[dict[str, float]]]) -> dict[str, An
     return found
 
 
-def recorded(path: Path, settings: dict[str, Any], seeds: list[int]) -> dict[str, Any]:
-    """The trainings in a result file with other seeds than these.
+def recorded(
+    path: Path, settings: dict[str, Any], engines: list[str], seeds: list[int]
+) -> dict[str, Any]:
+    """The trainings in a result file other than these engines' with these seeds.
 
     Raises ValueError if they had other settings.
     """
@@ -141,7 +143,7 @@ def recorded(path: Path, settings: dict[str, Any], seeds: list[int]) -> dict[str
     if known["settings"] != json.loads(json.dumps(settings)):
         raise ValueError(f"{path} was made with other settings")
     return {
-        engine: [run for run in done if run["seed"] not in seeds]
+        engine: [run for run in done if engine not in engines or run["seed"] not in seeds]
         for engine, done in known["runs"].items()
     }
 
@@ -159,7 +161,7 @@ def run(model: str, options: argparse.Namespace) -> dict[str, Any]:
     shown["options"] = {k: v for k, v in shown["options"].items() if k != "tokenizer"}
     runs: dict[str, list[dict[str, float]]] = {engine: [] for engine in options.engine}
     if options.add:
-        runs |= recorded(options.out / f"{name}.json", shown, options.seeds)
+        runs |= recorded(options.out / f"{name}.json", shown, options.engine, options.seeds)
     content: dict[str, Any] = {"model": model, "changed": own, "settings": shown, "runs": runs}
     for seed, engine in itertools.product(options.seeds, options.engine):
         start = time.perf_counter()
@@ -185,7 +187,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--set", action="append", metavar="NAME=VALUE")
-    parser.add_argument("--add", action="store_true", help="keep what is recorded of other seeds")
+    parser.add_argument("--add", action="store_true", help="keep what else is recorded")
     parser.add_argument("--fast", action="store_true", help="seconds, to see that it works")
     parser.add_argument("--out", type=Path, default=harness.RESULTS)
     options = parser.parse_args()
