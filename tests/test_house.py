@@ -20,6 +20,7 @@ PACKAGE = ROOT / "minigen"
 # Arrows point down this list only; a name stands for its file or folder.
 LAYERS = [
     ["cli"],
+    ["chapters"],
     ["classroom"],
     ["models", "training"],  # a recipe builds its model; a model never trains itself
     ["metrics"],

@@ -60,7 +60,7 @@ import numpy as np
 
 import minigen
 from minigen import viz
-from minigen.classroom.lesson import claim, fast, show
+from minigen.chapters.lesson import claim, fast, show
 from minigen.testing import assert_gradients, check_gradients
 
 ages = itertools.count()

@@ -78,7 +78,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minigen
-from minigen.classroom.lesson import claim, show
+from minigen.chapters.lesson import claim, show
 from minigen.testing import assert_gradients, check_gradients
 
 

@@ -31,7 +31,7 @@ import numpy as np
 from numba import njit
 
 from minigen import kernels
-from minigen.classroom.lesson import claim, fast, show
+from minigen.chapters.lesson import claim, fast, show
 from minigen.testing import assert_gradients
 
 kernels.on_compile = print  # if Numba has to compile a kernel of minigen first, say so here

@@ -32,7 +32,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 
 from minigen import kernels
-from minigen.classroom.lesson import claim, fast, show
+from minigen.chapters.lesson import claim, fast, show
 from minigen.testing import assert_gradients
 
 kernels.on_compile = print  # if Numba has to compile a kernel of minigen first, say so here

@@ -35,7 +35,7 @@ from matplotlib.figure import Figure
 
 import minigen
 from minigen import nn, optim
-from minigen.classroom.lesson import claim, fast, show
+from minigen.chapters.lesson import claim, fast, show
 from minigen.data import load_mnist5k
 from minigen.metrics import digit_features, frechet_distance
 from minigen.models import vae as library

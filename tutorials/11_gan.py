@@ -33,7 +33,7 @@ from matplotlib.figure import Figure
 
 import minigen
 from minigen import nn, optim
-from minigen.classroom.lesson import claim, fast, show
+from minigen.chapters.lesson import claim, fast, show
 from minigen.data import load_digits
 from minigen.metrics import class_coverage, mode_coverage, ring_centres
 from minigen.models import gan_losses

@@ -65,7 +65,7 @@ from matplotlib.figure import Figure
 
 import minigen
 from minigen import kernels, nn
-from minigen.classroom.lesson import claim, show
+from minigen.chapters.lesson import claim, show
 from minigen.models import GPT, GPTConfig
 from minigen.nn import functional as F
 from minigen.testing import assert_gradients, check_gradients

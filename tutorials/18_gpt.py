@@ -47,7 +47,7 @@ from matplotlib.figure import Figure
 
 import minigen
 from minigen import kernels, nn
-from minigen.classroom.lesson import claim, fast, show
+from minigen.chapters.lesson import claim, fast, show
 from minigen.data import CharTokenizer, NGram, load_shakespeare
 from minigen.models.attention_weights import watch_attention
 from minigen.models.sampling import Sampling

@@ -103,7 +103,7 @@ from matplotlib.figure import Figure
 
 import minigen
 from minigen import nn, optim
-from minigen.classroom.lesson import claim, fast, show
+from minigen.chapters.lesson import claim, fast, show
 from minigen.metrics import frechet_distance, inception_score
 from minigen.models.diffusion import Diffusion
 from minigen.models.gan_losses import LOSSES, discriminator_loss, gradient_penalty

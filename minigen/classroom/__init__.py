@@ -1,10 +1,6 @@
-"""The classroom: chapters to learn from, and assignments with fair, fast grading, both as text.
+"""Assignments as text, with fair, fast grading.
 
-    source       files of cells; `translation`: text in two languages
-    chapter      a file of cells that teaches one thing; `rules`: what must be true of it
-    lesson       what a chapter asks of the place where it runs: pictures, claims, fast runs
-    execution    a chapter's cells run, with what each printed, showed and claimed
-    pages        chapters as pages (`page`, `markdown`, `mathml`); `reader`: as notebooks
+    source       files of cells, which chapters are too; `translation`: text in two languages
     assignment   a solved file of cells: what is asked, which tests
     release      the same without its solutions, as .py and .ipynb
     submission   a student's work, and calls of its functions in a process of its own
@@ -16,5 +12,5 @@
 
 A student's code runs in a forked process (`nursery`, `worker`) that is kept from what it need not
 do (`confinement`, `seccomp`) and can send nothing but values (`wire`). The standard library and
-minigen are all that grading takes; pages need latex2mathml, of the `docs` extra.
+minigen are all that grading takes.
 """

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from minigen.classroom.chapter import Chapter, chapter_files
-from minigen.classroom.execution import ChapterError, Execution, execute
-from minigen.classroom.pages import chapter_page, index_page
-from minigen.classroom.reader import notebook
+from minigen.chapters.chapter import Chapter, chapter_files
+from minigen.chapters.execution import ChapterError, Execution, execute
+from minigen.chapters.pages import chapter_page, index_page
+from minigen.chapters.reader import notebook
 from minigen.cli.explained import UsageError
 
 

@@ -27,7 +27,7 @@ Fast = Annotated[bool, typer.Option("--fast", help="Seconds, not minutes: to see
 
 def _load(names: list[str] | None) -> list[Any]:
     """The chapters of these names, or all."""
-    from minigen.classroom.chapter import Chapter, chapter_files, find, tutorials
+    from minigen.chapters.chapter import Chapter, chapter_files, find, tutorials
     from minigen.classroom.source import SourceError
 
     try:
@@ -49,7 +49,7 @@ def list_chapters(
 ) -> None:
     """The chapters in their order: what one learns, how many minutes a run takes, what to read
     first."""
-    from minigen.classroom.listing import as_markdown, as_text
+    from minigen.chapters.listing import as_markdown, as_text
 
     if language not in ("en", "zh"):
         raise UsageError(f"--language is en or zh, not {language!r}")
@@ -65,7 +65,7 @@ def run(name: Name, fast: Fast = False) -> None:
 
     [cyan]minigen tutorials run 01[/cyan]
     """
-    from minigen.classroom.execution import ONE_THREAD
+    from minigen.chapters.execution import ONE_THREAD
 
     (chapter,) = _load([name])
     command = [sys.executable, str(chapter.file)] + ["--fast"] * fast
@@ -126,8 +126,8 @@ def check(names: Names = None) -> None:
 
     Ends with exit code 1 if there are any.
     """
-    from minigen.classroom.markdown import formula_problems
-    from minigen.classroom.rules import broken_rules
+    from minigen.chapters.markdown import formula_problems
+    from minigen.chapters.rules import broken_rules
 
     wrong = 0
     for chapter in _load(names):

@@ -8,8 +8,8 @@ import os
 import pickle
 from pathlib import Path
 
-from minigen.classroom.chapter import Chapter
-from minigen.classroom.execution import ChapterError, Execution, execute
+from minigen.chapters.chapter import Chapter
+from minigen.chapters.execution import ChapterError, Execution, execute
 
 LIMIT = 20.0  # seconds of one processor, with --fast
 HANGS = 400.0  # seconds, on a machine that does much else

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from minigen.classroom import lesson
-from minigen.classroom.lesson import ClaimError
+from minigen.chapters import lesson
+from minigen.chapters.lesson import ClaimError
 from minigen.classroom.source import Cell, parse
 
 FILE = Path(__file__).parents[2] / "tutorials" / "23_errata.py"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from minigen.classroom import rules
-from minigen.classroom.chapter import Chapter, find
-from minigen.classroom.rules import broken_rules, claims
+from minigen.chapters import rules
+from minigen.chapters.chapter import Chapter, find
+from minigen.chapters.rules import broken_rules, claims
 from minigen.classroom.source import SourceError
 from minigen.cli import main
 

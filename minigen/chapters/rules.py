@@ -1,7 +1,7 @@
 """What must be true of every chapter, as far as its text shows; each broken rule is a sentence.
 
 That its code runs, quickly, and that what it claims is so, is seen by running it
-(`minigen.classroom.execution`).
+(`minigen.chapters.execution`).
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ import ast
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from minigen.classroom.assignment import SOLUTION
-from minigen.classroom.chapter import Chapter
-from minigen.classroom.prose import (
+from minigen.chapters.chapter import Chapter
+from minigen.chapters.prose import (
     CHINESE,
     HALF_WIDTH,
     same_number,
@@ -20,6 +19,7 @@ from minigen.classroom.prose import (
     without_formulas_and_code,
     words,
 )
+from minigen.classroom.assignment import SOLUTION
 from minigen.classroom.source import Cell
 from minigen.classroom.translation import stale
 

@@ -6,7 +6,7 @@ import ast
 import json
 from pathlib import Path
 
-from minigen.classroom.lesson import claim
+from minigen.chapters.lesson import claim
 
 ROOT = Path(__file__).parents[2]
 

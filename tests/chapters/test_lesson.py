@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from minigen.classroom import lesson
-from minigen.classroom.lesson import ClaimError, claim, show
+from minigen.chapters import lesson
+from minigen.chapters.lesson import ClaimError, claim, show
 
 
 @pytest.mark.parametrize(

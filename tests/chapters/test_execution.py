@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from minigen.classroom.chapter import Chapter
-from minigen.classroom.execution import ChapterError, Execution, Shown, execute
+from minigen.chapters.chapter import Chapter
+from minigen.chapters.execution import ChapterError, Execution, Shown, execute
 
-LESSON = "from minigen.classroom.lesson import claim, fast, show\n"
+LESSON = "from minigen.chapters.lesson import claim, fast, show\n"
 
 
 def run(tmp_path: Path, *cells: str, **options: object) -> Execution:

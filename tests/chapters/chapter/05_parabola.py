@@ -13,7 +13,7 @@
 # %%
 import numpy as np
 
-from minigen.classroom.lesson import claim, fast, show
+from minigen.chapters.lesson import claim, fast, show
 from minigen.testing import assert_gradients
 
 # %% [markdown] id="slope" grad="square"

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from minigen.classroom.chapter import Chapter, chapter_files
-from minigen.classroom.execution import Execution
-from minigen.classroom.listing import as_markdown
-from minigen.classroom.prose import CHINESE, formulas, stated_numbers
-from minigen.classroom.prose import same_number as same
-from minigen.classroom.reader import notebook, reader_cells
-from minigen.classroom.rules import broken_rules
+from minigen.chapters.chapter import Chapter, chapter_files
+from minigen.chapters.execution import Execution
+from minigen.chapters.listing import as_markdown
+from minigen.chapters.prose import CHINESE, formulas, stated_numbers
+from minigen.chapters.prose import same_number as same
+from minigen.chapters.reader import notebook, reader_cells
+from minigen.chapters.rules import broken_rules
 from minigen.classroom.source import parse
-from tests.classroom.executions import LIMIT
-from tests.classroom.reading import read_page
+from tests.chapters.executions import LIMIT
+from tests.chapters.reading import read_page
 
 ROOT = Path(__file__).parents[2]
 FILES = chapter_files(ROOT / "tutorials")
@@ -73,7 +73,7 @@ def test_every_number_is_claimed_by_code_that_ran(file: Path, executed: Run) -> 
 @each_chapter
 def test_a_page_is_whole_and_needs_no_network(file: Path, language: str, executed: Run) -> None:
     pytest.importorskip("latex2mathml")
-    from minigen.classroom.pages import chapter_page
+    from minigen.chapters.pages import chapter_page
 
     chapter = Chapter.load(file)
     made = executed(chapter)

@@ -9,9 +9,9 @@ import dataclasses
 import json
 import re
 
+from minigen.chapters.chapter import Chapter
+from minigen.chapters.prose import unwrapped
 from minigen.classroom.assignment import SOLUTION, STUB
-from minigen.classroom.chapter import Chapter
-from minigen.classroom.prose import unwrapped
 from minigen.classroom.release import as_notebook
 from minigen.classroom.source import Cell
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from minigen.classroom import listing
-from minigen.classroom.chapter import Chapter
-from minigen.classroom.execution import Execution
-from minigen.classroom.prose import stated_numbers, unwrapped
-from minigen.classroom.reader import notebook
+from minigen.chapters import listing
+from minigen.chapters.chapter import Chapter
+from minigen.chapters.execution import Execution
+from minigen.chapters.prose import stated_numbers, unwrapped
+from minigen.chapters.reader import notebook
 from minigen.cli import main
-from tests.classroom.reading import read_page
+from tests.chapters.reading import read_page
 
 SMALL = Path(__file__).parent / "chapter" / "05_parabola.py"
 Run = Callable[[Chapter], Execution]
@@ -25,7 +25,7 @@ Run = Callable[[Chapter], Execution]
 @pytest.fixture
 def page(executed: Run) -> Callable[..., str]:
     pytest.importorskip("latex2mathml")
-    from minigen.classroom.pages import chapter_page
+    from minigen.chapters.pages import chapter_page
 
     small = Chapter.load(SMALL)
     return lambda language="both", **more: chapter_page(small, executed(small), language, **more)
@@ -69,7 +69,7 @@ def test_a_page_shows_code_results_and_a_folded_solution(page: Callable[..., str
 
 
 def test_pages_are_linked_in_their_order(page: Callable[..., str]) -> None:
-    from minigen.classroom.pages import index_page
+    from minigen.chapters.pages import index_page
 
     small = Chapter.load(SMALL)
     assert 'href="05_parabola.html"' in page("en", neighbours=(small, None))
@@ -129,8 +129,8 @@ def test_which_numbers_are_results(text: str, numbers: list[str]) -> None:
 
 def test_formulas() -> None:
     pytest.importorskip("latex2mathml")
-    from minigen.classroom.markdown import as_html, formula_problems
-    from minigen.classroom.mathml import FormulaError, mathml
+    from minigen.chapters.markdown import as_html, formula_problems
+    from minigen.chapters.mathml import FormulaError, mathml
 
     thin = '<mspace width="0.167em"></mspace>'
     assert f"<mi>x</mi>{thin}<mi>log</mi>{thin}<mi>x</mi>" in mathml(r"x \log x")
@@ -154,7 +154,7 @@ def test_formulas() -> None:
 
 def test_a_formula_that_cannot_be_shown_is_told_with_its_line(tmp_path: Path) -> None:
     pytest.importorskip("latex2mathml")
-    from minigen.classroom.markdown import formula_problems
+    from minigen.chapters.markdown import formula_problems
 
     file = tmp_path / SMALL.name
     file.write_text(SMALL.read_text(encoding="utf-8").replace(r"\sum_j", r"\summe_j"), "utf-8")

@@ -8,11 +8,11 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from minigen.classroom.chapter import Chapter
-from minigen.classroom.execution import Execution, Output, Shown
-from minigen.classroom.markdown import as_html, code_html, headings
-from minigen.classroom.page import PAGE
-from minigen.classroom.reader import FOLDED, solution, stub
+from minigen.chapters.chapter import Chapter
+from minigen.chapters.execution import Execution, Output, Shown
+from minigen.chapters.markdown import as_html, code_html, headings
+from minigen.chapters.reader import FOLDED, solution, stub
+from minigen.chapters.template import PAGE
 from minigen.classroom.source import Cell
 from minigen.version import __version__
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from minigen.classroom.chapter import Chapter
+from minigen.chapters.chapter import Chapter
 
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -86,7 +86,7 @@ def execute(
     watch: is told, after each cell, how many have run of how many.
     Raises ChapterError if a cell fails, or the process does not live to its end.
     """
-    command = [sys.executable, "-m", "minigen.classroom.execution", str(chapter.file.resolve())]
+    command = [sys.executable, "-m", "minigen.chapters.execution", str(chapter.file.resolve())]
     cells = list(chapter.code())
     outputs: dict[int, Output] = {}
     last: dict[str, Any] = {}
@@ -141,7 +141,7 @@ def _read_output(told: Mapping[str, Any]) -> Output:
 
 def _main(file: Path, tell: Callable[[Mapping[str, Any]], None]) -> None:
     """Run the cells in a module that is `__main__`, as in the script."""
-    from minigen.classroom import lesson
+    from minigen.chapters import lesson
 
     chapter = Chapter.load(file)
     module = types.ModuleType("__main__")

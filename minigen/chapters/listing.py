@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minigen.classroom.chapter import Chapter
+from minigen.chapters.chapter import Chapter
 
 COLUMNS = {
     "en": ("chapter", "you learn", "minutes", "read first"),

@@ -1,4 +1,4 @@
-"""Markdown with formulas as HTML with MathML (`minigen.classroom.mathml`).
+"""Markdown with formulas as HTML with MathML (`minigen.chapters.mathml`).
 
 Markdown is read, and code coloured, by packages that come with rich.
 """
@@ -16,9 +16,9 @@ from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
-from minigen.classroom.chapter import Chapter
-from minigen.classroom.mathml import FormulaError, mathml
-from minigen.classroom.prose import formulas, unwrapped
+from minigen.chapters.chapter import Chapter
+from minigen.chapters.mathml import FormulaError, mathml
+from minigen.chapters.prose import formulas, unwrapped
 
 # A browser breaks a line after any formula, also before the comma that follows it.
 AND_ITS_MARK = re.compile(

@@ -16,7 +16,7 @@ Cells of its source (`minigen.classroom.source`):
 
 minutes is what a full run may take on one thread; after, the chapters to be read before;
 length="reference", for one in which things are looked up, allows for more words and cells. What
-else must be true of a chapter is in `minigen.classroom.rules`.
+else must be true of a chapter is in `minigen.chapters.rules`.
 """
 
 from __future__ import annotations

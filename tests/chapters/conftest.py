@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from minigen.classroom.chapter import Chapter
-from minigen.classroom.execution import Execution
-from tests.classroom.executions import run_once
+from minigen.chapters.chapter import Chapter
+from minigen.chapters.execution import Execution
+from tests.chapters.executions import run_once
 
 
 @pytest.fixture(scope="session")
