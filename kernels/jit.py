@@ -14,6 +14,7 @@ import importlib.util
 import os
 import sys
 import threading
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -113,10 +114,21 @@ class Lazy:
 
 
 def kernels_of(function: Callable[..., Any]) -> list[Kernel]:
-    """What a rung may have to compile: the kernels that its module has, or has imported."""
+    """What a rung may have to compile: the kernels of its module, and of those that this has
+    functions of."""
     if isinstance(function, Lazy):
         function = function.load()
-    return [k for k in vars(sys.modules[function.__module__]).values() if isinstance(k, Kernel)]
+    found: dict[str, Kernel] = {}
+    modules = [function.__module__]
+    for module in modules:  # which grows meanwhile
+        for value in vars(sys.modules[module]).values():
+            if isinstance(value, Kernel):
+                found[value.name] = value
+            elif isinstance(value, types.FunctionType):
+                other = value.__module__
+                if other.startswith(f"{__package__}.") and other not in modules:
+                    modules.append(other)
+    return list(found.values())
 
 
 # ------------------------------------------------------------------------------- compiling

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from minigen.cli.placing import usable
@@ -32,11 +36,15 @@ def run_demo(out: Path | None, seed: int, fast: bool, device: str = "cpu") -> No
     began = time.perf_counter()
     sections: list[Section] = []
     steps = 0
-    for recipe in MODELS:
-        run = Run.create(out / recipe, default_settings(recipe, fast, seed=seed, device=device))
-        job = train(run, RECIPES[recipe], progress=progress)
-        sections.append(run_section(run, job.parameters()))
-        steps += run.settings.steps
+    with compiled_meanwhile("attention") as compiler:
+        for recipe in MODELS:
+            if recipe == "gpt" and compiler.poll() is None:
+                progress.line("compiling the kernels of attention, once; cached afterwards")
+                compiler.wait()
+            run = Run.create(out / recipe, default_settings(recipe, fast, seed=seed, device=device))
+            job = train(run, RECIPES[recipe], progress=progress)
+            sections.append(run_section(run, job.parameters()))
+            steps += run.settings.steps
     lead = LEAD + (" The runs were cut short (--fast) and have learned little." if fast else "")
     took = duration(time.perf_counter() - began)
     write_report(
@@ -48,3 +56,18 @@ def run_demo(out: Path | None, seed: int, fast: bool, device: str = "cpu") -> No
     )
     progress.line(f"all three trained in {took}; open the report in a browser:")
     progress.line(str((out / "report.html").resolve()))
+
+
+@contextlib.contextmanager
+def compiled_meanwhile(*operations: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that compiles what these operations use into the cache, as `minigen kernels warmup`
+    does; it ends with the block at the latest. Whatever it has not compiled by then, or cannot, is
+    compiled where it is first used."""
+    code = "from minigen.cli import main; main()"
+    command = [sys.executable, "-c", code, "kernels", "warmup", *operations]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet) as process:
+        try:
+            yield process
+        finally:
+            process.kill()

@@ -424,6 +424,20 @@ def test_demo_ends_with_a_report(cli: Cli, tmp_path: Path) -> None:
         assert Run.open(tmp_path / "d" / model).load().step > 0
 
 
+def test_kernels_are_compiled_while_something_else_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from minigen.cli.demo import compiled_meanwhile
+
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    with compiled_meanwhile("dropout") as compiler:
+        assert compiler.wait() == 0
+    assert any("dropout" in file.name for file in tmp_path.rglob("*.nbc"))
+    with compiled_meanwhile("attention") as compiler:  # which takes longer than this
+        pass
+    assert compiler.returncode
+
+
 @pytest.mark.parametrize("command", [[], ["--help"], ["-h"]])
 def test_help_reads_like_documentation(command: list[str], cli: Cli) -> None:
     code, out, err = cli(*command)

@@ -13,6 +13,7 @@ import minigen.kernels
 import numpy as np
 import pytest
 from minigen.kernels import jit
+from minigen.kernels.examples import EXAMPLES
 
 from minigen import kernels
 
@@ -168,3 +169,23 @@ print("fine")
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert (result.stdout, result.returncode) == ("fine\n", 0), result.stderr
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_what_the_top_of_a_ladder_runs_is_known_before(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: set[str] = set()
+    call = jit.Kernel.__call__
+
+    def recorded(kernel: jit.Kernel, *arguments: object) -> object:
+        used.add(kernel.name)
+        return call(kernel, *arguments)
+
+    monkeypatch.setattr(jit.Kernel, "__call__", recorded)
+    rng = np.random.default_rng(0)
+    top = kernels.rungs(name)[-1].function
+    for example in EXAMPLES[name].values():
+        top(*example(4096, lambda *shape: rng.standard_normal(shape).astype(np.float32)))
+    assert used
+    assert used <= {kernel.name for kernel in jit.kernels_of(top)}
