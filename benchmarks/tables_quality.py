@@ -43,7 +43,7 @@ CLAIMS = (
         "a plain generator of as many parameters", "path_detour",
     ),
     Claim(
-        "the mode-seeking loss", "conditional_gan-mode_seeking-1.0", "conditional_gan",
+        "the mode-seeking loss", "conditional_gan-mode_seeking-0.2", "conditional_gan",
         "without it", "diversity",
     ),
 )  # fmt: skip

@@ -164,7 +164,7 @@ def test_an_idea_stands_beside_the_simpler_way() -> None:
 
     results = {
         "quality_conditional_gan": measured("conditional_gan", 0.25, 0.5),
-        "quality_conditional_gan-mode_seeking-1.0": measured("conditional_gan", 0.5, 1.0),
+        "quality_conditional_gan-mode_seeking-0.2": measured("conditional_gan", 0.5, 1.0),
         "quality_iwae": {"model": "iwae"},  # without its k = 1: no row
     }
     text = tables_quality.claims(results)
