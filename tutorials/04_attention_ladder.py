@@ -549,8 +549,11 @@ show(
 #   of chapter 03 comes back.
 # - `minigen.kernels.use(attention="online")`, or a function of yours, inside a `with`: every
 #   Transformer of `minigen.models` then runs on it.
+#
+# You can now solve assignment A3; `minigen classroom build tutorials/assignments/a3_kernels`
+# makes its sheet.
 
-# %% [markdown] lang="zh" of="use" en="c63d5153"
+# %% [markdown] lang="zh" of="use" en="ec829f9b"
 # 最慢的是 `online`：速度只有 `three_passes` 的 0.6 倍，因为每个指数都得等自己的分数。它在梯子上，
 # 是为了那个想法。放进小块，这个想法既省内存又省时间：`flash` 的速度是由 BLAS 支撑的公式的 4 倍。
 # 其中一部分来自跳过的小块：不用因果掩码，时间是 1.8 倍。这一切都只是一种大小，在一台机器的一个核
@@ -565,3 +568,5 @@ show(
 #   出现了。
 # - 在 `with` 里写 `minigen.kernels.use(attention="online")`，或换成你自己的函数：
 #   `minigen.models` 的所有 Transformer 就都在它上面运行。
+#
+# 现在可以做作业 A3 了，题目由 `minigen classroom build tutorials/assignments/a3_kernels` 生成。

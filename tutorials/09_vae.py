@@ -697,17 +697,22 @@ claim("5.4", tight - single, trained=True, within=0.5)
 # neighbours, and `reparameterize`, `kl_divergence` and `elbo` as functions; there, pixels may be
 # Gaussian, too. `minigen.models.importance_weighting` is the exercise. `minigen.distributions` has
 # `kl_divergence` of many pairs, and `rsample`, the draw with a gradient. `minigen train vae`
-# trains, draws the walks, and measures what we have measured. As a last check, our weights in
-# minigen's model.
+# trains, draws the walks, and measures what we have measured.
+#
+# You can now solve assignment A5; `minigen classroom build tutorials/assignments/a5_vae` makes
+# its sheet. As a last check here, our weights in minigen's model.
 
-# %% [markdown] lang="zh" of="use" en="9532673a"
+# %% [markdown] lang="zh" of="use" en="61abfa29"
 # ## 现在可以用的
 #
 # `minigen.models.vae` 里有这个模型 `VAE`，还有懂得像素相邻关系的 `ConvVAE`，以及函数
 # `reparameterize`、`kl_divergence`、`elbo`；在那里像素也可以服从正态分布。
 # `minigen.models.importance_weighting` 就是本章的练习。`minigen.distributions` 里有多种分布对的
 # `kl_divergence`，还有 `rsample`，即带梯度的抽样。`minigen train vae` 训练、画出这些路径，并测量
-# 我们测过的东西。最后再核对一次：把我们的权重放进 minigen 的模型。
+# 我们测过的东西。
+#
+# 现在可以做作业 A5 了，题目由 `minigen classroom build tutorials/assignments/a5_vae` 生成。本章最
+# 后再核对一次：把我们的权重放进 minigen 的模型。
 
 # %%
 theirs = library.VAE()
