@@ -1,9 +1,10 @@
 """How long does grading take, and is everybody graded?  `python benchmarks/grading.py`
 
-100 submissions of A1: the solution, the blank stub and every planted wrong solution in turn, and
-among them what tries to end, block or deceive the grader, as tests/classroom does.  They are graded
-one after another, each timed from its file to its results; recorded is the median over those that
-do not run into a time limit, of the wall clock.  None may be lost: each has a result for each test.
+100 submissions of A1: the solution, the blank stub, every planted wrong solution, and all that
+tries to end, block or deceive the grader (hostile.py); then, until there are 100, again the
+solution, the stub and the planted ones.  They are graded one after another, each timed from its
+file to its results; recorded is the median over those that do not run into a time limit, of the
+wall clock.  None may be lost: each has a result for each test.
 
     --submissions 100
     --fast               a few, to see that it works
@@ -19,16 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import harness
+import hostile
 
 ASSIGNMENT = Path(__file__).parents[1] / "tutorials" / "assignments" / "a1_backward"
-HOSTILE = {
-    "ends the process": "import os\nos._exit(0)\n",
-    "loops": "while True: pass\n",
-    "forks": "import os\nwhile True: os.fork()\n",
-    "allocates": "import numpy as np\nx = [np.ones(2**28) for _ in range(1000)]\n",
-    "prints": "while True: print('x' * 10**6)\n",
-    "no text": "\x00\x00",
-}
 
 
 def written(folder: Path, count: int) -> list[tuple[str, Path]]:
@@ -44,13 +38,22 @@ def written(folder: Path, count: int) -> list[tuple[str, Path]]:
         f"wrong {cell.options['breaks']} {cell.line}": f"{solution}\n\n{cell.text}"
         for cell in wrong_solutions(task)
     }
-    turns = itertools.cycle([*kinds.items(), *HOSTILE.items()])
+    turns = itertools.chain(kinds.items(), attacks(solution), itertools.cycle(kinds.items()))
     found = []
     for number, (kind, code) in enumerate(itertools.islice(turns, count)):
         file = folder / f"{number:03}.py"
         file.write_text(code, encoding="utf-8")
         found.append((kind, file))
     return found
+
+
+def attacks(solution: str) -> list[tuple[str, str]]:
+    """The solution with one of its functions taken over by hostile code."""
+    codes = {name: code for name, (code, _) in hostile.HOSTILE.items()} | hostile.UNANSWERED
+    return [
+        (name, f"{solution}\n\n{code.replace('def double(x)', 'def exp_backward(x, *rest)')}")
+        for name, code in codes.items()
+    ]
 
 
 def run(count: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hostile import HOSTILE
 
 from minigen.classroom import reports
 from minigen.classroom.assignment import Assignment
@@ -70,92 +71,6 @@ def test_an_error_in_one_cell_does_not_stop_the_others(task: Assignment) -> None
     result = grade(task, ["x = 1 / 0", HONEST], limits=QUICK)
     assert result.earned == 3
     assert result.errors == ("ZeroDivisionError: division by zero (line 1 of cell 1)",)
-
-
-WRITE = """
-import os, struct
-def say(text):
-    for fd in range(3, 20):
-        try: os.write(fd, struct.pack('<QQ', len(text), 0) + text)
-        except OSError: pass
-"""
-HOSTILE = {
-    # name: (code that leaves no honest answer, words of the message)
-    "rebinds the checker": (
-        "import minigen.testing\nminigen.testing.assert_gradients = lambda *a, **k: None\n"
-        "import builtins\nbuiltins.AssertionError = KeyError\ndef double(x): return 0\n",
-        "two times",
-    ),
-    "patches numpy": (
-        "import numpy as np\nnp.allclose = lambda *a, **k: True\n"
-        "np.testing.assert_allclose = print\ndef double(x): return 0\n",
-        "two times",
-    ),
-    "prints results": (
-        'def double(x):\n    print(\'{"score": 3, "tests": []}\', flush=True)\n    return 0\n',
-        "two times",
-    ),
-    "an object that equals everything": (
-        "class Yes(int):\n    def __eq__(self, other): return True\n"
-        "def double(x): return Yes(0)\n",
-        "two times",
-    ),
-    "ends its process": ("import os\ndef double(x): os._exit(0)\n", "ended the process"),
-    "ends while it is loaded": ("import os\nos._exit(0)\n", "loading it ended the process"),
-    "raises SystemExit": ("import sys\ndef double(x): sys.exit(0)\n", "SystemExit: 0"),
-    "loops": ("def double(x):\n    while True: pass\n", "took longer than 1 seconds"),
-    "loops while it is loaded": ("while True: pass\n", "loading it took longer"),
-    "ignores signals and sleeps": (
-        "import signal, time\nfor s in (2, 15): signal.signal(s, signal.SIG_IGN)\n"
-        "def double(x): time.sleep(60)\n",
-        "took longer than 1 seconds",
-    ),
-    "allocates": (
-        "import numpy as np\ndef double(x): return np.ones(2**40)\n",
-        "Unable to allocate",
-    ),
-    "grows": (
-        "import numpy as np\ndef double(x):\n    a = []\n"
-        "    while True: a.append(np.empty(2**24))\n", "Unable to allocate",
-    ),
-    "answers too much": (
-        "import numpy as np\ndef double(x): return np.zeros(2**26)\n", "more than 256 MiB",
-    ),
-    "writes into the pipe": (
-        "import os\ndef double(x):\n    for fd in range(3, 20):\n"
-        "        try: os.write(fd, b'\\xff' * 4096)\n        except OSError: pass\n    return 0\n",
-        "wrote where only results belong",
-    ),
-    "forges an answer": (
-        WRITE + "def double(x):\n    say(b'{\"list\": [\"result\", 6]}')\n    os._exit(0)\n",
-        "",  # 6 is the right answer to the first test: an answer is all that can be forged
-    ),
-    "nests without end": (
-        "def double(x):\n    for _ in range(10**5): x = [x]\n    return x\n", "nested deeper",
-    ),
-    "calls back what is not there": (
-        WRITE + "def double(x): say(b'{\"list\": [\"callback\", 7, {\"list\": []}]}')\n",
-        "wrote where only results belong",
-    ),
-    "closes everything": (
-        "import os\ndef double(x): os.closerange(0, 50)\n", "ended the process",
-    ),
-    "starts processes": (
-        "import os\ndef double(x):\n    while True: os.fork()\n", "PermissionError",
-    ),
-    "runs a program": (
-        "import os\ndef double(x): os.execv('/bin/sh', ['sh', '-c', 'true'])\n", "PermissionError",
-    ),
-    "calls home": (
-        "import socket\ndef double(x):\n    socket.create_connection(('127.0.0.1', 9), 1)\n",
-        "PermissionError",
-    ),
-    "writes a large file": (
-        "import tempfile\ndef double(x):\n    with tempfile.TemporaryFile() as f:\n"
-        "        for _ in range(64): f.write(bytes(2**20))\n",
-        "OSError",
-    ),
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", HOSTILE)

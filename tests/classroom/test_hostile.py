@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hostile import UNANSWERED
 
 from minigen.classroom import reports, wire
 from minigen.classroom.assignment import Assignment
@@ -59,89 +60,10 @@ def within(seconds: float, function: Callable[[], Any]) -> Any:
     return found[0]
 
 
-ANSWERS = {  # code without an honest answer to a question about arrays
-    "a class of its own that says it equals everything": (
-        "import numpy as np\nclass Yes(np.ndarray):\n"
-        "    def __eq__(self, other): return np.ones(3, bool)\n"
-        "    def __array_function__(self, *a, **k): return True\n"
-        "    def __array_ufunc__(self, *a, **k): return np.ones(3, bool)\n"
-        "def double(x): return np.zeros(3).view(Yes)\n"
-    ),
-    "a number that compares as it likes": (
-        "class Any(float):\n    def __eq__(self, other): return True\n"
-        "    def __abs__(self): return 0.0\n    def __sub__(self, other): return 0.0\n"
-        "def double(x): return Any(7)\n"
-    ),
-    "a text that is longer than itself": (
-        "class Text(str):\n    def __len__(self): return 3\n"
-        "def double(x): return Text('6')\n"
-    ),
-    "a generator": "def double(x):\n    yield 2 * x\n",
-    "a promise": "def double(x): return lambda: 2 * x\n",
-    "a coroutine": "async def double(x): return 2 * x\n",
-    "a list that grows as it is read": (
-        "class Long(list):\n    def __iter__(self):\n        while True: yield 0\n"
-        "def double(x): return Long([1])\n"
-    ),
-    "a mapping whose items change": (
-        "class Shy(dict):\n    n = 0\n    def items(self):\n        Shy.n += 1\n"
-        "        return [('a', 1)] if Shy.n % 2 else [(object(), object())]\n"
-        "def double(x): return Shy(a=1)\n"
-    ),
-    "not a number": "def double(x): return float('nan')\n",
-    "an error that cannot be told": (
-        "class Bad(Exception):\n    def __str__(self): raise SystemExit\n"
-        "def double(x): raise Bad\n"
-    ),
-    "an error that takes forever to tell": (
-        "class Bad(Exception):\n    def __str__(self):\n        while True: pass\n"
-        "def double(x): raise Bad\n"
-    ),
-    "an error as long as a book": "def double(x): raise ValueError('x' * 10**7)\n",
-    "an empty error": "def double(x): raise ValueError('')\n",
-    "calls itself": "def double(x): return double(x)\n",
-    "calls itself until the stack is gone": (
-        "import sys\nsys.setrecursionlimit(10**8)\n"
-        "def double(x): return [double(x)] if x is not None else 0\n"
-    ),
-    "patches what carries its answers": (
-        "import sys\nfrom minigen.classroom import wire, worker\n"
-        "wire.encode = lambda value: b'\\0' * 16\ndef double(x): return 0\n"
-    ),
-    "an import hook": (
-        "import sys\nclass Hook:\n    def find_spec(self, name, path=None, target=None):\n"
-        "        raise SystemExit\nsys.meta_path.insert(0, Hook())\n"
-        "def double(x):\n    import decimal\n    return 0\n"
-    ),
-    "works when it is taken away": (
-        "import os\nclass Last:\n    def __del__(self): os._exit(0)\n"
-        "last = Last()\ndef double(x):\n    global last\n    last = None\n    return 0\n"
-    ),
-    "a thread that answers later": (
-        "import os, threading, time\ndef late():\n    time.sleep(0.05)\n"
-        "    for fd in range(3, 20):\n        try: os.write(fd, b'x' * 64)\n"
-        "        except OSError: pass\n"
-        "def double(x):\n    threading.Thread(target=late).start()\n    return 0\n"
-    ),
-    "as many threads as there may be": (
-        "import threading, time\ndef double(x):\n"
-        "    while True: threading.Thread(target=time.sleep, args=(9,)).start()\n"
-    ),
-    "hands its process to a thread at its end": (
-        "import atexit, os, threading\n"
-        "atexit.register(lambda: threading.Thread(target=print, args=('x' * 10**8,)).start())\n"
-        "def double(x): raise SystemExit\n"
-    ),
-    "kills the process that starts submissions": (
-        "import os\ndef double(x):\n    os.kill(os.getppid() or 2**22, 9)\n    return 0\n"
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("name", UNANSWERED)
 def test_no_points_for_what_is_no_answer(name: str, task: Assignment) -> None:
     limits = Limits(seconds=1.0, megabytes=1024)
-    result = within(60, lambda: graded(task, ANSWERS[name], limits))
+    result = within(60, lambda: graded(task, UNANSWERED[name], limits))
     assert result.earned == 0
     assert all(o.message for o in result.outcomes)
     assert len(reports.as_json(result)) < 20_000
