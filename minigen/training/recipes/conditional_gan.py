@@ -111,7 +111,7 @@ RECIPES = {
         lead="A generator is told a digit and draws it from noise; a discriminator, told the same, "
         "learns to tell its drawings from real ones.",
         figures=(
-            frechet_figure(),
+            frechet_figure(torch=127.5),
             Figure(
                 "label_agreement",
                 "drawings that are the digit asked for",
