@@ -17,6 +17,7 @@ from typing import Any
 import minigen
 from minigen import Tensor, nn
 from minigen.models.encoder_decoder import sinusoids
+from minigen.models.sizes import require_sizes
 from minigen.nn import functional as F
 
 
@@ -39,6 +40,7 @@ class BertConfig:
     sinusoids: bool = False  # whether the learned positions begin as those of Vaswani et al.
 
     def __post_init__(self) -> None:
+        require_sizes(self)
         if self.width % self.heads:
             raise ValueError(f"width {self.width} cannot be split into {self.heads} equal heads")
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import minigen
 from minigen import Tensor
 from minigen.models.gan import GANConfig, MLPDiscriminator, MLPGenerator
+from minigen.models.sizes import require_sizes
 from minigen.nn import functional as F
 
 
@@ -32,6 +33,7 @@ class ConditionalGANConfig(GANConfig):
     classes: int = 10  # C
 
     def __post_init__(self) -> None:
+        require_sizes(self)
         if self.pack != 1:
             raise ValueError("a conditional GAN judges images one by one, each with its class")
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import minigen
 from minigen import Generator, Tensor, nn
 from minigen.models.pixels import as_rows, require_pixels
+from minigen.models.sizes import require_sizes
 from minigen.models.vae import reparameterize
 from minigen.nn import functional as F
 
@@ -31,6 +32,9 @@ class ConditionalVAEConfig:
     hidden: int = 400
     latent: int = 20  # J
     classes: int = 10  # K
+
+    def __post_init__(self) -> None:
+        require_sizes(self)
 
 
 class ConditionalVAE(nn.Module):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from minigen import nn
 from minigen.models.gan import Discriminator, Generator
 from minigen.models.gan_losses import MinibatchStandardDeviation
+from minigen.models.sizes import require_sizes
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class DCGANConfig:
     spectral_norm: bool = False  # every layer of D with spectral norm 1
 
     def __post_init__(self) -> None:
+        require_sizes(self)
         if self.size % 4:
             raise ValueError(f"size {self.size} cannot be halved twice; take a multiple of 4")
         if self.kernel % 2 == 0:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import minigen
 from minigen import Tensor, nn
+from minigen.models.sizes import require_sizes
 from minigen.nn import functional as F
 
 # Images x (N, c, s, s) at times t (N,), with classes y (N,) or without -> (N, c, s, s).
@@ -41,6 +42,7 @@ class DenoiserConfig:
     classes: int = 10  # K
 
     def __post_init__(self) -> None:
+        require_sizes(self)
         if self.size % (2 * self.patch):
             raise ValueError(
                 f"size {self.size} cannot be cut into patches of {self.patch} and halved; take a "

@@ -25,6 +25,7 @@ from minigen import Tensor, nn
 from minigen.dispatch import take_over_threads
 from minigen.models.cache import KeyValueCache, causal_mask
 from minigen.models.sampling import evaluating
+from minigen.models.sizes import require_sizes
 from minigen.nn import functional as F
 
 # Of a layer of the decoder: of the tokens that are written, and of the memory.
@@ -47,6 +48,7 @@ class EncoderDecoderConfig:
     padding: int = 0  # the token that fills up what is shorter, and is never looked at
 
     def __post_init__(self) -> None:
+        require_sizes(self, but=("padding",))
         if self.width % self.heads:
             raise ValueError(f"width {self.width} cannot be split into {self.heads} equal heads")
         if self.width % 2:

@@ -23,6 +23,7 @@ from typing import Any
 import minigen
 from minigen import Tensor, nn
 from minigen.models.gan_losses import MinibatchStandardDeviation, bound_layers
+from minigen.models.sizes import require_sizes
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,9 @@ class GANConfig:
     # Widely copied scripts write BatchNorm1d(width, 0.8): meant as momentum, it is epsilon. One so
     # large hardly normalises: the same training then ended at 1.7 times the Fréchet distance.
     batch_norm_eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        require_sizes(self)
 
 
 class Generator(nn.Module):

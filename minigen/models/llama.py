@@ -27,6 +27,7 @@ import minigen
 from minigen import Generator, Tensor, nn
 from minigen.models import sampling
 from minigen.models.cache import KeyValueCache, causal_mask
+from minigen.models.sizes import require_sizes
 from minigen.nn import functional as F
 
 
@@ -47,6 +48,7 @@ class LlamaConfig:
     tied: bool = False  # whether the embedding also reads the result out
 
     def __post_init__(self) -> None:
+        require_sizes(self)
         if self.head_size is None and self.width % self.heads:
             raise ValueError(f"width {self.width} cannot be split into {self.heads} equal heads")
         if self.size_of_head % 2:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from minigen import nn
 from minigen.models.gan import Discriminator, Generator
 from minigen.models.gan_losses import MinibatchStandardDeviation
+from minigen.models.sizes import require_sizes
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,9 @@ class PointGANConfig:
     pack: int = 1  # points that D judges at once (PacGAN)
     minibatch_std: bool = False  # one more feature for D: how much the batch varies
     spectral_norm: bool = False  # every layer of D with spectral norm 1
+
+    def __post_init__(self) -> None:
+        require_sizes(self)
 
 
 class PointGenerator(Generator):

@@ -17,6 +17,7 @@ from typing import Any
 import minigen
 from minigen import Tensor, nn
 from minigen.models import sampling
+from minigen.models.sizes import require_sizes
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class RNNConfig:
     dropout: float = 0.0  # between layers
 
     def __post_init__(self) -> None:
+        require_sizes(self)
         if self.cell not in ("lstm", "gru"):
             raise ValueError(f"cell must be 'lstm' or 'gru', got {self.cell!r}")
 

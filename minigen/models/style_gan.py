@@ -28,6 +28,7 @@ from typing import Any
 import minigen
 from minigen import Tensor, nn
 from minigen.models.gan import Generator
+from minigen.models.sizes import require_sizes
 from minigen.nn import functional as F
 
 
@@ -45,11 +46,9 @@ class StyleGANConfig:
     mixing: float = 0.9  # share of the training images that are made of two styles
 
     def __post_init__(self) -> None:
+        require_sizes(self)
         if self.size < 8 or self.size % 4:
             raise ValueError(f"size {self.size} cannot be halved twice; take a multiple of 4")
-        for name in ("channels", "latent", "width", "mapping"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
         if not 0 <= self.mapping_lr < float("inf"):
             raise ValueError(f"mapping_lr must be 0 or a positive number, got {self.mapping_lr}")
         if not 0 <= self.mixing <= 1:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import minigen
 from minigen import Generator, Tensor, nn
 from minigen.models.sampling import Reader, Sampling, generate
+from minigen.models.sizes import require_sizes
 from minigen.models.transformer import GPT, GPTConfig
 from minigen.nn import functional as F
 
@@ -36,6 +37,9 @@ class SymbolPriorConfig:
     heads: int = 4
     channels: int = 96  # of the Transformer's stream
     dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        require_sizes(self)
 
 
 class SymbolPrior(nn.Module):

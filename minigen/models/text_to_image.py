@@ -23,6 +23,7 @@ import minigen
 from minigen import Generator, Tensor, nn
 from minigen.data.captions import ATTRIBUTES, DIGITS, MIDDLE, WORDS, Caption
 from minigen.models import sampling
+from minigen.models.sizes import require_sizes
 from minigen.models.transformer import GPT, GPTConfig
 from minigen.models.vq_vae import VQVAE, VQVAEConfig
 from minigen.nn import functional as F
@@ -45,6 +46,9 @@ class TextToImageConfig:
     heads: int = 4
     channels: int = 96  # of the Transformer's stream
     dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        require_sizes(self)
 
     @property
     def side(self) -> int:

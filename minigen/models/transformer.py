@@ -23,6 +23,7 @@ from minigen import Generator, Tensor, nn
 from minigen.dispatch import take_over_threads
 from minigen.models import sampling
 from minigen.models.cache import KeyValueCache, causal_mask
+from minigen.models.sizes import require_sizes
 from minigen.nn import functional as F
 
 
@@ -42,6 +43,7 @@ class GPTConfig:
     epsilon: float = 1e-5  # of layer norm
 
     def __post_init__(self) -> None:
+        require_sizes(self)
         if self.width % self.heads:
             raise ValueError(f"width {self.width} cannot be split into {self.heads} equal heads")
 

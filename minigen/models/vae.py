@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import minigen
 from minigen import Generator, Tensor, nn
 from minigen.models.pixels import as_rows, require_pixels
+from minigen.models.sizes import require_sizes
 from minigen.nn import functional as F
 
 
@@ -35,6 +36,7 @@ class VAEConfig:
     likelihood: str = "bernoulli"  # of a pixel: or "gaussian", its variance learned
 
     def __post_init__(self) -> None:
+        require_sizes(self)
         require_likelihood(self.likelihood)
 
 
@@ -134,6 +136,7 @@ class ConvVAEConfig:
     likelihood: str = "bernoulli"  # of a pixel: or "gaussian", its variance learned
 
     def __post_init__(self) -> None:
+        require_sizes(self)
         require_likelihood(self.likelihood)
         if self.size % 4:
             raise ValueError(f"size {self.size} cannot be halved twice; take a multiple of 4")

@@ -26,6 +26,7 @@ from typing import NamedTuple
 import minigen
 from minigen import Tensor, nn
 from minigen.models.pixels import as_rows, require_pixels
+from minigen.models.sizes import require_sizes
 from minigen.nn import functional as F
 
 
@@ -41,6 +42,7 @@ class VQVAEConfig:
     commitment: float = 0.25  # beta
 
     def __post_init__(self) -> None:
+        require_sizes(self)
         if self.size % 4:
             raise ValueError(f"size {self.size} cannot be halved twice; take a multiple of 4")
 

@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 import minigen
 from minigen import Generator, Tensor, nn
 from minigen.models.sampling import Sampling
+from minigen.models.sizes import require_sizes
 from minigen.nn import functional as F
 
 
@@ -40,10 +41,9 @@ class WaveNetConfig:
     skips: int = 64  # S
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a number too small to make a network of."""
-        for name, least in (("levels", 2), ("layers", 1), ("channels", 1), ("skips", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be {least} or more, got {getattr(self, name)}")
+        require_sizes(self)
+        if self.levels < 2:
+            raise ValueError(f"levels must be 2 or more, got {self.levels}")
 
     @property
     def field(self) -> int:
