@@ -35,12 +35,12 @@ CLAIMS = (
         "the convolutional VAE", "frechet",
     ),
     Claim(
-        "styles (StyleGAN)", "style_gan", "style_gan-generator-plain",
-        "a plain generator of as many parameters", "frechet",
+        "styles (StyleGAN)", "style_gan", "style_gan-generator-traditional",
+        "noise at the bottom, as many parameters", "frechet",
     ),
     Claim(
-        "styles, again", "style_gan", "style_gan-generator-plain",
-        "a plain generator of as many parameters", "path_detour",
+        "styles, again", "style_gan", "style_gan-generator-traditional",
+        "noise at the bottom, as many parameters", "path_detour",
     ),
     Claim(
         "the mode-seeking loss", "conditional_gan-mode_seeking-0.2", "conditional_gan",

@@ -69,6 +69,17 @@ def adaptive_instance_norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float =
     return normalised * scale[:, :, None, None] + shift[:, :, None, None]  # (N, C) -> (N, C, 1, 1)
 
 
+def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
+    """Each pixel's channels over the root of their mean square: x (N, C, ...), of the same shape
+    (T. Karras et al., "Progressive Growing of GANs", 2018, section 4.2).
+
+    >>> pixel_norm(minigen.tensor([[3.0, 0.0], [0.0, -2.0]])).round(decimals=4)
+    tensor([[ 1.4142,  0.0000],
+            [ 0.0000, -1.4142]])
+    """
+    return x * (x.square().mean(dim=1, keepdim=True) + eps).rsqrt()
+
+
 class Mapping(nn.Module):
     """f: z (N, J) -> w (N, J). z is brought to length sqrt(J) first, so that only its direction
     counts, and layers of LeakyReLU may then bend the sphere into whatever shape the styles have.
@@ -86,7 +97,7 @@ class Mapping(nn.Module):
         self.model.apply(he_normal)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.model(z * (z.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt())
+        return self.model(pixel_norm(z))
 
 
 class NoiseInput(nn.Module):
@@ -151,17 +162,9 @@ class StyleGenerator(Generator):
         self.mapping = Mapping(c.latent, c.mapping, c.slope)
         small = c.size // 4
         self.constant = nn.Parameter(minigen.randn(1, 4 * c.width, small, small))
-        convs: list[nn.Module] = [  # the first layer acts on the constant as it is
-            nn.Identity(),
-            nn.Conv2d(4 * c.width, 4 * c.width, 3, padding=1),
-            nn.ConvTranspose2d(4 * c.width, 2 * c.width, 4, 2, 1),  # -> (N, 2w, s/2, s/2)
-            nn.Conv2d(2 * c.width, 2 * c.width, 3, padding=1),
-            nn.ConvTranspose2d(2 * c.width, c.width, 4, 2, 1),  # -> (N, w, s, s)
-            nn.Conv2d(c.width, c.width, 3, padding=1),
-        ]
-        widths = [size * c.width for size in (4, 4, 2, 2, 1, 1)]
+        layers = [(nn.Identity(), 4 * c.width), *convolutions(c.width)]  # the constant, as it is
         self.layers = nn.ModuleList(
-            StyledLayer(conv, width, c.latent, c.slope) for conv, width in zip(convs, widths)
+            StyledLayer(conv, channels, c.latent, c.slope) for conv, channels in layers
         )
         self.to_image = nn.Conv2d(c.width, c.channels, 1)
         self.to_image.apply(he_normal)
@@ -242,6 +245,44 @@ class StyleGenerator(Generator):
         """Images (count, c, s, s) in [-1, 1]."""
         styles = self.styles(self.noise(count, generator), truncation)
         return self.synthesize(styles, generator=generator)
+
+
+class TraditionalGenerator(Generator):
+    """G: noise (N, J) -> images (N, c, s, s), as it was before styles (figure 1a): the noise itself
+    is stretched into the first, smallest picture, and the same convolutions follow, each with
+    LeakyReLU and `pixel_norm`.
+
+    >>> TraditionalGenerator(StyleGANConfig(width=2, latent=8))(minigen.randn(5, 8)).shape
+    minigen.Size([5, 1, 28, 28])
+    """
+
+    def __init__(self, config: StyleGANConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.latent = c.latent
+        self.first = nn.Linear(c.latent, 4 * c.width * (c.size // 4) ** 2)
+        self.convs = nn.ModuleList(conv for conv, _ in convolutions(c.width))
+        self.to_image = nn.Conv2d(c.width, c.channels, 1)
+        self.apply(he_normal)
+
+    def forward(self, z: Tensor) -> Tensor:
+        c, small = self.config, self.config.size // 4
+        x = self.first(pixel_norm(z)).reshape(-1, 4 * c.width, small, small)  # (N, 4w, s/4, s/4)
+        x = pixel_norm(F.leaky_relu(x, c.slope))
+        for conv in self.convs:
+            x = pixel_norm(F.leaky_relu(conv(x), c.slope))
+        return self.to_image(x).tanh()
+
+
+def convolutions(w: int) -> list[tuple[nn.Module, int]]:
+    """Those of either generator, each with its channels, from (N, 4w, s/4, s/4) to (N, w, s, s)."""
+    return [
+        (nn.Conv2d(4 * w, 4 * w, 3, padding=1), 4 * w),
+        (nn.ConvTranspose2d(4 * w, 2 * w, 4, 2, 1), 2 * w),  # -> (N, 2w, s/2, s/2)
+        (nn.Conv2d(2 * w, 2 * w, 3, padding=1), 2 * w),
+        (nn.ConvTranspose2d(2 * w, w, 4, 2, 1), w),  # -> (N, w, s, s)
+        (nn.Conv2d(w, w, 3, padding=1), w),
+    ]
 
 
 def mix_styles(coarse: Tensor, fine: Tensor, layer: int) -> Tensor:

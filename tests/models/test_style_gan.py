@@ -18,6 +18,7 @@ from minigen.models.gan_losses import discriminator_loss, generator_loss
 from minigen.models.style_gan import (
     StyleGANConfig,
     StyleGenerator,
+    TraditionalGenerator,
     adaptive_instance_norm,
     mix_styles,
 )
@@ -238,3 +239,27 @@ def test_bad_input_is_refused_by_name() -> None:
             StyleGANConfig(**wrong)
     with pytest.raises(ValueError, match=r"styles \(N, 6, 6\)"):
         StyleGenerator(SMALL).synthesize(minigen.zeros(2, 6))
+
+
+def test_the_traditional_generator_is_figure_1a() -> None:
+    """Against the formula, layer by layer; only the direction of z counts."""
+    minigen.manual_seed(0)
+    network = TraditionalGenerator(StyleGANConfig(size=8, latent=5, width=2))
+    z = minigen.randn(3, 5)
+
+    def normal(x: np.ndarray) -> np.ndarray:
+        return x / np.sqrt((x**2).mean(axis=1, keepdims=True) + 1e-8)
+
+    weights = network.first.weight.detach().numpy()
+    x = normal(z.numpy()) @ weights.T + network.first.bias.detach().numpy()
+    x = x.reshape(3, 8, 2, 2)
+    x = normal(np.where(x > 0, x, 0.2 * x))
+    for conv in network.convs:
+        x = conv(minigen.from_numpy(x.astype(np.float32))).detach().numpy()
+        x = normal(np.where(x > 0, x, 0.2 * x))
+    made = network(z)
+    assert made.shape == (3, 1, 8, 8)
+    to_image = network.to_image.weight.detach().numpy()[..., 0, 0]  # (c, w)
+    want = np.tanh(np.einsum("ic,nchw->nihw", to_image, x))
+    np.testing.assert_allclose(made.detach().numpy(), want, atol=1e-4)
+    np.testing.assert_allclose(network(3 * z).detach().numpy(), made.detach().numpy(), atol=1e-4)

@@ -10,17 +10,15 @@ import minigen
 from minigen import Generator
 from minigen.data import load_mnist5k
 from minigen.data.textures import PAGES
-from minigen.models.dcgan import ConvGenerator, DCGANConfig
 from minigen.models.style_gan import StyleGANConfig, StyleGenerator, mix_styles
 from minigen.training.recipes import RECIPES, default_settings
 from minigen.training.recipes.colour import colour_digits, real
 from minigen.training.recipes.style_gan import (
+    GENERATORS,
     PICTURE_SEED,
     generator,
     mixing_table,
     noise_table,
-    parameters_of_plain,
-    parameters_of_style,
     truncation_table,
 )
 from minigen.training.recipes.style_transfer import pairs
@@ -42,20 +40,20 @@ def noisy_artist() -> StyleGenerator:
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_the_plain_generator_has_as_many_parameters(fast: bool) -> None:
+@pytest.mark.parametrize("kind", ["traditional", "dcgan"])
+def test_another_generator_has_as_many_parameters(kind: str, fast: bool) -> None:
     settings = default_settings("style_gan", fast=fast)
     config = StyleGANConfig(**settings.model)
-    style, plain = (learned(generator(config, kind)) for kind in ("style", "plain"))
-    assert style <= plain < (1.4 if fast else 1.2) * style  # a width more or less counts for more
-    with pytest.raises(ValueError, match="generator must be one of style, plain"):
+    style, other = (learned(generator(config, kind)) for kind in ("style", kind))
+    assert style <= other < (1.5 if fast else 1.2) * style  # a width more or less counts for more
+    with pytest.raises(ValueError, match="generator must be one of style, traditional, dcgan"):
         generator(config, "deep")
 
 
 def test_parameters_are_counted_right() -> None:
     for config in (SMALL, StyleGANConfig(channels=3, size=16, latent=5, width=3, mapping=1)):
-        assert parameters_of_style(config) == learned(StyleGenerator(config))
-    for config in (DCGANConfig(width=3), DCGANConfig(channels=3, size=16, latent=7, width=2)):
-        assert parameters_of_plain(config) == learned(ConvGenerator(config))
+        for make, count in GENERATORS.values():
+            assert count(config) == learned(make(config))
 
 
 def test_the_table_of_mixtures_stands_between_its_sources() -> None:
@@ -103,20 +101,21 @@ def test_the_table_of_noise_shows_what_noise_changes() -> None:
     assert np.abs(noise_table(grey, StyleGenerator(SMALL))[:, 7]).max() < 1e-4
 
 
-def test_the_plain_recipe_differs_in_the_generator_only() -> None:
+def test_the_recipe_differs_in_the_generator_only() -> None:
     jobs = {}
-    for kind in ("style", "plain"):
+    for kind in ("style", "traditional", "dcgan"):
         minigen.manual_seed(1)
         settings = default_settings("style_gan", fast=True, own={"generator": kind})
         jobs[kind] = RECIPES["style_gan"](settings)
         made = jobs[kind].images(3, Generator().manual_seed(0))
         assert made.shape == (3, 28, 28)
     assert list(jobs["style"].pictures) == ["mixing", "truncation", "noise"]
-    assert not jobs["plain"].pictures
+    assert not jobs["traditional"].pictures
+    assert not jobs["dcgan"].pictures
     shapes = [
         [tuple(p.shape) for p in job.modules["discriminator"].parameters()] for job in jobs.values()
     ]
-    assert shapes[0] == shapes[1]
+    assert shapes[0] == shapes[1] == shapes[2]
 
 
 def test_colours_of_samples_are_measured_against_real_ones() -> None:

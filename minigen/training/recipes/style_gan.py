@@ -13,7 +13,12 @@ from minigen.data import TensorDataset
 from minigen.metrics import PathLength, digit_features, path_length, spherical
 from minigen.models.dcgan import ConvDiscriminator, ConvGenerator, DCGANConfig
 from minigen.models.gan import Generator
-from minigen.models.style_gan import StyleGANConfig, StyleGenerator, mix_styles
+from minigen.models.style_gan import (
+    StyleGANConfig,
+    StyleGenerator,
+    TraditionalGenerator,
+    mix_styles,
+)
 from minigen.training.job import Job, Settings
 from minigen.training.recipe import Figure, Recipe
 from minigen.training.recipes.contest import Contest, Rules
@@ -28,14 +33,13 @@ from minigen.training.recipes.images import (
 )
 from minigen.training.recipes.loading import batches
 
-GENERATORS = ("style", "plain")
 PICTURE_SEED = 777
 Seen = Callable[[minigen.Tensor], NDArray[np.float32]]  # images (..., 1, 28, 28) in [0, 1]
 
 
 def style_gan(settings: Settings) -> Job:
-    """A style-based generator against the discriminator of the DCGAN. With generator=plain a
-    DCGAN's generator takes its place, of at least as many parameters, and nothing else differs."""
+    """A style-based generator against the discriminator of the DCGAN. With generator=traditional or
+    dcgan another takes its place, of at least as many parameters, and nothing else differs."""
     options, config = settings.options, StyleGANConfig(**settings.model)
     if (config.channels, config.size) != (1, 28):
         raise ValueError(
@@ -87,18 +91,21 @@ def style_gan(settings: Settings) -> Job:
 
 
 def generator(config: StyleGANConfig, kind: str) -> Generator:
-    """The style-based one, or the narrowest of the DCGAN's that has no fewer parameters.
+    """The style-based one, or the narrowest of another kind that has no fewer parameters.
 
-    Raises ValueError for another kind.
+    Raises ValueError for a kind that there is not.
     """
     if kind not in GENERATORS:
         raise ValueError(f"generator must be one of {', '.join(GENERATORS)}, got {kind!r}")
-    if kind == "style":
-        return StyleGenerator(config)
-    plain = DCGANConfig(channels=config.channels, size=config.size, latent=config.latent, width=1)
-    while parameters_of_plain(plain) < parameters_of_style(config):
-        plain = dataclasses.replace(plain, width=plain.width + 1)
-    return ConvGenerator(plain)
+    make, count = GENERATORS[kind]
+    c = config if kind == "style" else dataclasses.replace(config, width=1)
+    while count(c) < parameters_of_style(config):
+        c = dataclasses.replace(c, width=c.width + 1)
+    return make(c)
+
+
+def dcgan_of(c: StyleGANConfig) -> DCGANConfig:
+    return DCGANConfig(channels=c.channels, size=c.size, latent=c.latent, width=c.width)
 
 
 def parameters_of_style(c: StyleGANConfig) -> int:
@@ -108,21 +115,39 @@ def parameters_of_style(c: StyleGANConfig) -> int:
     constant = 4 * w * (c.size // 4) ** 2
     sizes = (4 * w, 4 * w, 2 * w, 2 * w, w, w)
     styles = sum(n + (j + 1) * 2 * n for n in sizes)  # B and A of each layer
-    convs = 9 * (4 * w) ** 2 + 16 * 8 * w * w + 9 * (2 * w) ** 2 + 16 * 2 * w * w + 9 * w * w
-    return mapping + constant + styles + convs + sum(sizes[1:]) + (w + 1) * c.channels
+    return mapping + constant + styles + parameters_of_convolutions(c)
 
 
-def parameters_of_plain(c: DCGANConfig) -> int:
+def parameters_of_traditional(c: StyleGANConfig) -> int:
+    """How many numbers a TraditionalGenerator learns."""
+    return (c.latent + 1) * 4 * c.width * (c.size // 4) ** 2 + parameters_of_convolutions(c)
+
+
+def parameters_of_convolutions(c: StyleGANConfig) -> int:
+    """Those that both of these have, and the last, 1 x 1."""
+    w = c.width
+    weights = 9 * (4 * w) ** 2 + 16 * 8 * w * w + 9 * (2 * w) ** 2 + 16 * 2 * w * w + 9 * w * w
+    return weights + (4 + 2 + 2 + 1 + 1) * w + (w + 1) * c.channels
+
+
+def parameters_of_dcgan(c: StyleGANConfig) -> int:
     """How many numbers a ConvGenerator learns."""
-    w, first = c.width, 4 * c.width * (c.size // 4) ** 2
-    convs = c.kernel**2 * (8 * w * w + 2 * w * w + w * c.channels)
+    w, first, kernel = c.width, 4 * c.width * (c.size // 4) ** 2, dcgan_of(c).kernel
+    convs = kernel**2 * (8 * w * w + 2 * w * w + w * c.channels)
     return c.latent * first + 2 * first + convs + 2 * (2 * w + w)
+
+
+GENERATORS: dict[str, tuple[Callable[[StyleGANConfig], Generator], Callable[..., int]]] = {
+    "style": (StyleGenerator, parameters_of_style),
+    "traditional": (TraditionalGenerator, parameters_of_traditional),
+    "dcgan": (lambda c: ConvGenerator(dcgan_of(c)), parameters_of_dcgan),
+}
 
 
 @minigen.no_grad()
 def detours(artist: Generator, seen: Seen, paths: int) -> PathLength:
     """How long the ways are between the images of two z: between their styles w, as the paper
-    measures it, with one noise for all of a way; or, of a plain generator, on the sphere of z."""
+    measures it, with one noise for all of a way; or, of another generator, on the sphere of z."""
     drawn = minigen.Generator().manual_seed(PICTURE_SEED)
     a, b = (artist.noise(paths, drawn) for _ in range(2))  # (N, J)
     training = artist.training
