@@ -213,12 +213,12 @@ def noise_table(seen: Seen, artist: StyleGenerator) -> NDArray[np.float32]:
 def style_gan_settings(fast: bool) -> Settings:
     return Settings(
         recipe="style_gan",
-        steps=20 if fast else 1000,
+        steps=20 if fast else 1500,
         batch_size=32,
         lr=3e-3,
         log_every=5 if fast else 50,
         save_every=10 if fast else 250,
-        model=dataclasses.asdict(StyleGANConfig(width=4 if fast else 12)),
+        model=dataclasses.asdict(StyleGANConfig(width=4 if fast else 12, mixing=0.3)),
         options={
             "betas": [0.0, 0.99],
             **dataclasses.asdict(Rules(r1=1.0, average=0.99)),
