@@ -214,7 +214,7 @@ RECIPES = {
                 "How many nats it takes at most to describe an unseen image. Lower is better.",
                 unit="nats",
             ),
-            frechet_figure(),
+            frechet_figure(torch=53.5),
         ),
         curve=LossCurve(
             "nats an image",
