@@ -1,4 +1,4 @@
-"""Of benchmarks/README.md, what was measured of fine-tuning and of long trainings."""
+"""Of benchmarks/README.md, what was measured of fine-tuning, reasoning and long trainings."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 from tables_gpu import table
 
-RECORDED = ("finetuning", "long_run")
+RECORDED = ("finetuning", "reasoning", "long_run")
 
 
 def load(folder: Path) -> dict[str, Any]:
-    """What is recorded, by name: none, one or both."""
+    """What is recorded, by name: any of them."""
     files = {name: folder / f"{name}.json" for name in RECORDED}
     return {
         name: json.loads(file.read_text(encoding="utf-8"))
@@ -22,7 +22,7 @@ def load(folder: Path) -> dict[str, Any]:
 
 
 def section(results: dict[str, Any]) -> str:
-    parts = {"finetuning": finetuning, "long_run": long_run}
+    parts = {"finetuning": finetuning, "reasoning": reasoning, "long_run": long_run}
     return "\n\n".join(parts[name](results[name]).strip() for name in RECORDED if name in results)
 
 
@@ -45,6 +45,36 @@ new text alone, a 5-gram reaches {result["ngram_new"]:.3f} on it.
 
 ![Loss on old text against loss on new text](results/finetuning.png)
 """
+
+
+def reasoning(result: dict[str, Any]) -> str:
+    text = """
+## What written steps are worth
+
+`python benchmarks/reasoning.py`
+
+Right answers in a hundred unseen questions, of two GPTs that learned from the same ones: one writes
+the steps first, the other answers at once."""
+    for task, found in result["tasks"].items():
+        settings, (shortest, longest) = found["settings"], found["settings"]["lengths"]
+        seeds = ", ".join(str(run["seed"]) for run in found["runs"])
+        rows = []
+        for length, written in found["written"].items():
+            gap = found["gap"][length]
+            beyond = " (longer than any in training)" * (int(length) > longest)
+            span = f"{gap['mean']:+.1f} ({gap['lowest']:+.1f} to {gap['highest']:+.1f})"
+            rows.append(
+                (f"{length}{beyond}", f"{written:.1f}", f"{found['none'][length]:.1f}", span)
+            )
+        text += f"""
+
+`{task}`, {settings["steps"]:,} steps of {settings["batch_size"]}, lengths {shortest} to {longest},
+seeds {seeds}; always the commonest answer: {found["runs"][0]["guess"]:.1f}.
+
+{table(("length", "written out", "at once", "gap: mean (by seed)"), rows)}
+
+![Right answers by length](results/reasoning-{task}.png)"""
+    return text + "\n"
 
 
 def long_run(result: dict[str, Any]) -> str:

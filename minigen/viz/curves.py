@@ -70,12 +70,6 @@ def curves(
             curve.x, curve.y, marker="o" if curve.marker else None, markersize=4,
             linewidth=1.8, color=color, label=curve.label,
         )  # fmt: skip
-    if level is not None:
-        axes.axhline(level[1], color=colors["ink"], linestyle=(0, (4, 3)), linewidth=1.2)
-        axes.annotate(
-            level[0], (0, level[1]), xycoords=("axes fraction", "data"),  # losses fall: free there
-            xytext=(4, -4), textcoords="offset points", va="top", color=colors["ink"],
-        )  # fmt: skip
     if border is not None:
         axes.axvline(border[1], color=colors["ink"], linestyle=(0, (1, 2)), linewidth=1.2)
         axes.annotate(
@@ -84,9 +78,21 @@ def curves(
         )  # fmt: skip
     if limits is not None:
         axes.set_ylim(*limits)
+    if level is not None:
+        axes.axhline(level[1], color=colors["ink"], linestyle=(0, (4, 3)), linewidth=1.2)
+        low, high = axes.get_ylim()
+        above = level[1] - low < 0.1 * (high - low)  # there is no room below
+        axes.annotate(
+            level[0], (0, level[1]), xycoords=("axes fraction", "data"),  # losses fall: free there
+            xytext=(4, 4 if above else -4), textcoords="offset points",
+            va="bottom" if above else "top", color=colors["ink"],
+        )  # fmt: skip
     style(axes, colors, xlabel, ylabel)
     if len(series) > 1:
-        axes.legend(frameon=False, labelcolor=colors["ink"])
+        axes.legend(
+            frameon=False, labelcolor=colors["ink"], ncols=3, columnspacing=1.2,
+            loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0,  # where no curve runs
+        )  # fmt: skip
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", transparent=not opaque, metadata={"Software": None})
     return buffer.getvalue()
