@@ -35,11 +35,11 @@ CLAIMS = (
         "the convolutional VAE", "frechet",
     ),
     Claim(
-        "styles (StyleGAN)", "style_gan", "style_gan-generator-traditional",
+        "styles (StyleGAN): realism", "style_gan", "style_gan-generator-traditional",
         "noise at the bottom, as many parameters", "frechet",
     ),
     Claim(
-        "styles, again", "style_gan", "style_gan-generator-traditional",
+        "styles: smooth ways from digit to digit", "style_gan", "style_gan-generator-traditional",
         "noise at the bottom, as many parameters", "path_detour",
     ),
     Claim(
