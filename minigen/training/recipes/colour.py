@@ -96,18 +96,18 @@ def likeness_of_colours(images: Any, settings: Settings) -> dict[str, float]:
 
 
 def colour_dcgan_settings(fast: bool) -> Settings:
-    config = DCGANConfig(channels=3, size=32, width=4 if fast else 16)
+    config = DCGANConfig(channels=3, size=32, width=4 if fast else 16, dropout=0.0)
     return Settings(
         recipe="colour_dcgan",
-        steps=20 if fast else 2500,
+        steps=20 if fast else 3000,
         batch_size=32,
-        lr=5e-4,
+        lr=3e-3,
         log_every=5 if fast else 50,
         save_every=10 if fast else 500,
         model=dataclasses.asdict(config),
         options={
-            "betas": [0.5, 0.999],
-            **dataclasses.asdict(Rules(average=0.99)),
+            "betas": [0.0, 0.99],
+            **dataclasses.asdict(Rules(r1=1.0, average=0.99)),
             "normalisation": TO_TANH.to_dict(),
             "test_images": 200 if fast else 1000,
         },
