@@ -1,5 +1,5 @@
 """The GANs that `minigen.training.recipes.contest` trains, in torch, as the well-known scripts have
-them: points in a plane (`mixtures`) and the conditional GAN."""
+them: points in a plane (`mixtures`), the conditional GAN and the DCGAN."""
 
 from __future__ import annotations
 
@@ -37,6 +37,17 @@ class Network(nn.Module):
         return self.model(torch.cat([x, *told], dim=1))
 
 
+class Pictures(nn.Module):
+    """A network that gets flat images as images of a shape."""
+
+    def __init__(self, model: nn.Module, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.model, self.shape = model, shape
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.model(x.reshape(-1, *self.shape))
+
+
 def point_gan(settings: Settings, fused: bool = False) -> TorchJob:
     c = settings.model
 
@@ -56,6 +67,16 @@ def conditional_gan(settings: Settings, fused: bool = False) -> TorchJob:
     D = twins.torch_discriminator(c["discriminator"], c["pixels"] + more, c["dropout"])
     G, D = Network(G.model, more), Network(D.model, more, c["pixels"] ** 0.5)
     return _contest(G, D, settings, fused)
+
+
+def dcgan(settings: Settings, fused: bool = False) -> TorchJob:
+    c = settings.model
+    G = twins.torch_conv_generator(c["channels"], c["size"], c["latent"], c["width"], c["kernel"])
+    D = twins.torch_conv_discriminator(
+        c["channels"], c["size"], c["width"], c["kernel"], c["slope"], c["dropout"]
+    )
+    shape = (c["channels"], c["size"], c["size"])
+    return _contest(Pictures(G.model, (c["latent"],)), Pictures(D.model, shape), settings, fused)
 
 
 def slopes(D: nn.Module, x: torch.Tensor, y: list) -> torch.Tensor:

@@ -38,7 +38,10 @@ def gan(settings: Settings, fused: bool = False, usual: bool = False) -> TorchJo
 
 
 def dcgan(settings: Settings, fused: bool = False, usual: bool = False) -> TorchJob:
+    """With R1 or averaged weights as `torch_gans` has it; without, what is quickest."""
     c = settings.model
+    if settings.options["r1"] or settings.options["average"]:
+        return torch_gans.dcgan(settings, fused)
     G = twins.torch_conv_generator(c["channels"], c["size"], c["latent"], c["width"], c["kernel"])
     D = twins.torch_conv_discriminator(
         c["channels"], c["size"], c["width"], c["kernel"], c["slope"], c["dropout"]

@@ -118,6 +118,7 @@ def test_ten_steps_in_double_precision_equal_torch(model: str) -> None:
         ("ring", {"pack": 2, "average": 0.9}),
         ("grid", {"loss": "wasserstein", "penalty": 10.0, "critic_steps": 4, "r1": 0.0}),
         ("conditional_gan", {"mode_seeking": 1.0, "average": 0.5}),
+        ("dcgan", {"r1": 0.0, "average": 0.0}),
     ],
 )
 def test_ten_steps_with_settings_of_its_own_equal_torch(model: str, own: dict) -> None:

@@ -85,7 +85,7 @@ def test_real_digits_in_turn_are_what_was_asked_for_and_as_diverse_as_real_ones(
     ("recipe", "own", "message"),
     [
         ("gan", {"loss": "wasserstein"}, "needs a bound on D's slope"),
-        ("dcgan", {"pack": 3}, "a batch of 64 cannot be divided"),
+        ("dcgan", {"pack": 3}, "a batch of 32 cannot be divided"),
         ("wgan_gp", {"clip": 0.01}, "clip and penalty bound the same slope"),
         ("ring", {"loss": "cross_entropy"}, "there is no loss 'cross_entropy'"),
         ("conditional_gan", {"pack": 2}, "judges images one by one"),
