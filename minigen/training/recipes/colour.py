@@ -16,10 +16,9 @@ from minigen.data.colouring import colours
 from minigen.models.dcgan import ConvDiscriminator, ConvGenerator, DCGANConfig
 from minigen.training.job import Job, Settings
 from minigen.training.recipe import Figure, Recipe
-from minigen.training.recipes.contest import Contest, Rules
-from minigen.training.recipes.gan import CURVE
+from minigen.training.recipes.contest import Contest
+from minigen.training.recipes.gan import CURVE, dcgan_settings
 from minigen.training.recipes.images import (
-    TO_TANH,
     frechet_figure,
     image_scores,
     normalisation,
@@ -96,21 +95,12 @@ def likeness_of_colours(images: Any, settings: Settings) -> dict[str, float]:
 
 
 def colour_dcgan_settings(fast: bool) -> Settings:
-    config = DCGANConfig(channels=3, size=32, width=4 if fast else 16, dropout=0.0)
-    return Settings(
+    grey = dcgan_settings(fast)
+    return dataclasses.replace(
+        grey,
         recipe="colour_dcgan",
-        steps=20 if fast else 3000,
-        batch_size=32,
-        lr=3e-3,
-        log_every=5 if fast else 50,
-        save_every=10 if fast else 500,
-        model=dataclasses.asdict(config),
-        options={
-            "betas": [0.0, 0.99],
-            **dataclasses.asdict(Rules(r1=1.0, average=0.99)),
-            "normalisation": TO_TANH.to_dict(),
-            "test_images": 200 if fast else 1000,
-        },
+        steps=40 if fast else 3000,
+        model={**grey.model, "channels": 3, "size": 32},
     )
 
 

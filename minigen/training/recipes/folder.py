@@ -17,9 +17,9 @@ from minigen.models.dcgan import ConvDiscriminator, ConvGenerator, DCGANConfig
 from minigen.models.vae import ConvVAE, ConvVAEConfig, elbo
 from minigen.training.job import Job, Settings
 from minigen.training.recipe import Figure, LossCurve, Recipe
-from minigen.training.recipes.contest import Contest, Rules
-from minigen.training.recipes.gan import CURVE
-from minigen.training.recipes.images import TO_TANH, normalisation
+from minigen.training.recipes.contest import Contest
+from minigen.training.recipes.gan import CURVE, dcgan_settings
+from minigen.training.recipes.images import normalisation
 from minigen.training.recipes.loading import EVALUATION_SEED, batches
 
 HELD_OUT = 10  # every tenth picture is kept to measure with
@@ -167,20 +167,16 @@ def likeness(
 
 
 def folder_gan_settings(fast: bool) -> Settings:
-    return Settings(
+    grey = dcgan_settings(fast)
+    return dataclasses.replace(
+        grey,
         recipe="folder_gan",
-        steps=20 if fast else 1500,
-        batch_size=32,
-        lr=5e-4,
-        log_every=5 if fast else 50,
-        save_every=10 if fast else 500,
-        model=dataclasses.asdict(DCGANConfig(channels=3, size=32, width=4 if fast else 16)),
+        steps=40 if fast else 3000,
+        model={**grey.model, "channels": 3, "size": 32},
         options={
             "data": "",
             "fit": "crop",
-            "betas": [0.5, 0.999],
-            **dataclasses.asdict(Rules(average=0.99)),
-            "normalisation": TO_TANH.to_dict(),
+            **{name: value for name, value in grey.options.items() if name != "test_images"},
         },
     )
 
