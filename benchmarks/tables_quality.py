@@ -169,13 +169,14 @@ def others(results: dict[str, Any]) -> str:
             rows.append((model, figure.label, *cells, gap, told))
             model = ""
     seeds = {tuple(run["seed"] for run in r["runs"]["minigen"]) for r in results.values()}
-    counts = sorted({len(each) for each in seeds})
+    fewest, most = (chosen(len(each) for each in seeds) for chosen in (min, max))
+    count = f"{most}" if fewest == most else f"{fewest} to {most}"
     return f"""
 ## What the other models learn
 
 `python benchmarks/quality.py MODEL`, with `--set` where a setting stands beside the model
 
-Means of {" to ".join(map(str, counts))} seeds; both engines train on the same batches, and the same
+Means of {count} seeds; both engines train on the same batches, and the same
 code judges both.  What is measured, and on how many samples, `minigen evaluate` says.
 
 {table(("", "", "**minigen**", "torch", "minigen - torch, ± standard error", "beside"), rows)}
