@@ -1,4 +1,4 @@
-"""Of benchmarks/README.md, what was measured of fine-tuning, reasoning and long trainings."""
+"""Of benchmarks/README.md, what was measured of fine-tuning, reasoning, long trainings, grading."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from tables_gpu import table
 
-RECORDED = ("finetuning", "reasoning", "long_run")
+RECORDED = ("finetuning", "reasoning", "long_run", "grading")
 
 
 def load(folder: Path) -> dict[str, Any]:
@@ -22,8 +22,10 @@ def load(folder: Path) -> dict[str, Any]:
 
 
 def section(results: dict[str, Any]) -> str:
-    parts = {"finetuning": finetuning, "reasoning": reasoning, "long_run": long_run}
-    return "\n\n".join(parts[name](results[name]).strip() for name in RECORDED if name in results)
+    parts = (finetuning, reasoning, long_run, grading)
+    return "\n\n".join(
+        part(results[name]).strip() for name, part in zip(RECORDED, parts) if name in results
+    )
 
 
 def finetuning(result: dict[str, Any]) -> str:
@@ -87,4 +89,17 @@ def long_run(result: dict[str, Any]) -> str:
 {result["steps"]:,} steps of `{result["model"]}`, as `minigen train` makes them: {losses} losses,
 each a finite number. After the first tenth of them memory grew by {growth["megabytes"]:.1f} MB,
 along the best straight line by {growth["megabytes_per_1000_steps"]:.2f} MB in 1,000 steps.
+"""
+
+
+def grading(result: dict[str, Any]) -> str:
+    return f"""
+## What grading takes
+
+`python benchmarks/grading.py`
+
+{result["submissions"]} submissions of assignment A1, {result["tests"]} tests each: the solution,
+the blank stub, planted wrong solutions, and all that tries to end, block or deceive the grader.
+Each takes {result["median seconds"]:.2f} s (the median), one after another;
+{result["stopped by a limit"]} ran into a time limit, {result["lost"]} were lost.
 """
