@@ -138,7 +138,7 @@ RECIPES = {
         settings=dcgan_settings,
         title="Deep convolutional generative adversarial network",
         lead=LEAD,
-        figures=(frechet_figure(),),
+        figures=(frechet_figure(torch=32.2),),
         curve=CURVE,
     ),
     "wgan_gp": Recipe(
