@@ -140,7 +140,7 @@ def bert_settings(fast: bool) -> Settings:
     )
     return Settings(
         recipe="bert",
-        steps=60 if fast else 2500,
+        steps=60 if fast else 2200,
         batch_size=16,
         lr=2e-3,
         log_every=10 if fast else 50,
