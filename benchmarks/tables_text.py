@@ -1,4 +1,5 @@
-"""Of benchmarks/README.md, what was measured of fine-tuning, reasoning, long trainings, grading."""
+"""Of benchmarks/README.md, the sections that a single result file each makes: writing with a cache,
+fine-tuning, reasoning, long trainings, grading."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import Any
 
 from tables_gpu import table
 
-RECORDED = ("finetuning", "reasoning", "long_run", "grading")
+RECORDED = ("generation", "finetuning", "reasoning", "long_run", "grading")
 
 
 def load(folder: Path) -> dict[str, Any]:
@@ -22,10 +23,30 @@ def load(folder: Path) -> dict[str, Any]:
 
 
 def section(results: dict[str, Any]) -> str:
-    parts = (finetuning, reasoning, long_run, grading)
+    parts = (generation, finetuning, reasoning, long_run, grading)
     return "\n\n".join(
         part(results[name]).strip() for name, part in zip(RECORDED, parts) if name in results
     )
+
+
+def generation(result: dict[str, Any]) -> str:
+    rows = []
+    for model in result["models"]:
+        size = model["size"]
+        for length, found in model["lengths"].items():
+            name = f"{size['layers']} layers of {size['width']}"
+            rows.append((name, length, f"{found['whole']:.1f}", f"{found['last']:.1f}"))
+    heads = ("GPT", "length", "the whole text", "its last sixteenth")
+    return f"""
+## What the key-value cache is worth
+
+`python benchmarks/generation.py`
+
+How many times as long a text takes if everything is read again for every token, on one thread. Both
+ways write the same.
+
+{table(heads, rows)}
+"""
 
 
 def finetuning(result: dict[str, Any]) -> str:

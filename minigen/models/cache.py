@@ -44,11 +44,14 @@ class KeyValueCache:
             self.keys, self.values = self.keys[rows], self.values[rows]
 
 
-def causal_mask(new: int, total: int, device: object = None) -> Tensor:
-    """Where the last `new` of `total` tokens may look: bool (new, total).
+def causal_mask(new: int, total: int, device: object = None) -> Tensor | None:
+    """Where the last `new` of `total` tokens may look: bool (new, total); None if only one is new,
+    which may look at all.
 
     >>> causal_mask(2, 4)
     tensor([[ True,  True,  True, False],
             [ True,  True,  True,  True]])
     """
+    if new == 1:
+        return None
     return minigen.ones(new, total, dtype=minigen.bool, device=device).tril(total - new)

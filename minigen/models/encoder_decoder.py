@@ -186,7 +186,7 @@ class DecoderLayer(nn.Module):
         mask = causal_mask(x.shape[1], before + x.shape[1], x.device) if before else None
 
         def look_back(x: Tensor) -> Tensor:
-            return self.self_attn(x, mask=mask, is_causal=mask is None, cache=written)
+            return self.self_attn(x, mask=mask, is_causal=not before, cache=written)
 
         def look_at_source(x: Tensor) -> Tensor:
             return self.cross_attn(x, memory, memory_mask, cache=read)

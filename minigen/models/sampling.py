@@ -153,14 +153,18 @@ def next_token(
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Inside, the model is in evaluation mode and nothing is recorded; then as it was."""
+    """Inside, the model is in evaluation mode and nothing is recorded; then as it was. A model that
+    is in evaluation mode already is left alone: to ask all its modules, token by token, takes a
+    tenth of the time of writing."""
     training = model.training
-    model.eval()
+    if training:
+        model.eval()
     try:
         with minigen.no_grad():
             yield
     finally:
-        model.train(training)
+        if training:
+            model.train()
 
 
 def write_tokens(

@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 
 import finetuning
+import generation
 import long_run
 import pytest
 
+from minigen import Tensor
+from minigen.models.cache import KeyValueCache
 from minigen.training import Settings
 from minigen.training import recipes as catalogue
 
@@ -66,3 +69,18 @@ def test_three_ways_are_recorded_side_by_side(
     assert all(way["steps"] == [0, 5, 10] for way in ways.values())
     assert ways["lora"]["trained"] < ways["full"]["trained"]
     assert 1 < made["ngram_new"] < 3
+
+
+def test_a_cache_that_changes_the_text_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = {"layers": 1, "heads": 1, "width": 8}
+    found = generation.measure(size, length=16, rounds=1)
+    assert 0.1 < found["whole"] < 10
+    assert 0.1 < found["last"] < 10
+    extend = KeyValueCache.extend
+
+    def wrong(cache: KeyValueCache, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        return extend(cache, keys, -values)
+
+    monkeypatch.setattr(KeyValueCache, "extend", wrong)
+    with pytest.raises(AssertionError, match="changes what is read"):
+        generation.measure(size, length=16, rounds=1)
