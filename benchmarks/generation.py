@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import harness
-import numpy as np
 
 SIZES = ({"layers": 4, "heads": 4, "width": 128}, {"layers": 6, "heads": 6, "width": 384})
 LENGTHS = (64, 256)
 
 
 def measure(size: dict[str, int], length: int, rounds: int) -> dict[str, Any]:
+    import numpy as np
+
     import minigen
     from minigen.models.sampling import Sampling, generate
     from minigen.models.transformer import GPT, GPTConfig

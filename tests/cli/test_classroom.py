@@ -46,7 +46,8 @@ def test_a_class_is_graded_and_reported(folder: Path, capsys: pytest.CaptureFixt
     assert (code, err) == (0, "")
     told, *lines = out.splitlines()
     lines = sorted(line.split("] ")[1] for line in lines)
-    assert lines[:3] == ["ada: 3 of 3", "blank: 0 of 3", "chris: 2 of 3"]
+    results = (folder / "grades" / "chris" / "results.json").read_text(encoding="utf-8")
+    assert lines[:3] == ["ada: 3 of 3", "blank: 0 of 3", "chris: 2 of 3"], results
     assert lines[3].startswith("dora: 0 of 3  (it cannot be read")
     made = json.loads((folder / "grades" / "chris" / "results.json").read_text(encoding="utf-8"))
     assert made["score"] == 2
