@@ -168,7 +168,7 @@ def elbo_figure(torch: float | None = None) -> Figure:
 NLL = Figure(
     "nll",
     "negative log-likelihood of test digits",
-    "The same from 500 weighted draws of the code for each image, in place of one: a tighter "
+    "The same from many weighted draws of the code for each image, in place of one: a tighter "
     "bound, close to the truth. Lower is better.",
     unit="nats",
 )
