@@ -93,6 +93,11 @@ def test_a_whole_comparison(tmp_path: Path) -> None:
     added = json.loads((tmp_path / "quality_gpt-bias-False.json").read_text(encoding="utf-8"))
     assert [run["seed"] for run in added["runs"]["torch"]] == [4, 5]
     assert added["runs"]["torch"][0] == written["runs"]["torch"][0]
+    options.engine = ["torch"]  # the other engine's training of this seed stays
+    quality.run("gpt", options)
+    again = json.loads((tmp_path / "quality_gpt-bias-False.json").read_text(encoding="utf-8"))
+    assert again["runs"]["minigen"] == added["runs"]["minigen"]
+    assert sorted(run["seed"] for run in again["runs"]["torch"]) == [4, 5]
     options.steps = 3
     with pytest.raises(ValueError, match="other settings"):
         quality.run("gpt", options)
