@@ -17,8 +17,8 @@ from minigen.cli.explained import UsageError, explained, new_app
 
 BENCHMARKS = (
     "overhead", "operations", "steps", "profile_steps", "peers", "regimes", "start", "ladders",
-    "roofline", "simulator", "tokenization", "grading", "quality", "collapse", "reasoning",
-    "finetuning", "long_run", "kernel_crossovers", "gate", "tables",
+    "roofline", "simulator", "tokenization", "generation", "grading", "quality", "collapse",
+    "reasoning", "finetuning", "long_run", "kernel_crossovers", "gate", "tables",
 )  # fmt: skip
 
 app = new_app()
