@@ -15,7 +15,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-Elapsed = Callable[[], float]  # seconds since it was made
+Elapsed = Callable[[], float]  # seconds since it was made, or that are left
+MOST = 3  # times its seconds that a process may have on the wall
+SHORTEST = 0.01  # seconds before one that waits for a core is looked at again
 
 
 def wall() -> Elapsed:
@@ -41,6 +43,31 @@ def own_time(process: int) -> Elapsed:
         return max(time.perf_counter() - began - waiting, _busy(worker) - busy)
 
     return elapsed
+
+
+def time_left(seconds: float, process: int) -> Elapsed:
+    """Starts to count down the seconds that a process has for what this thread asks of it.
+
+    What takes longer than a fifth of them is from then on timed by what it took itself, so that
+    nobody fails because the machine was busy; three times the seconds on the wall end it anyway.
+
+    >>> import os
+    >>> left = time_left(0.05, os.getpid())
+    >>> 0 < left() <= 0.05
+    True
+    """
+    passed, first = wall(), seconds / 5
+    own: Elapsed | None = None
+
+    def left() -> float:
+        nonlocal own
+        if passed() < first:
+            return first - passed()
+        own = own or own_time(process)
+        still = min(seconds - first - own(), MOST * seconds - passed())
+        return max(SHORTEST, still) if still > 0 else 0.0
+
+    return left
 
 
 def _worker(process: int) -> int:

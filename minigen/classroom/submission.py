@@ -19,7 +19,7 @@ from minigen.classroom import wire
 from minigen.classroom.confinement import Limits
 from minigen.classroom.nursery import nursery
 from minigen.classroom.source import SourceError, parse
-from minigen.classroom.stopwatch import Elapsed, own_time, wall
+from minigen.classroom.stopwatch import Elapsed, own_time, time_left, wall
 
 MOST_PRINTED = 2000  # characters of what a submission prints
 MOST_ERRORS = 10  # of cells
@@ -135,8 +135,8 @@ class Submission:
             raise SubmissionError(f"not run: what was run before it took {allowed:g} seconds")
         began = time.monotonic()
         try:
-            self._start()
-            return self._call(name, arguments, seconds)
+            left = time_left(seconds, self._start())
+            return self._call(name, arguments, left)
         except wire.TooLate:
             self.stop()
             raise SubmissionError(f"{name} took longer than {seconds:g} seconds") from None
@@ -149,12 +149,11 @@ class Submission:
         finally:
             self._spent += time.monotonic() - began
 
-    def _call(self, name: str, arguments: Sequence[Any], seconds: float) -> Any:
+    def _call(self, name: str, arguments: Sequence[Any], left: Elapsed) -> Any:
         callbacks: list[Callable[..., Any]] = []
         wire.send(self._write, ["call", name, _numbered(arguments, callbacks)])
-        end = time.monotonic() + seconds
         while True:
-            answer = wire.receive(self._read, max(0.0, end - time.monotonic()))
+            answer = wire.receive(self._read, left)
             match answer:
                 case ["result", value]:
                     return value
@@ -165,11 +164,11 @@ class Submission:
                 case _:
                     raise wire.WireError("an answer of no known form")
 
-    def _start(self) -> None:
+    def _start(self) -> int:
         if self.broken:
             raise SubmissionError(self.broken)
         if self._process is not None:
-            return
+            return self._process
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  closed by stop
         theirs_read, self._write = os.pipe()
         self._read, theirs_write = os.pipe()
@@ -186,7 +185,9 @@ class Submission:
         limits = dataclasses.asdict(self.limits)
         try:
             wire.send(self._write, {"cells": self.cells, "limits": limits, "hidden": self.hidden})
-            told = wire.receive(self._read, STARTING + self.limits.seconds)
+            told = wire.receive(
+                self._read, time_left(STARTING + self.limits.seconds, self._process)
+            )
             self.in_force, self.errors = list(told["in_force"]), _first(told["errors"])
         except wire.TooLate:
             self.broken = f"loading it took longer than {self.limits.seconds:g} seconds"
@@ -197,6 +198,7 @@ class Submission:
         if self.broken:
             self.stop()
             raise SubmissionError(self.broken)
+        return self._process
 
     def printed(self) -> str:
         """The beginning of what it printed since it was started."""

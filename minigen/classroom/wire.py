@@ -12,7 +12,7 @@ import os
 import re
 import select
 import struct
-import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -146,23 +146,27 @@ def send(fd: int, value: Any) -> None:
         raise Ended("the process has ended") from error
 
 
-def receive(fd: int, seconds: float | None = None) -> Any:
-    """Read a message. Raises TooLate after so many seconds, Ended, or WireError."""
-    end = None if seconds is None else time.monotonic() + seconds
-    lengths = LENGTHS.unpack(_read(fd, LENGTHS.size, end))
+def receive(fd: int, left: Callable[[], float] | None = None) -> Any:
+    """Read a message. Raises TooLate when no seconds are left, Ended, or WireError.
+
+    left: how many there are, asked again whenever so many have passed.
+    """
+    lengths = LENGTHS.unpack(_read(fd, LENGTHS.size, left))
     if lengths[0] > MOST_TEXT:
         raise WireError(f"a message of more than {MOST_TEXT >> 20} MiB of text")
     if sum(lengths) > MOST_BYTES:
         raise WireError(f"a message of more than {MOST_BYTES >> 20} MiB")
-    return decode(*(_read(fd, length, end) for length in lengths))
+    return decode(*(_read(fd, length, left) for length in lengths))
 
 
-def _read(fd: int, count: int, end: float | None) -> bytes:
+def _read(fd: int, count: int, left: Callable[[], float] | None) -> bytes:
     parts = bytearray()
     while len(parts) < count:
-        left = None if end is None else max(0.0, end - time.monotonic())
-        if not select.select([fd], [], [], left)[0]:
-            raise TooLate("no answer in time")
+        seconds = left() if left else None
+        if not select.select([fd], [], [], seconds)[0]:
+            if not seconds:
+                raise TooLate("no answer in time")
+            continue
         part = os.read(fd, min(count - len(parts), 2**20))
         if not part:
             raise Ended("the process has ended")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -124,7 +125,7 @@ def test_a_text_that_would_fill_the_memory_is_not_read() -> None:
     read, write = os.pipe()
     os.write(write, wire.LENGTHS.pack(200 * 2**20, 0))
     with pytest.raises(wire.WireError, match="MiB of text"):
-        wire.receive(read, 1.0)
+        wire.receive(read, lambda: 1.0)
     os.close(read)
     os.close(write)
 
@@ -251,6 +252,34 @@ def test_no_process_escapes_its_end() -> None:
             return
         time.sleep(0.05)
     pytest.fail("it still runs")
+
+
+LONG = """import time
+def work(seconds):
+    began = time.thread_time()
+    while time.thread_time() - began < seconds: pass
+def sleep(seconds): time.sleep(seconds)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="it is Linux that counts")
+def test_nobody_is_too_late_because_others_were_busy() -> None:
+    """Beside two processes on the same core, which it has for a third of the time."""
+    core = max(os.sched_getaffinity(0))
+    hog = f"import os; os.sched_setaffinity(0, {{{core}}})\nwhile True: pass"
+    hogs = [subprocess.Popen([sys.executable, "-c", hog]) for _ in range(2)]
+    try:
+        with Submission([LONG], [], Limits(seconds=1.0, core=core)) as code:
+            began = time.perf_counter()
+            code.call("work", 0.6)
+            assert time.perf_counter() - began > 1.0, "they were not in its way"
+            for name in ("sleep", "work"):
+                with pytest.raises(SubmissionError, match=f"{name} took longer than 1 seconds"):
+                    code.call(name, 5)
+    finally:
+        for each in hogs:
+            each.kill()
+            each.wait()
 
 
 def test_it_cannot_touch_other_submissions(task: Assignment, tmp_path: Path) -> None:
