@@ -18,6 +18,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 
+NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}  # for PyTorch's
+
 
 class Rule:
     """The gradient with respect to one argument, or jointly to several."""
@@ -80,6 +82,10 @@ class Operation:
         self.parameters = [p.name for p in parameters]
         self.variadic = parameters[-1].kind is inspect.Parameter.VAR_POSITIONAL
         self.arity = len(parameters) - self.variadic
+        self.positions = {name: i for i, name in enumerate(self.parameters[: self.arity])}
+        for alias, name in NUMPY_NAMES.items():
+            if name in self.positions:
+                self.positions[alias] = self.positions[name]
         self.operands = sum(p.default is inspect.Parameter.empty for p in parameters)
         self.defaults = tuple(p.default for p in parameters)
         self.slots = [*self.parameters, "output", *saves]
@@ -131,11 +137,18 @@ class Operation:
 
     def complete(self, args: tuple, kwargs: dict) -> tuple:
         """All arguments of a call in order, defaults filled in, NumPy's names for PyTorch's."""
-        if not kwargs and self.operands <= len(args) <= self.arity:
-            return args + self.defaults[len(args) :]
-        for alias, name in (("axis", "dim"), ("keepdims", "keepdim")):
-            if alias in kwargs and name in self.parameters:
-                kwargs[name] = kwargs.pop(alias)
+        given = len(args)
+        if self.operands <= given <= self.arity:
+            completed = [*args, *self.defaults[given:]]
+            for name, value in kwargs.items():
+                position = self.positions.get(name, -1)
+                if position < given:
+                    break  # there is no such argument, or it was given already
+                completed[position] = value
+            else:
+                return tuple(completed)
+        for name in self.positions.keys() & kwargs.keys():
+            kwargs[self.parameters[self.positions[name]]] = kwargs.pop(name)
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:

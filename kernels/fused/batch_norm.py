@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .vectorised import SILENT
+from .vectorised import SILENT, silently
 
 Array = Any
 AXES = (0, 2)
@@ -65,6 +65,7 @@ def _dot(a: Array, b: Array) -> Array:
     return np.einsum("ncp,ncp->nc", a, b).sum(axis=0)
 
 
+@silently
 def batch_norm(
     x: Array, weight: Array | None, bias: Array | None, eps: float
 ) -> tuple[Array, Array, Array, Array]:
@@ -75,31 +76,30 @@ def batch_norm(
     (array([-1.,  1.]), array([2.]), array([1.]))
     """
     count = max(x.shape[0] * x.shape[2], 1)
-    with np.errstate(**SILENT):
-        mean = _sum(x)
-        mean /= count
-        y = np.subtract(x, _beside(mean), out=np.empty_like(x, order="C"))
-        var = _dot(y, y)
-        var /= count
-        rstd = 1 / np.sqrt(var + x.dtype.type(eps))
-        y *= _beside(rstd if weight is None else rstd * weight)
-        if bias is not None:
-            y += _beside(bias)
+    mean = _sum(x)
+    mean /= count
+    y = np.subtract(x, _beside(mean), out=np.empty_like(x, order="C"))
+    var = _dot(y, y)
+    var /= count
+    rstd = 1 / np.sqrt(var + x.dtype.type(eps))
+    y *= _beside(rstd if weight is None else rstd * weight)
+    if bias is not None:
+        y += _beside(bias)
     return y, mean, var, rstd
 
 
+@silently
 def batch_norm_backward(
     grad: Array, x: Array, weight: Array | None, mean: Array, rstd: Array
 ) -> tuple[Array, Array, Array]:
     """dx, dweight, dbias; the formulas stand at `batch_norm_backward_reference`."""
     count = max(x.shape[0] * x.shape[2], 1)
-    with np.errstate(**SILENT):
-        dx = np.subtract(x, _beside(mean), out=np.empty_like(x, order="C"))
-        dbias = _sum(grad)
-        dweight = _dot(grad, dx)
-        dweight *= rstd
-        dx *= _beside(dweight * rstd / count)
-        dx += _beside(dbias / count)
-        np.subtract(grad, dx, out=dx)
-        dx *= _beside(rstd if weight is None else rstd * weight)
+    dx = np.subtract(x, _beside(mean), out=np.empty_like(x, order="C"))
+    dbias = _sum(grad)
+    dweight = _dot(grad, dx)
+    dweight *= rstd
+    dx *= _beside(dweight * rstd / count)
+    dx += _beside(dbias / count)
+    np.subtract(grad, dx, out=dx)
+    dx *= _beside(rstd if weight is None else rstd * weight)
     return dx, dweight, dbias

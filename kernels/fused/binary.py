@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .functions import log1p, sigmoid_reference
+from .vectorised import silently
 
 Array = Any
 
@@ -37,32 +38,32 @@ def binary_cross_entropy_backward_reference(grad: Array, logits: Array, target: 
         return grad * (sigmoid_reference(logits) - target)
 
 
+@silently
 def binary_cross_entropy(logits: Array, target: Array) -> Array:
     """max(x, 0) - x y + log(1 + exp(-|x|)).
 
     >>> binary_cross_entropy(np.array([0.0, -200.0]), np.array([1.0, 0.0])).round(4)
     array([0.6931, 0.    ])
     """
-    with np.errstate(all="ignore"):
-        decay = np.abs(logits, out=np.empty_like(logits, order="C"))
-        np.negative(decay, out=decay)
-        np.exp(decay, out=decay)
-        losses = np.maximum(logits, 0, out=np.empty_like(logits, order="C"))
-        losses -= logits * target
-        losses += log1p(decay)  # last, lest a small one is rounded away
+    decay = np.abs(logits, out=np.empty_like(logits, order="C"))
+    np.negative(decay, out=decay)
+    np.exp(decay, out=decay)
+    losses = np.maximum(logits, 0, out=np.empty_like(logits, order="C"))
+    losses -= logits * target
+    losses += log1p(decay)  # last, lest a small one is rounded away
     return losses
 
 
+@silently
 def binary_cross_entropy_backward(grad: Array, logits: Array, target: Array) -> Array:
     """grad · (sigmoid(x) - y); sigmoid(x) is 1 / (1 + a), below 0 a / (1 + a), a = exp(-|x|)."""
-    with np.errstate(all="ignore"):
-        decay = np.abs(logits, out=np.empty_like(logits, order="C"))
-        np.negative(decay, out=decay)
-        np.exp(decay, out=decay)
-        dx = np.greater(logits, 0, out=np.empty_like(logits, order="C"), casting="unsafe")
-        np.maximum(decay, dx, out=dx)
-        decay += 1
-        dx /= decay
-        dx -= target
-        dx *= grad
+    decay = np.abs(logits, out=np.empty_like(logits, order="C"))
+    np.negative(decay, out=decay)
+    np.exp(decay, out=decay)
+    dx = np.greater(logits, 0, out=np.empty_like(logits, order="C"), casting="unsafe")
+    np.maximum(decay, dx, out=dx)
+    decay += 1
+    dx /= decay
+    dx -= target
+    dx *= grad
     return dx

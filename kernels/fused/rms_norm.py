@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .vectorised import SILENT
+from .vectorised import SILENT, dots, silently
 
 Array = Any
 
@@ -43,34 +43,34 @@ def rms_norm_backward_reference(
     return inner * rrms[:, None], (grad * normal).sum(axis=0)
 
 
+@silently
 def rms_norm(x: Array, weight: Array | None, eps: float) -> tuple[Array, Array]:
     """x / √(mean(x²) + eps) weight by row: x (rows, features) -> y, rrms.
 
     >>> rms_norm(np.array([[1.0, 7.0]]), None, 0.0)
     (array([[0.2, 1.4]]), array([0.2]))
     """
-    with np.errstate(**SILENT):
-        square = np.einsum("rf,rf->r", x, x)
-        square /= x.shape[1]
-        square += x.dtype.type(eps)
-        rrms = 1 / np.sqrt(square)
-        y = np.multiply(x, rrms[:, None], out=np.empty_like(x, order="C"))
-        if weight is not None:
-            y *= weight
+    square = dots(x, x)
+    square /= x.shape[1]
+    square += eps
+    rrms = 1 / np.sqrt(square)
+    y = np.multiply(x, rrms[:, None], out=np.empty_like(x, order="C"))
+    if weight is not None:
+        y *= weight
     return y, rrms
 
 
+@silently
 def rms_norm_backward(
     grad: Array, x: Array, weight: Array | None, rrms: Array
 ) -> tuple[Array, Array]:
     """dx, dweight; the formulas stand at `rms_norm_backward_reference`."""
-    with np.errstate(**SILENT):
-        normal = np.multiply(x, rrms[:, None], out=np.empty_like(x, order="C"))
-        dweight = np.einsum("rf,rf->f", grad, normal)
-        dx = np.multiply(grad, 1 if weight is None else weight, out=np.empty_like(grad, order="C"))
-        inner = np.einsum("rf,rf->r", dx, normal)
-        inner /= x.shape[1]
-        normal *= inner[:, None]
-        dx -= normal
-        dx *= rrms[:, None]
+    normal = np.multiply(x, rrms[:, None], out=np.empty_like(x, order="C"))
+    dweight = np.einsum("rf,rf->f", grad, normal)
+    dx = np.multiply(grad, 1 if weight is None else weight, out=np.empty_like(grad, order="C"))
+    inner = dots(dx, normal)
+    inner /= x.shape[1]
+    normal *= inner[:, None]
+    dx -= normal
+    dx *= rrms[:, None]
     return dx, dweight

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from .vectorised import silently
+
 Array = Any
 
 SHORT = 32  # elements of a row up to which bincount was faster (16,384 rows, 65 places)
@@ -107,13 +109,13 @@ def dropout_reference(x: Array, mask: Array, scale: float) -> Array:
         return np.asarray(x, np.float64) * np.where(mask, scale, 0.0)
 
 
+@silently
 def dropout(x: Array, mask: Array, scale: float) -> Array:
     """x · mask · scale.
 
     >>> dropout(np.array([1.0, 2.0]), np.array([True, False]), 2.0)
     array([2., 0.])
     """
-    with np.errstate(all="ignore"):
-        y = np.multiply(x, mask, out=np.empty_like(x, order="C"))
-        y *= x.dtype.type(scale)
+    y = np.multiply(x, mask, out=np.empty_like(x, order="C"))
+    y *= x.dtype.type(scale)
     return y

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .vectorised import SILENT, silently
+from .vectorised import SILENT, dots, silently
 
 Array = Any
 
@@ -68,9 +68,7 @@ def softmax(x: Array) -> Array:
 @silently
 def softmax_backward(grad: Array, y: Array) -> Array:
     """yᵢ (gradᵢ - Σⱼ gradⱼ yⱼ) of every row."""
-    dx = np.subtract(
-        grad, np.einsum("ij,ij->i", grad, y)[:, None], out=np.empty_like(grad, order="C")
-    )
+    dx = np.subtract(grad, dots(grad, y)[:, None], out=np.empty_like(grad, order="C"))
     dx *= y
     return dx
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ Array = Any
 # iteratively reweighted least squares at 4000 Chebyshev nodes. Beyond 4, erf is 1 in float32.
 ERF32_P = (1.12837914, 0.193522446, 0.0530987289, 0.00388237929, 0.000284544847, 1.98695425e-6)
 ERF32_Q = (1.0, 0.504837363, 0.115340631, 0.0152053033, 0.00118533947, 3.74208807e-5)
+
+# The same as 0-d arrays, which NumPy need not convert at every use.
+ERF32_OF_ARRAYS = [[np.array(c, np.float32) for c in each] for each in (ERF32_P, ERF32_Q)]
 
 # Cody, Rational Chebyshev Approximations for the Error Function, Math. Comp. 23 (1969), with the
 # coefficients of his SPECFUN. Each pair is (P, Q) by rising powers.
@@ -76,14 +80,19 @@ FAR = (  # erfc(x) = exp(-x²)/x (1/√π - x⁻² P(x⁻²)/Q(x⁻²)), x >= 4
 INVERSE_SQRT_PI = 0.56418958354775628695
 
 
-def polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
+def polynomial(coefficients: Sequence[Any], x: Array) -> Array:
     """Σ cᵢ xⁱ by Horner's rule, in a new array of x's dtype."""
-    cast = x.dtype.type
-    value = np.full_like(x, cast(coefficients[-1]))
-    for coefficient in coefficients[-2::-1]:
+    value = x * coefficients[-1]
+    for coefficient in coefficients[-2:0:-1]:
+        value += coefficient
         value *= x
-        value += cast(coefficient)
+    value += coefficients[0]
     return value
+
+
+def _clipped(x: Array, limit: Any, out: Array | None = None) -> Array:
+    """x between -limit and limit, NaN as it is: on few elements in a third of np.clip's time."""
+    return np.minimum(np.maximum(x, -limit, out=out), limit, out=out)
 
 
 def _ratio(pair: tuple[tuple[float, ...], tuple[float, ...]], x: Array) -> Array:
@@ -91,11 +100,12 @@ def _ratio(pair: tuple[tuple[float, ...], tuple[float, ...]], x: Array) -> Array
 
 
 def _erf32(x: Array) -> Array:
-    near = np.clip(x, -4, 4)
+    p, q = ERF32_OF_ARRAYS if isinstance(x, np.ndarray) else (ERF32_P, ERF32_Q)
+    near = _clipped(x, 4)
     square = near * near
-    near *= polynomial(ERF32_P, square)
-    near /= polynomial(ERF32_Q, square)
-    return np.clip(near, -1, 1, out=near)
+    near *= polynomial(p, square)
+    near /= polynomial(q, square)
+    return _clipped(near, 1, out=near)
 
 
 def _erf64(x: Array) -> Array:

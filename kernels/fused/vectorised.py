@@ -105,6 +105,17 @@ def gelu_backward(grad: Array, x: Array, approximate: str = "none") -> Array:
     return dx
 
 
+def dots(a: Array, b: Array) -> Array:
+    """The inner products of rows, Σⱼ aᵢⱼ bᵢⱼ; on few elements in less than half of einsum's time.
+
+    >>> dots(np.array([[1.0, 2.0], [0.0, 3.0]]), np.array([[1.0, 1.0], [5.0, 1.0]]))
+    array([3., 3.])
+    """
+    if isinstance(a, np.ndarray):
+        return np.vecdot(a, b)
+    return np.einsum("ij,ij->i", a, b)  # CuPy has no such ufunc
+
+
 @silently
 def layer_norm(
     x: Array, weight: Array | None, bias: Array | None, eps: float
@@ -117,9 +128,9 @@ def layer_norm(
     mean = x.sum(axis=1)
     mean /= x.shape[1]
     y = np.subtract(x, mean[:, None], out=np.empty_like(x, order="C"))
-    variance = np.einsum("ij,ij->i", y, y)
+    variance = dots(y, y)
     variance /= x.shape[1]
-    variance += x.dtype.type(eps)
+    variance += eps
     rstd = 1 / np.sqrt(variance)
     y *= rstd[:, None]
     if weight is not None:
@@ -138,7 +149,7 @@ def layer_norm_backward(
     normal *= rstd[:, None]
     dweight = np.einsum("ij,ij->j", grad, normal)
     dx = np.multiply(grad, 1 if weight is None else weight, out=np.empty_like(grad, order="C"))
-    inner = np.einsum("ij,ij->i", dx, normal)
+    inner = dots(dx, normal)
     inner /= x.shape[1]
     total = dx.sum(axis=1, keepdims=True)
     total /= x.shape[1]

@@ -8,6 +8,7 @@ from operator import index
 from typing import Any
 
 from minigen.errors import ShapeError
+from minigen.operation import NUMPY_NAMES
 
 __all__: list[str] = []
 
@@ -61,7 +62,7 @@ def numpy_names(function: Callable) -> Callable:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        for alias, name in (("axis", "dim"), ("keepdims", "keepdim")):
+        for alias, name in NUMPY_NAMES.items():
             if alias in kwargs:
                 kwargs[name] = kwargs.pop(alias)
         return function(*args, **kwargs)

@@ -43,8 +43,8 @@ def axes(dim: Any, ndim: int) -> tuple[int, ...] | None:
     """`dim` as NumPy's axis; no dimension named means all of them, as in PyTorch."""
     if dim is None or dim == ():
         return None
-    if dim.__class__ is int and 0 <= dim < ndim:
-        return (dim,)
+    if dim.__class__ is int and -ndim <= dim < ndim:
+        return (dim % ndim,)
     dims = wrap_dims(dim, ndim)
     return dims if ndim else None
 
