@@ -11,7 +11,7 @@ from minigen import backend
 from minigen.autograd import differentiable
 from minigen.backend import log1p_array, silent
 from minigen.errors import ShapeError
-from minigen.ops.elementwise import clamp
+from minigen.ops.elementwise import clamp, maximum
 from minigen.ops.functions import erf, exp, sigmoid, tanh
 from minigen.ops.joining import chunk
 from minigen.ops.rectifiers import (
@@ -186,9 +186,8 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
 
 
 def _softplus_gradient(g: Any, input: Any, beta: float, threshold: float) -> Any:
-    scaled = input * beta
-    s = sigmoid(scaled)
-    return g * (s + (scaled > threshold) * (1 - s))
+    scaled = input if beta == 1 else input * beta
+    return g * maximum(sigmoid(scaled), scaled > threshold)  # 1 beyond the threshold
 
 
 softplus.gradients(input=_softplus_gradient)
