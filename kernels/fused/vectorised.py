@@ -125,11 +125,12 @@ def layer_norm(
     >>> layer_norm(np.array([[1.0, 3.0]]), None, None, 0.0)
     (array([[-1.,  1.]]), array([2.]), array([1.]))
     """
+    features = float(x.shape[1])  # NumPy takes longer to convert an int
     mean = x.sum(axis=1)
-    mean /= x.shape[1]
+    mean /= features
     y = np.subtract(x, mean[:, None], out=np.empty_like(x, order="C"))
     variance = dots(y, y)
-    variance /= x.shape[1]
+    variance /= features
     variance += eps
     rstd = 1 / np.sqrt(variance)
     y *= rstd[:, None]
@@ -145,14 +146,15 @@ def layer_norm_backward(
     grad: Array, x: Array, weight: Array | None, mean: Array, rstd: Array
 ) -> tuple[Array, Array, Array]:
     """dx, dweight, dbias; the formulas stand at `layer_norm_backward_reference`."""
+    features = float(x.shape[1])
     normal = np.subtract(x, mean[:, None], out=np.empty_like(x, order="C"))
     normal *= rstd[:, None]
     dweight = np.einsum("ij,ij->j", grad, normal)
     dx = np.multiply(grad, 1 if weight is None else weight, out=np.empty_like(grad, order="C"))
     inner = dots(dx, normal)
-    inner /= x.shape[1]
+    inner /= features
     total = dx.sum(axis=1, keepdims=True)
-    total /= x.shape[1]
+    total /= features
     dx -= total
     normal *= inner[:, None]
     dx -= normal

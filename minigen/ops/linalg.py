@@ -88,20 +88,21 @@ def _other_gradient(g: Any, input: Any, other_shape: tuple) -> Any:
         if len(other_shape) == 1:
             return g * input
         return unsqueeze(input, -1) * unsqueeze(g, -2)
-    k, n = input.shape[-1], other_shape[-1]
     if len(other_shape) == 1:
-        return matmul(
-            reshape(g, (_rows(input),)), reshape(input, (-1, k) if k else (_rows(input), k))
-        )
+        return matmul(reshape(g, (_rows(input),)), _tall(input))
     if len(other_shape) == 2:
-        rows = _rows(input)
-        return matmul(adjoint(reshape(input, (rows, k))), reshape(g, (rows, n)))
+        return matmul(adjoint(_tall(input)), _tall(g))
     return matmul(adjoint(input), g)
 
 
 def _rows(x: Any) -> int:
     """How many rows all matrices of x have together."""
     return math.prod(x.shape[:-1])
+
+
+def _tall(x: Any) -> Any:
+    """All rows in one matrix: (..., k) -> (rows, k)."""
+    return x if len(x.shape) == 2 else reshape(x, (_rows(x), x.shape[-1]))
 
 
 matmul.gradients(input=_input_gradient, other=_other_gradient)
@@ -123,7 +124,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
         _check("linear", input, weight, fits, "(..., in) needs a weight (out, in)")
     if bias is not None and (bias.shape != weight.shape[:1] or bias.dtype is not weight.dtype):
         _check("linear", weight, bias, bias.shape == weight.shape[:1], "the bias must be (out,)")
-    rows = input if input.ndim <= 2 else input.reshape(_rows(input), input.shape[-1])
+    rows = input if input.ndim <= 2 else _tall(input)
     output = quiet_kernel("matmul", rows, weight.swapaxes(0, 1))
     if bias is not None:
         silent().run(np.add, output, bias, output)
@@ -132,8 +133,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
 
 def _weight_gradient(g: Any, input: Any) -> Any:
     """dW = dYᵀ X over all rows."""
-    rows = _rows(input)
-    return matmul(adjoint(reshape(g, (rows, g.shape[-1]))), reshape(input, (rows, input.shape[-1])))
+    return matmul(adjoint(_tall(g)), _tall(input))
 
 
 linear.gradients(

@@ -54,8 +54,13 @@ def spread(g: Any, shape: tuple, dim: Any, keepdim: Any) -> Any:
     if not keepdim:
         dims = axes(dim, len(shape))
         if dims is not None:
-            g = reshape(g, tuple(1 if i in dims else n for i, n in enumerate(shape)))
+            g = reshape(g, _kept(shape, dims))
     return expand(g, shape)
+
+
+def _kept(shape: tuple, dims: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a reduction's result with the dimensions `dims` kept, as 1."""
+    return tuple([1 if i in dims else n for i, n in enumerate(shape)])
 
 
 def count(shape: tuple, dim: Any) -> int:
@@ -133,12 +138,13 @@ def _tie_weights(input: Any, output: Any, dim: Any, keepdim: Any) -> Any:
     """1/n for each of the n elements of a group that equal its extreme, 0 for the others."""
     dims = axes(dim, input.ndim)
     if not keepdim and dims is not None:
-        output = np.expand_dims(output, dims)
-    equal = input == output
-    if backend.on_gpu(output) or np.isnan(output).any():
-        equal |= np.isnan(input) & np.isnan(output)
-    equal = equal.astype(input.dtype)
-    return equal / np.add.reduce(equal, dims, keepdims=True)
+        output = output.reshape(_kept(input.shape, dims))
+    equal = (input == output).astype(input.dtype)
+    ties = np.add.reduce(equal, dims, keepdims=True)
+    if backend.on_gpu(output) or not ties.all():  # NaN is the extreme of some, and equals nothing
+        equal += np.isnan(input) & np.isnan(output)
+        ties = np.add.reduce(equal, dims, keepdims=True)
+    return equal / ties
 
 
 def extreme_gradient(g: Any, input: Any, output: Any, dim: Any, keepdim: Any) -> Any:

@@ -169,8 +169,10 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
     >>> minigen.zeros(2, 3, 4).transpose(0, -1).shape
     minigen.Size([4, 3, 2])
     """
-    dim0, dim1 = wrap_dim(dim0, input.ndim), wrap_dim(dim1, input.ndim)
-    return input.swapaxes(dim0, dim1) if input.ndim else input[...]
+    n = input.ndim
+    if not (-n <= dim0 < n and -n <= dim1 < n):
+        dim0, dim1 = wrap_dim(dim0, n), wrap_dim(dim1, n)
+    return input.swapaxes(dim0, dim1) if n else input[...]
 
 
 transpose.gradients(input=lambda g, dim0, dim1: transpose(g, dim0, dim1))
