@@ -35,15 +35,17 @@ TOLERANCE, WEIGHTS = 1e-4, 1e-3  # relative: of a loss, of all weights together
 
 
 def settings_of(model: str) -> Any:
-    """The recipe's own; DCGAN in the usual width, batch and contest, without R1; nanogpt is the GPT
-    at the size of nanoGPT's character model, with a batch that a CPU computes in seconds."""
+    """The recipe's own; DCGAN in the usual width, batch and contest, without R1, at the usual rate;
+    nanogpt is the GPT at the size of nanoGPT's character model, with a batch that a CPU computes in
+    seconds."""
     from minigen.training.recipes import default_settings
 
     settings = default_settings("gpt" if model == "nanogpt" else model)
     if model == "dcgan":
-        usual = {"model": {"width": 64, "dropout": 0.3}, "options": {"r1": 0.0, "average": 0.0}}
+        contest = {"betas": [0.5, 0.999], "r1": 0.0, "average": 0.0}
+        usual = {"model": {"width": 64, "dropout": 0.3}, "options": contest}
         changed = {part: {**getattr(settings, part), **new} for part, new in usual.items()}
-        return dataclasses.replace(settings, batch_size=64, **changed)
+        return dataclasses.replace(settings, batch_size=64, lr=2e-4, **changed)
     if model == "nanogpt":
         size = {"context": 256, "layers": 6, "heads": 6, "width": 384}
         return dataclasses.replace(settings, batch_size=4, model={**settings.model, **size})
