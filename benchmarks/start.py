@@ -2,7 +2,8 @@
 
 Every recipe's job is made and one step taken in a process of its own, twice: first with nothing
 compiled, neither Python's bytecode nor Numba's kernels, then again.  With --install a virtual
-environment is made first and minigen installed in it from this folder, as the README has it.
+environment is made first and minigen installed in it from a copy of this folder, as the README has
+it; then the bytecode of what it needs is there, as pip compiles it, and minigen's own is not.
 Seconds from the start of the process to the end of the step go to results/start.json, with what was
 said meanwhile.  They are seconds of one machine, and the only times, not ratios, that are recorded.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,13 +33,14 @@ assert all(float(loss) == float(loss) for loss in losses.values()), losses
 """
 
 
-def first_step(python: str, model: str, folder: Path) -> dict[str, Any]:
-    """Seconds of one process that takes one step, and the lines that it wrote."""
-    caches = {
-        "NUMBA_CACHE_DIR": str(folder / "numba"),
-        "MINIGEN_CACHE": str(folder / "minigen"),
-        "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
-    }
+def first_step(python: str, model: str, folder: Path, bytecode: bool) -> dict[str, Any]:
+    """Seconds of one process that takes one step, and the lines that it wrote.
+
+    bytecode: use what is there, in place of making all anew for this folder.
+    """
+    caches = {"NUMBA_CACHE_DIR": str(folder / "numba"), "MINIGEN_CACHE": str(folder / "minigen")}
+    if not bytecode:
+        caches["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
     environment = {**os.environ, **caches}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     began = time.perf_counter()
@@ -50,12 +53,20 @@ def first_step(python: str, model: str, folder: Path) -> dict[str, Any]:
 
 def install(folder: Path) -> tuple[str, float]:
     """A fresh virtual environment with minigen: its Python, and the seconds that it took."""
+    source = folder / "source"
+    others = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info", "build", "runs", "results")
+    shutil.copytree(Path(__file__).parents[1], source, ignore=others)
     began = time.perf_counter()
     venv.create(folder / "venv", with_pip=True)
     python = str(folder / "venv" / "bin" / "python")
-    root = Path(__file__).parents[1]
-    subprocess.run([python, "-m", "pip", "install", "-q", "-e", root], check=True)
+    subprocess.run([python, "-m", "pip", "install", "-q", "-e", source], check=True)
     return python, time.perf_counter() - began
+
+
+def forget_bytecode(source: Path) -> None:
+    """As if no module of it had been imported yet."""
+    for folder in source.rglob("__pycache__"):
+        shutil.rmtree(folder)
 
 
 def measure(models: list[str], with_installing: bool) -> dict[str, Any]:
@@ -68,7 +79,10 @@ def measure(models: list[str], with_installing: bool) -> dict[str, Any]:
         for model in models:
             folder = Path(place) / model
             folder.mkdir()
-            first, second = (first_step(python, model, folder) for _ in range(2))
+            forget_bytecode(Path(place) / "source")
+            first, second = (
+                first_step(python, model, folder, bytecode=with_installing) for _ in range(2)
+            )
             found["models"][model] = {"first": first, "second": second}
             lines = f"{len(first['said'])} lines told"
             print(f"{model:9} {first['seconds']:5.1f} s, {lines}; then {second['seconds']:.2f} s")

@@ -230,7 +230,13 @@ def ddpm_settings(fast: bool) -> Settings:
         "eta": 1.0,  # noise anew in each step, with all T the sampling of DDPM; 0: none, DDIM
         "guidance": 1.0,
     }
-    return dataclasses.replace(settings, recipe="ddpm", options={**options, **own})
+    return dataclasses.replace(
+        settings,
+        recipe="ddpm",
+        steps=settings.steps if fast else 1200,
+        lr=6e-3,
+        options={**options, **own},
+    )
 
 
 FIGURES = (
