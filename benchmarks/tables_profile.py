@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from steps import MODELS
 from tables_gpu import table
 
 SHOWN = 3  # the percentage of a step from which on an operation has a row
@@ -15,7 +16,7 @@ def section(result: dict[str, Any]) -> str:
         (found["title"], *map(_percent, found["phases"].values()), _percent(found["kernels"]))
         for found in recipes
     ]
-    rows = [row for found in recipes for row in _rows(found)]
+    rows = [row for name in MODELS for row in _rows(result["recipes"][name])]
     phases = table(("", *recipes[0]["phases"], "of all, in kernels"), overview)
     operations = table(("", "operation", "calls", "forward", "backward", "of it, in kernels"), rows)
     return f"""
@@ -29,8 +30,9 @@ walking back, random numbers, the recipe's own lines of Python.
 
 {phases}
 
-The operations that take {_percent(SHOWN)} of a step and more, and the kernels that compute them
-(`minigen kernels` explains the choice).
+The operations that take {_percent(SHOWN)} and more of a step that is timed beside torch above, and
+the kernels that compute them (`minigen kernels` explains the choice); those of all others are in
+`results/profile.json`.
 
 {operations}
 """
