@@ -10,6 +10,7 @@ import threading
 import time
 import tracemalloc
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -530,6 +531,36 @@ def test_errors_name_the_operation_and_what_was_given() -> None:
         (leaf(1.0, 2.0) * 2).backward(mg.ones(3))
     with pytest.raises(TypeError, match="safetensors"):
         pickle.dumps(mg.ones(1))
+
+
+def test_arguments_find_their_places_by_position_by_name_and_by_numpys_name() -> None:
+    x = mg.arange(6.0).reshape(2, 3)
+    wanted = [[3.0], [12.0]]
+    for call in (
+        x.sum(1, True), x.sum(1, keepdim=True), x.sum(keepdim=True, dim=1),
+        x.sum(axis=1, keepdims=True), mg.sum(x, keepdims=True, dim=1),
+        mg.sum(dim=1, input=x, keepdim=True),
+    ):  # fmt: skip
+        assert call.tolist() == wanted
+    assert x.sum(dtype=mg.float64).dtype is mg.float64
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        (lambda x: x.sum(dims=0), "unexpected keyword argument 'dims'"),
+        (lambda x: x.exp(dim=0), "'dim'"),
+        (lambda x: x.exp(axis=0), "'axis'"),
+        (lambda x: x.sum(0, dim=1), "multiple values for argument 'dim'"),
+        (lambda x: x.sum(0, axis=1), "multiple values for argument 'dim'"),
+        (lambda x: mg.sum(dim=0), "missing a required argument: 'input'"),
+        (lambda x: x.transpose(0), "missing a required argument: 'dim1'"),
+        (lambda x: x.sum(0, False, None, 1), "too many positional arguments"),
+    ],
+)
+def test_arguments_that_have_no_place_are_refused(wrong: Callable, named: str) -> None:
+    with pytest.raises(TypeError, match=named):
+        wrong(mg.ones(2, 3))
 
 
 def test_an_error_in_a_rule_names_operation_and_argument() -> None:
