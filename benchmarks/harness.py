@@ -29,6 +29,9 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 DISTURBED = 0.02  # the share of a block that may be spent waiting for a core
+# Seconds until threads that slept are spread over the cores again: so long the system may leave two
+# on one. (64 products of 64 x 64 x 64 on two threads: 0.8 ms for 30 ms, then 0.42.)
+AWAKE = 0.06
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -110,15 +113,17 @@ def compare(
     """Time the contenders against the first of them.
 
     settle_seconds: pause before each block, for thread pools of the others to fall asleep; the
-    contender then runs once unmeasured.  A block disturbed `retries` times counts as it was when it
-    was least so.  Returns, by name, the median seconds a call, the quartiles
-    and `ratio`: its time over the first one's, the median over the rounds.
+    contender then runs unmeasured for AWAKE seconds, as a training does that goes on.  A block
+    disturbed `retries` times counts as it was when it was least so.  Returns, by name, the median
+    seconds a call, the quartiles and `ratio`: its time over the first one's, the median over the
+    rounds.
     """
-    calls = {}
+    calls, waking = {}, {}
     for name, function in contenders.items():
         for _ in range(3):
             function()
-        calls[name] = max(1, round(block_seconds / max(_block(function, 1), 1e-7)))
+        once = max(_block(function, 1), 1e-7)
+        calls[name], waking[name] = (max(1, round(s / once)) for s in (block_seconds, AWAKE))
     times: dict[str, list[float]] = {name: [] for name in contenders}
     disturbed = total = 0
     for index in range(rounds):
@@ -127,7 +132,7 @@ def compare(
             for attempt in range(retries):
                 if settle_seconds:
                     time.sleep(settle_seconds)
-                    contenders[name]()
+                    _block(contenders[name], waking[name])
                 before = _stalled()
                 seconds = _block(contenders[name], calls[name])
                 attempts.append(((_stalled() - before) / (seconds * calls[name]), seconds))
