@@ -13,7 +13,8 @@ Only one pool can have the cores. The threads of BLAS wait for the next product 
 milliseconds long, and a thread of another pool that would work meanwhile has to share the core with
 them: convolutions in parts, between products on BLAS's threads, were no faster on two cores than on
 one. But spinning threads begin sooner: waking one that sleeps takes about 90 microseconds, as long
-as a product of 64 x 784 and 784 x 100. So there are two regimes:
+as a product of 64 x 784 and 784 x 100, and after a pause the system leaves both on one core for
+some 30 milliseconds. So there are two regimes:
 
     at first          products run on BLAS's threads, kernels on one: best for models of linear
                       layers, which are a hundred short products a step
