@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..fused.vectorised import silently
 from .dropout import factors
 from .operands import summed_to
 
@@ -58,6 +59,7 @@ def _largest(scores: Array) -> Array:
     return scores.max(axis=-1, keepdims=True)
 
 
+@silently
 def attention_whole(
     q: Array,
     k: Array,
@@ -76,22 +78,23 @@ def attention_whole(
     >>> out[0], float(logsumexp[0].round(6))
     (array([0.5, 0.5]), 0.693147)
     """
-    lead = np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
+    lead = q.shape[:-2]
+    if not lead == k.shape[:-2] == v.shape[:-2]:
+        lead = np.broadcast_shapes(lead, k.shape[:-2], v.shape[:-2])
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
-    with np.errstate(**SILENT):
-        scores = _scores(np.multiply(q, q.dtype.type(scale)), k, mask, is_causal, lead)
-        shift = _largest(scores)
-        shift[np.isneginf(shift)] = 0  # a query that sees nothing: exp(-inf - 0) = 0
-        scores -= shift
-        np.exp(scores, out=scores)
-        total = scores.sum(axis=-1, keepdims=True)
-        shift += np.log(total)
-        if dropout_p:
-            scores *= factors(scores.shape, dropout_p, seed, q.dtype, like=q)
-        out = np.empty_like(q, order="C", shape=(*lead, q.shape[-2], v.shape[-1]))
-        np.matmul(scores, v, out=out)
-        total[total == 0] = 1
-        out /= total
+    scores = _scores(np.multiply(q, q.dtype.type(scale)), k, mask, is_causal, lead)
+    shift = _largest(scores)
+    np.copyto(shift, 0, where=shift == -np.inf)  # a query that sees nothing: exp(-inf - 0) = 0
+    scores -= shift
+    np.exp(scores, out=scores)
+    total = scores.sum(axis=-1, keepdims=True)
+    shift += np.log(total)
+    if dropout_p:
+        scores *= factors(scores.shape, dropout_p, seed, q.dtype, like=q)
+    out = np.empty_like(q, order="C", shape=(*lead, q.shape[-2], v.shape[-1]))
+    np.matmul(scores, v, out=out)
+    np.copyto(total, 1, where=total == 0)
+    out /= total
     return out, shift[..., 0]
 
 

@@ -82,7 +82,11 @@ INVERSE_SQRT_PI = 0.56418958354775628695
 
 
 def polynomial(coefficients: Sequence[Any], x: Array) -> Array:
-    """Σ cᵢ xⁱ by Horner's rule, in a new array of x's dtype."""
+    """Σ cᵢ xⁱ of two coefficients or more by Horner's rule, in a new array of x's dtype.
+
+    >>> polynomial((1.0, 0.0, 2.0), np.array([0.0, 3.0]))
+    array([ 1., 19.])
+    """
     value = x * coefficients[-1]
     for coefficient in coefficients[-2:0:-1]:
         value += coefficient

@@ -124,7 +124,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
         _check("linear", input, weight, fits, "(..., in) needs a weight (out, in)")
     if bias is not None and (bias.shape != weight.shape[:1] or bias.dtype is not weight.dtype):
         _check("linear", weight, bias, bias.shape == weight.shape[:1], "the bias must be (out,)")
-    rows = input if input.ndim <= 2 else _tall(input)
+    rows = input if input.ndim <= 2 else input.reshape(_rows(input), input.shape[-1])
     output = quiet_kernel("matmul", rows, weight.swapaxes(0, 1))
     if bias is not None:
         silent().run(np.add, output, bias, output)
