@@ -17,7 +17,7 @@ from .. import blas, parallel
 Array = Any
 
 MULTIPLY_ADDS = 2**23  # that are worth a second thread: some 100 microseconds
-ALONE = 2**19  # so few BLAS computes on one thread in any case
+ALONE = 2**18  # so few BLAS computes on one thread in any case: OpenBLAS's own limit
 ROWS = 32  # of a part, or columns, at least
 
 

@@ -63,6 +63,16 @@ def test_products_in_parts(left, right, dtype, rng, poisoned, monkeypatch) -> No
 
 
 @pytest.mark.usefixtures("three_threads")
+@pytest.mark.parametrize(("inner", "alone"), [(64, True), (65, False), (128, False)])
+def test_no_product_wakes_the_threads_of_blas(inner, alone, monkeypatch, rng) -> None:
+    """OpenBLAS takes several for more than 2^18 multiply-adds; they would spin beside kernels."""
+    asked = []
+    monkeypatch.setattr(products, "_in_parts", lambda a, b: asked.append(blas.threads()) or a @ b)
+    products.matmul_blas(rng.standard_normal((64, inner)), rng.standard_normal((inner, 64)))
+    assert (asked == []) == alone
+
+
+@pytest.mark.usefixtures("three_threads")
 def test_a_part_asks_for_no_parts(monkeypatch: pytest.MonkeyPatch, rng) -> None:
     a = rng.standard_normal((600, 600))
     monkeypatch.setattr(products, "_in_parts", lambda a, b: pytest.fail("parts of a part"))
