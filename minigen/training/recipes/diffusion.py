@@ -233,7 +233,7 @@ def ddpm_settings(fast: bool) -> Settings:
     return dataclasses.replace(
         settings,
         recipe="ddpm",
-        steps=settings.steps if fast else 1200,
+        steps=settings.steps if fast else 1000,
         lr=6e-3,
         options={**options, **own},
     )
