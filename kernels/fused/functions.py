@@ -135,7 +135,8 @@ def log1p(x: Array) -> Array:
     """log(1 + x) of an array without values below -1, in a new array.
 
     log(u), u = 1 + x as rounded, and the first-order term of what that lost: as accurate as
-    np.log1p, and in float32 three times as fast where there are many. x = -1 gives NaN.
+    np.log1p, and in float32 three times as fast where there are many. x = -1 gives NaN,
+    or -inf where there are few.
     """
     if x.size <= FEW:
         return np.log1p(x, out=np.empty_like(x))
