@@ -13,7 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from minigen.devices import CPU, array_module, beside, device, device_of, on_gpu, owner, to_device
+from minigen.devices import (
+    CPU,
+    array_module,
+    beside,
+    device,
+    device_of,
+    drawn,
+    on_gpu,
+    owner,
+    to_device,
+)  # fmt: skip
 from minigen.dispatch import (
     Windows,
     kernel,
@@ -29,7 +39,7 @@ from minigen.random import Generator, default_generator, stream
 
 __all__ = [
     "CPU", "Array", "Generator", "Windows", "all_finite", "array_module", "as_array", "beside",
-    "cast", "default_generator", "device", "device_of", "kernel", "kernel_over", "large",
+    "cast", "default_generator", "device", "device_of", "drawn", "kernel", "kernel_over", "large",
     "log1p_array", "nonfinite_name", "on_gpu", "ones_like", "owner", "quiet", "quiet_kernel",
     "silent", "stream", "to_device", "zeros_like",
 ]  # fmt: skip

@@ -10,10 +10,12 @@ from types import TracebackType
 from typing import Any
 
 from minigen import devices
+from minigen.graphs import CaptureError, CUDAGraph, graph, is_current_stream_capturing
 
 __all__ = [
-    "current_device", "device", "device_count", "empty_cache", "get_device_capability",
-    "get_device_name", "is_available", "manual_seed", "manual_seed_all", "memory_allocated",
+    "CUDAGraph", "CaptureError", "current_device", "device", "device_count", "empty_cache",
+    "get_device_capability", "get_device_name", "graph", "is_available",
+    "is_current_stream_capturing", "manual_seed", "manual_seed_all", "memory_allocated",
     "set_device", "synchronize",
 ]  # fmt: skip
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from importlib import metadata
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+
+from minigen.capturing import constant, fed
 
 
 class device:
@@ -139,13 +142,28 @@ def to_device(array: Any, where: device) -> Any:
         return array if isinstance(array, np.ndarray) else array.get()
     module = cupy()
     with module.cuda.Device(where.index or 0):
+        if isinstance(array, np.ndarray):
+            return constant(array, module.asarray)
         return module.asarray(array)
 
 
 def beside(array: Any, like: Any) -> Any:
     """An array that was computed on the CPU, from shapes say, where `like` is, array or tensor."""
     like = getattr(like, "array", like)
-    return cupy().asarray(array) if on_gpu(like) and isinstance(array, np.ndarray) else array
+    there = on_gpu(like) and isinstance(array, np.ndarray)
+    return constant(array, cupy().asarray) if there else array
+
+
+def drawn(draw: Callable[[], np.ndarray], where: Any) -> Any:
+    """What `draw` makes, random numbers say, on that device; without one, where it is made.
+
+    A captured step draws again before every replay: see `minigen.capturing`.
+    """
+    if where is None or (place := device(where)).type == "cpu":
+        return draw()
+    module = cupy()
+    with module.cuda.Device(place.index or 0):
+        return fed(draw, module.asarray)
 
 
 def owner(array: Any) -> Any:

@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 
 import minigen.kernels as kernels
+from minigen.capturing import capturing
 from minigen.devices import on_gpu
-from minigen.kernels import Windows
+from minigen.kernels import Windows, uploads
 from minigen.kernels.attention.dropout import factors as dropout_factors
+from minigen.kernels.attention.dropout import round_keys
 from minigen.kernels.fused import log1p as log1p_array
 
 __all__ = [
-    "Windows", "dropout_factors", "kernel", "kernel_over", "kernels",
-    "large", "log1p_array", "quiet",
-    "quiet_kernel", "silent", "take_over_threads",
+    "Windows", "dropout_factors", "kernel", "kernel_over", "kernels", "large", "log1p_array",
+    "quiet", "quiet_kernel", "round_keys", "silent", "take_over_threads",
 ]  # fmt: skip
 
 
@@ -51,6 +52,14 @@ def quiet_kernel(operation: str, *arrays: Any) -> Any:
             return function(*arrays)
     return silent().run(function, *arrays)
 
+
+def _uploads() -> uploads.Uploads | None:
+    """How kernels get numbers to the GPU while a step is being captured."""
+    host = capturing()
+    return None if host is None else uploads.Uploads(host.fed, host.constant)
+
+
+uploads.ask(_uploads)
 
 take_over_threads = kernels.parallel.take_over
 """Called by layers that have much to compute besides products: see `minigen.kernels.parallel`."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 
 import numpy as np
+
+from minigen.capturing import capturing, refuse
 
 
 class Generator:
@@ -69,4 +72,9 @@ watch = _Watch()
 def stream(generator: Generator | None) -> np.random.Generator:
     if watch.told is not None:
         watch.told()
-    return (generator or default_generator).stream
+    source = generator or default_generator
+    if (host := capturing()) is not None:
+        if not host.drawing:
+            refuse("it draws random numbers that are not sent to the GPU as they are drawn")
+        host.on_undo(functools.partial(setattr, source, "state", source.state))
+    return source.stream

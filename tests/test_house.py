@@ -45,8 +45,9 @@ LAYERS = [
     ["backend"],
     ["dispatch"],
     ["determinism"],
-    ["cuda", "limits", "memory"],
+    ["cuda", "graphs", "limits", "memory"],
     ["devices", "dtypes", "random"],
+    ["capturing"],
     ["kernels"],
     ["lazy", "version"],
 ]

@@ -3,8 +3,12 @@
 The recipes of `minigen train`, with the same weights and the same batches on the device, in float32
 (torch with TF32 off, its default), with minigen's products on tensor cores by 3xTF32, which is as
 exact, beside torch's float32, and in mixed precision: minigen with
-`set_float32_matmul_precision("medium")`, torch under `autocast(dtype=bfloat16)`. torch's eager mode
-with its fused Adam is what minigen is compared with; torch.compile is measured for one GPT.
+`set_float32_matmul_precision("medium")`, torch under `autocast(dtype=bfloat16)`.
+
+minigen trains as `minigen train` does, by replaying a CUDA graph of the step, and "minigen eager"
+launches every kernel from Python. What it is compared with is torch's eager mode with its fused
+Adam; beside it stands torch with the same step in a CUDA graph, which its users capture by hand,
+and for one GPT torch.compile.
 """
 
 from __future__ import annotations
@@ -68,6 +72,51 @@ def ours(settings: Any) -> tuple[Any, list]:
     return job, [moved(batch, minigen.device(device.PLACE)) for batch in batches]
 
 
+@contextlib.contextmanager
+def capturable() -> Iterator[None]:
+    """A block in which torch's Adam is made so that a graph can hold its steps."""
+    import torch
+
+    makers = {kind: kind.__init__ for kind in (torch.optim.Adam, torch.optim.AdamW)}
+
+    def made(kind: type, *args: Any, **options: Any) -> None:
+        makers[kind](*args, **{"capturable": True, **options})
+
+    for kind in makers:
+        kind.__init__ = lambda *args, _kind=kind, **options: made(_kind, *args, **options)
+    try:
+        yield
+    finally:
+        for kind, make in makers.items():
+            kind.__init__ = make
+
+
+def graphed(step: Callable, batches: list, bits: str) -> Callable[[], Any]:
+    """torch's step, replayed as a CUDA graph; a batch is copied to where the graph reads it."""
+    import torch
+
+    parts = lambda batch: batch if isinstance(batch, list) else [batch]  # noqa: E731
+    static = [part.clone() for part in parts(batches[0])]
+    batch = static if isinstance(batches[0], list) else static[0]
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side), precision("torch", bits):
+        for _ in range(3):
+            step(batch)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph), precision("torch", bits):
+        step(batch)
+    endless = itertools.cycle(batches)
+
+    def replay() -> None:
+        for there, new in zip(static, parts(next(endless))):
+            there.copy_(new)
+        graph.replay()
+
+    return replay
+
+
 def theirs(settings: Any, job: Any, batches: list) -> tuple[Any, list]:
     """The same in torch, with the same weights."""
     import torch
@@ -127,14 +176,26 @@ def agree(name: str, bits: str, a: Callable, b: Callable) -> list[list[float]]:
 
 
 def measure(name: str, bits: str) -> dict[str, Any]:
+    from minigen.training.replay import WARM_UP, Replayed
+
     settings = settings_of(name)
     job, batches = ours(settings)
     other, their_batches = theirs(settings, job, batches)
+    replayed = job.step
+    if device.PLACE == "cuda":
+        replayed = Replayed(job.step, lambda text: print(f"{name}, {bits}: {text}", flush=True))
     contenders = {
         "torch": stepper(other.step, their_batches, "torch", bits),
-        "minigen": stepper(job.step, batches, "minigen", bits),
+        "minigen": stepper(replayed, batches, "minigen", bits),
+        "minigen eager": stepper(job.step, batches, "minigen", bits),
     }
     losses = agree(name, bits, contenders["minigen"], contenders["torch"])
+    for _ in range(WARM_UP):  # until the graph is there
+        contenders["minigen"]()
+    if device.PLACE == "cuda":
+        with capturable():
+            captured, more = theirs(settings, job, batches)
+        contenders["torch graph"] = graphed(captured.step, more, bits)
     if name == COMPILED and not os.environ.get("WITHOUT_COMPILE"):
         import torch
 
@@ -170,7 +231,8 @@ def main() -> None:
             found.setdefault(name, {})[bits] = timed
             rates = ", ".join(
                 f"{who} {timed[who]['rate']:,.0f} {timed['unit']}/s ({timed[who]['ratio']:.2f})"
-                for who in ("torch", "minigen", "torch compiled") if who in timed
+                for who in ("torch", "minigen", "minigen eager", "torch graph", "torch compiled")
+                if who in timed
             )  # fmt: skip
             print(f"{name}, {bits}: {rates}  [{time.perf_counter() - began:.0f} s]", flush=True)
     print(f"written to {device.record('steps', {'steps': found}, options.out)}")

@@ -36,13 +36,17 @@ class Dropout(NamedTuple):
     factor: float
     key_0: int
     key_1: int
+    keys: Array | None = None  # of all rounds, if they lie on a GPU
 
 
-def dropout_of(dropout_p: float, seed: int) -> Dropout | None:
+def dropout_of(dropout_p: float, seed: int | Array) -> Dropout | None:
     """None if nothing is dropped. A weight stays with probability 1 - p to the nearest 2⁻³².
 
+    The seed may be the array of its `round_keys`, on a GPU: a CUDA graph that is replayed finds
+    other ones there each time.
+
     >>> dropout_of(0.5, 1)
-    Dropout(limit=2147483647, factor=2.0, key_0=1, key_1=0)
+    Dropout(limit=2147483647, factor=2.0, key_0=1, key_1=0, keys=None)
     """
     if not 0 <= dropout_p <= 1:
         raise ValueError(f"attention: dropout_p is a probability, from 0 to 1; got {dropout_p}")
@@ -50,7 +54,20 @@ def dropout_of(dropout_p: float, seed: int) -> Dropout | None:
         return None
     keep = 1 - dropout_p
     limit = max(1, round(keep * 2**32)) - 1
-    return Dropout(limit, 1 / keep if keep else 0.0, seed & WORD, seed >> 32 & WORD)
+    factor = 1 / keep if keep else 0.0
+    if not isinstance(seed, int):
+        return Dropout(limit, factor, 0, 0, seed)
+    return Dropout(limit, factor, seed & WORD, seed >> 32 & WORD)
+
+
+def round_keys(seed: int) -> Array:
+    """The two keys of every round, uint64 (ROUNDS, 2).
+
+    >>> [hex(key) for key in round_keys(2**32)[1]]
+    ['0x9e3779b9', '0xbb67ae86']
+    """
+    steps = np.arange(ROUNDS, dtype=np.uint64)[:, None] * np.array([WEYL_0, WEYL_1], np.uint64)
+    return (np.array([seed & WORD, seed >> 32 & WORD], np.uint64) + steps) & np.uint64(WORD)
 
 
 def scalars(dropout_p: float, seed: int) -> tuple[Array, bool, float]:
@@ -61,8 +78,12 @@ def scalars(dropout_p: float, seed: int) -> tuple[Array, bool, float]:
     return np.array([dropout.limit, dropout.key_0, dropout.key_1]), True, dropout.factor
 
 
-def philox(counter: tuple[Array, Array, Array, Array], key_0: int, key_1: int) -> tuple[Array, ...]:
+def philox(
+    counter: tuple[Array, Array, Array, Array], key_0: int, key_1: int, keys: Array | None = None
+) -> tuple[Array, ...]:
     """Philox4x32-10: four arrays of words of a counter of four, each below 2³², that broadcast.
+
+    The keys of all rounds may be given in place of the first two.
 
     >>> [hex(word) for word in philox((0, 0, 0, 0), 0, 0)]
     ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
@@ -71,12 +92,12 @@ def philox(counter: tuple[Array, Array, Array, Array], key_0: int, key_1: int) -
     c0, c1, c2, c3 = (
         c.astype(np.uint64) if hasattr(c, "astype") else np.uint64(c) for c in counter
     )
-    for _ in range(ROUNDS):
+    keys = round_keys(key_1 << 32 | key_0) if keys is None else keys
+    for key in keys:
         first, second = c0 * np.uint64(MULTIPLY_0), c2 * np.uint64(MULTIPLY_1)
-        c0 = (second >> shift) ^ c1 ^ np.uint64(key_0)
-        c2 = (first >> shift) ^ c3 ^ np.uint64(key_1)
+        c0 = (second >> shift) ^ c1 ^ key[0]
+        c2 = (first >> shift) ^ c3 ^ key[1]
         c1, c3 = second & low, first & low
-        key_0, key_1 = (key_0 + WEYL_0) & WORD, (key_1 + WEYL_1) & WORD
     return c0, c1, c2, c3
 
 
@@ -106,15 +127,17 @@ def _kept_at_once(shape: tuple[int, ...], dropout: Dropout, like: Array) -> Arra
     heads = math.prod(lead)
     head = np.arange(heads, like=like)[:, None, None]
     query, fours = np.arange(queries, like=like)[:, None], np.arange((keys + 3) // 4, like=like)
-    words = philox((fours, query, head, 0), dropout.key_0, dropout.key_1)
-    stays = np.stack([np.less_equal(word, np.uint64(dropout.limit)) for word in words], axis=-1)
+    words = philox((fours, query, head, 0), dropout.key_0, dropout.key_1, dropout.keys)
+    stays = np.empty_like(words[0], bool, shape=(*words[0].shape, 4))
+    for place, word in enumerate(words):
+        np.less_equal(word, np.uint64(dropout.limit), out=stays[..., place])
     return stays.reshape(heads, queries, -1)[..., :keys].reshape(shape)
 
 
 def factors(
     shape: tuple[int, ...],
     dropout_p: float,
-    seed: int,
+    seed: int | Array,
     dtype: Any = float,
     like: Array | None = None,
 ) -> Array | None:

@@ -83,6 +83,14 @@ def train(
             show_default="cpu; with --resume, as before",
         ),
     ] = None,
+    eager: Annotated[
+        bool,
+        typer.Option(
+            "--eager",
+            help="On a GPU, launch every kernel of every step from Python, in place of replaying "
+            "a CUDA graph: the same numbers, later.",
+        ),
+    ] = False,
 ) -> None:
     """Train a model on data that came with the installation.
 
@@ -94,6 +102,7 @@ def train(
     from minigen.cli.keywords import keyword
     from minigen.cli.train import resume_training, start_training
 
+    how = {"frames": frames, "eager": eager}
     if resume is not None:
         fixed = {
             "--batch-size": batch_size, "--lr": lr, "--seed": seed, "--precision": precision,
@@ -105,13 +114,13 @@ def train(
                 f"{given[0] if given else '--fast'} cannot be given together with --resume: a run "
                 "keeps the settings it began with"
             )
-        resume_training(model, resume, steps, device and str(device), frames)
+        resume_training(model, resume, steps, device and str(device), **how)
     else:
         changes = {
             "steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed,
             "precision": precision and str(precision), "device": device and str(device),
         }  # fmt: skip
-        start_training(model, out, fast, changes, dict(map(keyword, set or ())), frames)
+        start_training(model, out, fast, changes, dict(map(keyword, set or ())), **how)
 
 
 @explained(app.command)

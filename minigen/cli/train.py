@@ -22,12 +22,12 @@ def start_training(
     fast: bool,
     changes: Mapping[str, Any],
     own: Mapping[str, Any],
-    frames: int = 0,
+    **how: Any,
 ) -> None:
     """A new run, in `out` or in the first of runs/MODEL, runs/MODEL-2, ... that is free.
 
-    `own` are settings that only this model has, `changes` those that all have; `frames` of how many
-    pictures an animation is made.
+    `own` are settings that only this model has, `changes` those that all have; `how` it is trained
+    besides says `minigen.training.train`.
     """
     path = free_path(Path("runs") / model) if out is None else out
     require_free(path)
@@ -37,11 +37,11 @@ def start_training(
         RECIPES[model](settings)  # what cannot be trained shows now, before a folder is made
     except (ValueError, OSError) as error:
         raise RunError(str(error)) from error
-    run_to_end(Run.create(path, settings), frames=frames)
+    run_to_end(Run.create(path, settings), **how)
 
 
 def resume_training(
-    model: str, path: Path, steps: int | None, device: str | None, frames: int = 0
+    model: str, path: Path, steps: int | None, device: str | None, **how: Any
 ) -> None:
     """Go on with a run, to the step it was made for or to a later one, on its device or another."""
     run, _, step = load_job(path, "last", device)  # shows that all is sound, and changes nothing
@@ -57,15 +57,15 @@ def resume_training(
         )
     if device is not None:
         run.move(run.settings.device)
-    run_to_end(run, frames=frames)
+    run_to_end(run, **how)
 
 
-def run_to_end(run: Run, progress: Progress | None = None, frames: int = 0) -> None:
+def run_to_end(run: Run, progress: Progress | None = None, **how: Any) -> None:
     """Train, showing progress; then say what was reached and where the results are."""
     progress = progress or for_terminal()
     announce_compilation(progress)
     recipe = RECIPES[run.settings.recipe]
-    job = train(run, recipe, progress=progress, frames=frames)
+    job = train(run, recipe, progress=progress, **how)
     report = write_run_report(run, job.parameters())
     seconds = run.records()[-1]["seconds"]
     progress.line(f"{run.settings.recipe}: {run.settings.steps} steps in {duration(seconds)}")

@@ -143,7 +143,7 @@ def _drawn_in_ball(
     """Changes (N, ...) uniform in the ball: of d pixels, the radius is eps u^(1/d)."""
 
     def drawn(source: Callable[..., Tensor], *shape: int) -> Tensor:
-        return source(*shape, generator=generator, dtype=x.dtype).to(x.device)
+        return source(*shape, generator=generator, dtype=x.dtype, device=x.device)
 
     if norm == math.inf:
         return eps * (2 * drawn(minigen.rand, *x.shape) - 1)

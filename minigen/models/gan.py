@@ -63,8 +63,8 @@ class Generator(nn.Module):
     def noise(self, count: int, generator: minigen.Generator | None = None) -> Tensor:
         """z ~ N(0, I), (count, J), on the device and in the dtype of the network."""
         weight = next(self.parameters())
-        z = minigen.randn(count, self.latent, generator=generator, dtype=weight.dtype)
-        return z.to(weight.device)
+        options: dict[str, Any] = {"dtype": weight.dtype, "device": weight.device}
+        return minigen.randn(count, self.latent, generator=generator, **options)
 
     @minigen.no_grad()
     def draw(self, count: int, generator: minigen.Generator | None = None) -> Tensor:

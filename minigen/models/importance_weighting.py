@@ -83,7 +83,7 @@ def negative_log_likelihood(
     bounds = []
     for part in x.split(at_once):
         shape = (len(part) * samples, model.config.latent)
-        noise = minigen.randn(*shape, generator=generator, dtype=part.dtype).to(part.device)
+        noise = minigen.randn(*shape, generator=generator, dtype=part.dtype, device=part.device)
         bounds.append(
             importance_weighted_bound(log_importance_weights(model, part, samples, noise))
         )

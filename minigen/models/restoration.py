@@ -22,7 +22,6 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
 import minigen
 from minigen import Generator, Tensor
@@ -67,7 +66,7 @@ class Noise:
             raise ValueError(f"sigma must be a positive number, got {self.sigma!r}")
 
     def damage(self, x: Tensor, generator: Generator | None = None) -> Damaged:
-        noise = minigen.randn(*x.shape, generator=generator, dtype=x.dtype).to(x.device)
+        noise = minigen.randn_like(x, generator=generator)
         return Damaged((x + self.sigma * noise).clamp(0, 1))
 
     def agree(self, restored: Tensor, left: Damaged) -> Tensor:
@@ -108,10 +107,11 @@ class Hole:
                 f"{size}"
             )
         places = 2 * self.shift + 1
-        corners = first + minigen.randint(0, places, (n, 2), generator=generator).numpy()
-        rows, columns = (_between(c, c + self.side, size) for c in corners.T)  # 2 x (N, s)
-        known = ~(rows[:, None, :, None] & columns[:, None, None, :])  # (N, 1, s, s)
-        mask = minigen.from_numpy(known).to(x.device).to(x.dtype)
+        shifts = minigen.randint(0, places, (n, 2, 1), generator=generator, device=x.device)
+        place = minigen.arange(size, device=x.device)
+        inside = (first + shifts <= place) & (place < first + shifts + self.side)  # (N, 2, s)
+        rows, columns = inside[:, 0, :, None], inside[:, 1, None, :]  # (N, s, 1), (N, 1, s)
+        mask = (~(rows & columns))[:, None].to(x.dtype)  # (N, 1, s, s)
         return Damaged(x * mask, mask)
 
     def agree(self, restored: Tensor, left: Damaged) -> Tensor:
@@ -128,12 +128,6 @@ class Hole:
             around = around + padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
             image = np.where(known, image, around / 4)
         return minigen.from_numpy(image)
-
-
-def _between(first: NDArray, end: NDArray, size: int) -> NDArray[np.bool_]:
-    """Which of the places 0 to size - 1 lie from first to before end: 2 x (N,) -> (N, size)."""
-    places = np.arange(size)
-    return (first[:, None] <= places) & (places < end[:, None])
 
 
 @dataclass(frozen=True)

@@ -222,10 +222,9 @@ class StyleGenerator(Generator):
     def noise_images(self, count: int, generator: minigen.Generator | None = None) -> list[Tensor]:
         """A noise image for each layer, (count, 1, H, W), H = W = s/4, s/4, s/2, s/2, s, s."""
         small, like = self.config.size // 4, self.constant
+        options: dict[str, Any] = {"dtype": like.dtype, "device": like.device}
         return [
-            minigen.randn(count, 1, side, side, generator=generator, dtype=like.dtype).to(
-                like.device
-            )
+            minigen.randn(count, 1, side, side, generator=generator, **options)
             for side in (small, small, 2 * small, 2 * small, 4 * small, 4 * small)
         ]
 
@@ -233,9 +232,10 @@ class StyleGenerator(Generator):
         """From a random layer on, the style of another z, for a share of the images."""
         n, layers, _ = styles.shape
         other = self.styles(self.noise(n))
-        change = minigen.randint(1, layers, (n, 1))  # the first layer with the other style
-        change[minigen.rand(n, 1) >= self.config.mixing] = layers
-        later = (minigen.arange(layers) >= change).to(styles.device)  # (L,), (N, 1) -> (N, L)
+        there = styles.device
+        change = minigen.randint(1, layers, (n, 1), device=there)  # the first with the other style
+        stays = minigen.rand(n, 1, device=there) >= self.config.mixing
+        later = (minigen.arange(layers, device=there) >= change) & ~stays  # (L,), (N, 1) -> (N, L)
         return minigen.where(later[:, :, None], other, styles)
 
     @minigen.no_grad()

@@ -9,7 +9,8 @@ import numpy as np
 
 from minigen import backend
 from minigen.autograd import differentiable, wrap
-from minigen.dispatch import dropout_factors
+from minigen.capturing import capturing
+from minigen.dispatch import dropout_factors, round_keys
 from minigen.errors import ShapeError
 from minigen.modes import is_grad_enabled
 from minigen.ops.comparison import where
@@ -61,11 +62,17 @@ def scaled_dot_product_attention(
             "scaled_dot_product_attention: dropout_p is a probability, from 0 to 1; "
             f"got {dropout_p}"
         )
-    seed = int(backend.stream(None).bit_generator.random_raw()) if dropout_p else 0
+    seed = _seed(query.device) if dropout_p else 0
     differentiable_mask = attn_mask is not None and attn_mask.requires_grad and is_grad_enabled()
     attend = _formula if differentiable_mask else _attention
     output = attend(query, key, value, attn_mask, is_causal, scale, float(dropout_p), seed)
     return output if shape is None else reshape(output, shape)
+
+
+def _seed(where: Any) -> Any:
+    """Of a mask of dropout; in a step that is captured, its keys, which a replay draws anew."""
+    draw = lambda: int(backend.stream(None).bit_generator.random_raw())  # noqa: E731
+    return draw() if capturing() is None else backend.drawn(lambda: round_keys(draw()), where)
 
 
 def _check(query: Any, key: Any, value: Any, mask: Any, is_causal: bool) -> None:
@@ -215,6 +222,6 @@ def _formula(
     weights = where(hidden, 0.0, softmax(where(hidden, 0.0, scores), -1))
     if dropout_p:
         # what the kernels drop, too
-        array = dropout_factors(tuple(weights.shape), dropout_p, seed, weights.array.dtype)
-        weights = weights * wrap(backend.to_device(array, backend.device_of(weights.array)))
+        shape, like = tuple(weights.shape), weights.array
+        weights = weights * wrap(dropout_factors(shape, dropout_p, seed, like.dtype, like))
     return matmul(weights, value)

@@ -103,7 +103,7 @@ def _row_counts(index: Any, ignored: Any, weight: Any, dtype: Any) -> Any:
     """What the loss of a row is multiplied by: the weight of its class, 0 where it is ignored."""
     counts = np.ones_like(index, dtype) if weight is None else weight[index]
     if ignored is not None:
-        counts[ignored] = 0
+        np.copyto(counts, 0, where=ignored)
     return counts
 
 
@@ -113,14 +113,14 @@ def _slopes(counts: Any, ignored: Any, reduction: str) -> Any:
         return counts
     slopes = counts / counts.sum()
     if ignored is not None:
-        slopes[ignored] = 0  # also where all are
+        np.copyto(slopes, 0, where=ignored)  # also where all are
     return slopes
 
 
 def _combined(losses: Any, ignored: Any, counts: Any, reduction: str, shape: tuple) -> Any:
     losses = losses * counts
     if ignored is not None:
-        losses[ignored] = 0  # even where the loss was NaN
+        np.copyto(losses, 0, where=ignored)  # even where the loss was NaN
     if reduction == "none":
         return losses.reshape(shape)
     return losses.sum() / counts.sum() if reduction == "mean" else losses.sum()

@@ -66,7 +66,7 @@ def _check(name: str, input: Any, p: float, inplace: bool) -> None:
 def _drop(input: Any, p: float, shape: tuple) -> Any:
     """Drop what a random mask of this shape says; all, for p = 1."""
     array = getattr(input, "array", input)
-    mask = backend.to_device(keep_mask(shape, p), backend.device_of(array))
+    mask = backend.drawn(lambda: keep_mask(shape, p), backend.device_of(array))
     return _dropout(input, mask, 1 / (1 - p) if p < 1 else 0.0)
 
 
@@ -162,6 +162,6 @@ def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: b
     if p == 1:
         return _drop(input, p, tuple(input.shape))
     array = getattr(input, "array", input)
-    mask = backend.to_device(keep_mask(tuple(input.shape), p), backend.device_of(array))
+    mask = backend.drawn(lambda: keep_mask(tuple(input.shape), p), backend.device_of(array))
     scale = 1 / math.sqrt((1 - p) * (1 + p * ALPHA**2))
     return _alpha_dropout(input, mask, scale, scale * p * ALPHA)

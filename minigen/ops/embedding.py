@@ -28,7 +28,7 @@ def _look_up_gradient(input: Any, weight: Any, padding_idx: int | None) -> Any:
     """As `_embedding`, with zeros where `input` is `padding_idx`: the adjoint of `_sum_rows`."""
     rows = np.take(weight, input, axis=0)
     if padding_idx is not None:
-        rows[input == padding_idx] = 0
+        np.copyto(rows, 0, where=(input == padding_idx)[..., None])
     return rows
 
 

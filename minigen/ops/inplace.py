@@ -130,8 +130,11 @@ def zero_(self: Tensor) -> Tensor:
 
 def _draw(name: str, sample: Callable) -> None:
     def draw(self: Tensor, *args: Any, generator: Any = None, **kwargs: Any) -> Tensor:
-        values = sample(backend.stream(generator), self.array.shape, *args, **kwargs)
-        setitem(self, ..., backend.to_device(values, self.device))
+        values = backend.drawn(
+            lambda: sample(backend.stream(generator), self.array.shape, *args, **kwargs),
+            self.device,
+        )
+        setitem(self, ..., values)
         return self
 
     draw.__name__ = name
@@ -170,8 +173,10 @@ def random_(self: Tensor, *bounds: int, generator: Any = None) -> Tensor:
     """
     if len(bounds) > 2:
         raise TypeError(f"random_: expects at most two bounds, got {len(bounds)}")
-    values = _integers(backend.stream(generator), self.array.dtype, self.array.shape, bounds)
-    setitem(self, ..., backend.to_device(values, self.device))
+    draw = lambda: _integers(  # noqa: E731
+        backend.stream(generator), self.array.dtype, self.array.shape, bounds
+    )
+    setitem(self, ..., backend.drawn(draw, self.device))
     return self
 
 

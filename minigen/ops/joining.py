@@ -10,6 +10,7 @@ import numpy as np
 
 from minigen import backend
 from minigen.autograd import differentiable
+from minigen.capturing import capturing
 from minigen.dtypes import result_type
 from minigen.errors import ShapeError
 from minigen.ops.dims import wrap_dim
@@ -52,9 +53,22 @@ def _along(array: Any, dim: int, start: int, stop: int) -> Any:
 # --------------------------------------------------------------------------------------- join
 
 
+def _joined(arrays: Sequence, dim: int) -> Any:
+    """np.concatenate. CuPy sends a table of the arrays' addresses to the GPU, if they are many;
+    where that is not allowed, as a step is being captured, they are copied one by one."""
+    if capturing() is None or not backend.on_gpu(arrays[0]):
+        return np.concatenate(arrays, dim)
+    first, sizes = arrays[0], [each.shape[dim] for each in arrays]
+    shape = (*first.shape[:dim], sum(sizes), *first.shape[dim + 1 :])
+    output = np.empty_like(first, order="C", shape=shape)
+    for each, size, end in zip(arrays, sizes, accumulate(sizes)):
+        _along(output, dim, end - size, end)[...] = each
+    return output
+
+
 @differentiable
 def _cat(dim: int, sizes: tuple, *tensors: Any) -> Any:
-    return np.concatenate(_common(tensors), dim)
+    return _joined(_common(tensors), dim)
 
 
 _cat.gradients(tensors=lambda g, dim, sizes: _split(g, sizes, dim))
@@ -94,7 +108,9 @@ concat = concatenate = cat
 
 @differentiable
 def _stack(dim: int, *tensors: Any) -> Any:
-    return np.stack(_common(tensors), dim)
+    if capturing() is None:
+        return np.stack(_common(tensors), dim)
+    return _joined([np.expand_dims(each, dim) for each in _common(tensors)], dim)
 
 
 _stack.gradients(tensors=lambda g, dim: _unbind(g, dim))

@@ -56,7 +56,7 @@ def added_mask(mask: Any, name: str, dtype: Any, other: Any = None, other_name: 
     if kind == "f":
         return mask
     values = np.zeros_like(mask.array, dtype=dtype.numpy)
-    values[mask.array] = -math.inf
+    np.copyto(values, -math.inf, where=mask.array)
     return wrap(values)
 
 

@@ -65,7 +65,8 @@ def rand(
     minigen.Size([2, 3])
     """
     shape, chosen = shape_of("rand", args, size), _float("rand", dtype)
-    return finish(_uniform(backend.stream(generator), shape, chosen), device, requires_grad)
+    draw = lambda: _uniform(backend.stream(generator), shape, chosen)  # noqa: E731
+    return finish(backend.drawn(draw, device), requires_grad=requires_grad)
 
 
 def randn(
@@ -78,7 +79,8 @@ def randn(
 ) -> Tensor:
     """Standard normal: mean 0, variance 1."""
     shape, chosen = shape_of("randn", args, size), _float("randn", dtype)
-    return finish(_gaussian(backend.stream(generator), shape, chosen), device, requires_grad)
+    draw = lambda: _gaussian(backend.stream(generator), shape, chosen)  # noqa: E731
+    return finish(backend.drawn(draw, device), requires_grad=requires_grad)
 
 
 def randint(
@@ -111,8 +113,9 @@ def randint(
     if low >= high:
         raise ShapeError(f"randint: low must be below high, got {low} and {high}")
     chosen = np.dtype(np.int64) if dtype is None else as_dtype(dtype).numpy
-    numbers = backend.stream(generator).integers(low, high, shape_of("randint", (size,)))
-    return finish(numbers.astype(chosen), device, requires_grad)
+    shape = shape_of("randint", (size,))
+    draw = lambda: backend.stream(generator).integers(low, high, shape).astype(chosen)  # noqa: E731
+    return finish(backend.drawn(draw, device), requires_grad=requires_grad)
 
 
 def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = None) -> Tensor:
@@ -124,7 +127,8 @@ def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = 
     if n < 0:
         raise ShapeError(f"randperm: n cannot be negative, got {n}")
     chosen = np.dtype(np.int64) if dtype is None else as_dtype(dtype).numpy
-    return finish(backend.stream(generator).permutation(n).astype(chosen), device)
+    draw = lambda: backend.stream(generator).permutation(n).astype(chosen)  # noqa: E731
+    return finish(backend.drawn(draw, device))
 
 
 def _as_given(input: Any, dtype: Any, device: Any) -> dict:
@@ -196,7 +200,7 @@ def bernoulli(input: Any, p: Any = None, generator: Any = None) -> Any:
     odds, where = (input if p is None else p), backend.device_of(input)
     if where == backend.CPU and not np.all((np.asarray(odds) >= 0) & (np.asarray(odds) <= 1)):
         raise ShapeError("a probability must lie between 0 and 1")
-    uniform = backend.to_device(backend.stream(generator).random(input.shape), where)
+    uniform = backend.drawn(lambda: backend.stream(generator).random(input.shape), where)
     return (uniform < odds).astype(input.dtype)
 
 
@@ -239,9 +243,12 @@ def normal(
         else np.broadcast_shapes(np.shape(loc), np.shape(scale))
     )
     chosen = _float("normal", arrays[0].dtype if arrays and dtype is None else dtype)
-    drawn = _gaussian(backend.stream(generator), shape, chosen) * scale + loc
     place = backend.device_of(arrays[0]) if arrays and device is None else device
-    return finish(np.asarray(drawn, chosen), place, requires_grad)
+
+    def draw() -> np.ndarray:
+        return np.asarray(_gaussian(backend.stream(generator), shape, chosen) * scale + loc, chosen)
+
+    return finish(backend.drawn(draw, place), requires_grad=requires_grad)
 
 
 @method("multinomial")

@@ -293,5 +293,9 @@ def rrelu(
         return leaky_relu(input, (lower + upper) / 2)
     if input.array.dtype.kind != "f":
         raise TypeError(f"rrelu: needs a floating-point input, not {input.dtype}; use x.float()")
-    drawn = backend.cast(backend.stream(None).uniform(lower, upper, input.shape), input.array.dtype)
-    return _prelu(input, wrap(backend.to_device(drawn, input.device)))
+
+    def draw() -> Any:
+        uniform = backend.stream(None).uniform(lower, upper, input.shape)
+        return backend.cast(uniform, input.array.dtype)
+
+    return _prelu(input, wrap(backend.drawn(draw, input.device)))

@@ -163,7 +163,10 @@ def gumbel_softmax(logits: Any, tau: float = 1, hard: bool = False, *, dim: int 
     """
     if tau <= 0:
         raise ShapeError(f"gumbel_softmax: tau must be positive, got {tau}")
-    drawn = backend.stream(None).standard_exponential(logits.shape)
-    noise = backend.cast(-np.log(drawn), logits.array.dtype)
-    sample = softmax((logits + wrap(backend.to_device(noise, logits.device))) / tau, dim)
+
+    def draw() -> Any:
+        exponential = backend.stream(None).standard_exponential(logits.shape)
+        return backend.cast(-np.log(exponential), logits.array.dtype)
+
+    sample = softmax((logits + wrap(backend.drawn(draw, logits.device))) / tau, dim)
     return _one_hot_of_largest(sample, dim) if hard else sample

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
 import numpy as np
 
 from minigen import backend
+from minigen.capturing import refuse
 from minigen.optim.optimizer import (
     Lists,
     Optimizer,
@@ -18,6 +20,7 @@ from minigen.optim.optimizer import (
     blocks,
     check_betas,
     fusable,
+    live,
 )
 from minigen.tensor import Tensor
 
@@ -70,6 +73,8 @@ class Adam(Optimizer):
         }
         super().__init__(params, options)
 
+    capturable = True
+
     def check(self, group: dict[str, Any]) -> None:
         super().check(group)
         at_least(0.0, "eps", group["eps"])
@@ -79,18 +84,21 @@ class Adam(Optimizer):
     def update_all(self, pairs: list[tuple[Tensor, Any]], group: dict[str, Any]) -> None:
         """One call of the kernel for all parameters that have taken as many steps."""
         names = _AMSGRAD if group["amsgrad"] else _ADAM
-        lists = Lists()
+        lists, counters = Lists(), {}
         for p, g in pairs:
             state = self.state[p]
             averages = advance(state, p, *names)
             if group["maximize"]:
                 g = np.negative(g, out=np.empty_like(g))
             if len(averages) == 2 and fusable(p.array):
+                counters[state["step"]] = state  # one of those that have taken as many steps
                 lists.add((state["step"], p.array.dtype), p.array, g, *averages)
             else:
-                _adam([p.array, g, *averages], *_options(group, state["step"]))
+                refuse("amsgrad, and Adam of this dtype, compute a part of a step on the host")
+                _adam([p.array, g, *averages], *_options(group, state))
         for (step, _), arrays in lists.items():
-            backend.kernel_over("adam", arrays, *_options(group, step))
+            options = live(functools.partial(_options, group, counters[step]))
+            backend.kernel_over("adam", arrays, *options)
 
 
 class AdamW(Adam):
@@ -128,11 +136,11 @@ _ADAM = ("exp_avg", "exp_avg_sq")
 _AMSGRAD = (*_ADAM, "max_exp_avg_sq")
 
 
-def _options(group: dict[str, Any], step: int) -> tuple:
+def _options(group: dict[str, Any], state: dict[str, Any]) -> tuple:
     """lr, β₁, β₂, eps, weight_decay, whether that is decoupled, and the number of the step."""
     names = ("lr", "eps", "weight_decay", "decoupled_weight_decay")
     lr, *others = (group[name] for name in names)
-    return (lr, *group["betas"], *others, step)
+    return (lr, *group["betas"], *others, state["step"])
 
 
 def _adam(

@@ -6,6 +6,7 @@ A subclass names its options in `defaults` and defines `update`, which moves one
 from __future__ import annotations
 
 import copy
+import functools
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import numpy as np
 
 from minigen import backend, errors
 from minigen.autograd import wrap
+from minigen.capturing import capturing, on_replay, refuse
 from minigen.errors import ShapeError
 from minigen.memory import keep_freed_memory
 from minigen.modes import enable_grad, no_grad
@@ -34,6 +36,10 @@ class Optimizer:
     `param_groups` may be read and changed at any time, as schedulers do; `state[p]` holds what the
     optimizer remembers of parameter p.  Raises TypeError or ValueError for what is no parameter.
     """
+
+    # Whether a step can be part of a CUDA graph: all that the host computes of it, and that may be
+    # something else in the next step, it asks for again before every replay.
+    capturable = False
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
@@ -98,7 +104,7 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        self.steps_taken += 1
+        self._count()
         where = ""
         with no_grad(), backend.quiet():
             for group in self.param_groups:
@@ -109,6 +115,24 @@ class Optimizer:
                         where = where or errors.caller()
                         p.changed_in_place(where)
         return loss
+
+    def _count(self) -> None:
+        """Count the step; a captured one, and those of its parameters, again at every replay."""
+        if capturing() is None:
+            self.steps_taken += 1
+            return
+        if not self.capturable:
+            refuse(f"{type(self).__name__} computes a part of its step on the host")
+        stepping = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        states = [self.state[p] for p in stepping]
+
+        def count(by: int) -> None:
+            self.steps_taken += by
+            for state in states:
+                if "step" in state:
+                    state["step"] += by
+
+        on_replay(functools.partial(count, 1), undo=functools.partial(count, -1))
 
     def update_all(self, pairs: list[tuple[Tensor, Any]], group: dict[str, Any]) -> None:
         """Move the parameters of a group, given with the arrays of their gradients, by `update`.
@@ -273,9 +297,11 @@ class Lists:
 
 def advance(state: dict[str, Any], p: Tensor, *names: str) -> list[Any]:
     """Count a step in `state["step"]`; the arrays by these names, shaped as `p`, zero at first."""
-    state["step"] = state.get("step", 0) + 1
+    if capturing() is None:  # else `Optimizer.step` has counted it
+        state["step"] = state.get("step", 0) + 1
     for name in names:
         if name not in state:
+            refuse("an optimizer's first step is not like the others; take one before")
             state[name] = wrap(np.zeros_like(p.array, order="C"))
     return [state[name].array for name in names]
 
@@ -308,6 +334,21 @@ def average_square(kept: Any, value: Any, beta: float, scratch: Any) -> None:
     scratch *= 1 - beta
     kept *= beta
     kept += scratch
+
+
+def live(options: Callable[[], tuple]) -> tuple:
+    """The options of a step; while it is captured, functions that give them at every replay.
+
+    >>> live(lambda: (0.1, 0.9))
+    (0.1, 0.9)
+    """
+    if capturing() is None:
+        return options()
+    return tuple(functools.partial(_nth, options, n) for n in range(len(options())))
+
+
+def _nth(options: Callable[[], tuple], n: int) -> Any:
+    return options()[n]
 
 
 BLOCK = 16384  # elements that are worked on at a time, so that they stay in the cache

@@ -8,7 +8,8 @@ import numpy as np
 
 from minigen import backend
 from minigen.autograd import wrap
-from minigen.optim.optimizer import Lists, Optimizer, at_least, blocks, followed, fusable
+from minigen.capturing import refuse
+from minigen.optim.optimizer import Lists, Optimizer, at_least, blocks, followed, fusable, live
 from minigen.tensor import Tensor
 
 __all__ = ["SGD"]
@@ -62,6 +63,8 @@ class SGD(Optimizer):
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
 
+    capturable = True
+
     def update_all(self, pairs: list[tuple[Tensor, Any]], group: dict[str, Any]) -> None:
         """One call of the kernel for all parameters, and one for those that step first."""
         lists = Lists()
@@ -70,11 +73,12 @@ class SGD(Optimizer):
             if fusable(p.array):
                 lists.add((first, p.array.dtype), p.array, g, *buffers)
             else:
+                refuse("SGD of this dtype computes a part of a step on the host")
                 _sgd([p.array, g, *buffers], group, first)
-        options = [group[n] for n in ("lr", "momentum", "dampening", "weight_decay", "nesterov")]
+        options = live(lambda: tuple(group[name] for name in _OPTIONS))
         for (first, _), arrays in lists.items():
             columns = arrays if len(arrays) == 3 else [*arrays, None]
-            backend.kernel_over("sgd", columns, *options, group["maximize"], first)
+            backend.kernel_over("sgd", columns, *options, first)
 
     def _buffers(self, p: Tensor, group: dict[str, Any]) -> tuple[list[Any], bool]:
         """The momentum of p, none without momentum; and whether it still holds anything."""
@@ -83,8 +87,12 @@ class SGD(Optimizer):
             return [], False
         first = "momentum_buffer" not in state
         if first:
+            refuse("an optimizer's first step is not like the others; take one before")
             state["momentum_buffer"] = wrap(np.empty_like(p.array))
         return [state["momentum_buffer"].array], first
+
+
+_OPTIONS = ("lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize")
 
 
 def _sgd(arrays: list[Any], group: dict[str, Any], first: bool) -> None:

@@ -13,9 +13,12 @@ import copy
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from minigen import backend
+from minigen.autograd import wrap
+from minigen.capturing import on_replay, refuse
 from minigen.dtypes import int64
 from minigen.modes import no_grad
 from minigen.nn.module import Module
@@ -139,6 +142,7 @@ class AveragedModel(Module):
         pairs = list(zip(_values(self.module, self.use_buffers), _values(model, self.use_buffers)))
         pairs = [(mean, now.to(mean.device)) for mean, now in pairs]
         if self.n_averaged.item() == 0:
+            refuse("the first update of averaged weights copies them; make one before")
             _copy(pairs)
         elif self.multi_avg_fn is not None:
             groups: dict[Any, list] = {}
@@ -146,15 +150,22 @@ class AveragedModel(Module):
                 groups.setdefault((pair[0].device, pair[0].dtype), []).append(pair)
             for (device, _), members in groups.items():
                 means, values = zip(*members)
-                self.multi_avg_fn(list(means), list(values), self.n_averaged.to(device))
+                self.multi_avg_fn(list(means), list(values), self._number(device))
         else:
             average = self.avg_fn or get_swa_avg_fn()
-            _copy(
-                (mean, average(mean, now, self.n_averaged.to(mean.device))) for mean, now in pairs
-            )
+            _copy((mean, average(mean, now, self._number(mean.device))) for mean, now in pairs)
         if not self.use_buffers:
             _copy(zip(self.module.buffers(), model.buffers(), strict=True))
-        self.n_averaged += 1
+        on_replay(partial(self._count, 1), undo=partial(self._count, -1))
+
+    def _count(self, by: int) -> None:
+        self.n_averaged += by
+
+    def _number(self, where: Any) -> Tensor:
+        """How many models are in the average, on that device."""
+        if self.n_averaged.is_cuda:
+            return self.n_averaged.to(where)
+        return wrap(backend.drawn(lambda: self.n_averaged.array.copy(), where))
 
 
 def _values(module: Module, buffers: bool) -> Iterable[Tensor]:

@@ -26,6 +26,7 @@ from minigen.nested import join, split
 from minigen.precision import at_precision
 from minigen.training.job import DataError, Job, Settings
 from minigen.training.progress import Progress, Silent
+from minigen.training.replay import Replayed
 from minigen.training.run import Checkpoint, Run, RunError, write_file
 
 SAMPLE_SEED = 12345  # samples of all steps come from the same noise, so that they can be compared
@@ -58,12 +59,14 @@ def train(
     progress: Progress | None = None,
     stop_after: int | None = None,
     frames: int = 0,
+    eager: bool = False,
 ) -> Job:
     """Train to the last step of the run's settings, from its last checkpoint if it has one.
 
     `build` is a recipe. `stop_after` a step saves there and raises Interrupted, as Ctrl-C does.
     `frames` is of how many pictures samples/training.gif is to consist, which shows what the model
-    makes while it learns, always from the same noise.
+    makes while it learns, always from the same noise. On a GPU steps are replayed as a CUDA graph;
+    if `eager`, or if no graph can hold them, Python launches every kernel: the same numbers, later.
     Returns the job with the trained model. Raises Diverged when a loss turns NaN or infinite,
     RunError when the run's checkpoint does not fit its recipe.
     """
@@ -73,6 +76,8 @@ def train(
         manual_seed(run.settings.seed)
         job = make_job(run, build)
         job.step = at_precision(job.step, run.settings.precision)
+        if device(run.settings.device).type == "cuda" and not eager:
+            job.step = Replayed(job.step, progress.line)
         loop = _Loop(run, job)
         progress.start(run.settings.recipe, run.settings.steps, loop.step)
         try:

@@ -17,7 +17,7 @@ from typing import Any
 import cupy as real
 import numpy as np
 
-from tests.standin import rules
+from tests.standin import graphs, rules
 
 SCALARS = (bool, int, float, complex, np.generic)
 IMPLICIT = "Implicit conversion to a NumPy array is not allowed. Please use `.get()`."
@@ -35,6 +35,7 @@ class Traffic:
         self.forbidden = False
 
     def synchronise(self, what: str) -> None:
+        graphs.refuse_transfer("D2H")
         self.synchronisations += 1
         if self.forbidden:
             raise Synchronised(f"{what} waits for the GPU")
@@ -172,14 +173,24 @@ class ndarray:
     # ------------------------------------------------------------------ indexing
 
     def __getitem__(self, index: Any) -> ndarray:
-        for part in index if isinstance(index, tuple) else (index,):
-            if isinstance(part, ndarray) and part.dtype == bool:
-                traffic.synchronise("cupy.ndarray[mask]")
-        return wrap(self._a[within(unwrap(index), self.shape)], self)
+        _wait_for_masks(index, "cupy.ndarray[mask]")
+        place = unwrap(index)
+        result = wrap(self._at(place), self)
+        graphs.computed(self._at, (place,), {}, result, self._a)
+        return result
+
+    def _at(self, place: Any) -> Any:
+        return self._a[within(place, self.shape)]
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        _wait_for_masks(index, "cupy.ndarray[mask] = value")
         check_operand(value)
-        self._a[within(unwrap(index), self.shape)] = unwrap(value)
+        place, value = unwrap(index), unwrap(value)
+        graphs.assigned(self._a, lambda: self._put(place, value))
+        self._put(place, value)
+
+    def _put(self, place: Any, value: Any) -> None:
+        self._a[within(place, self.shape)] = value
 
     # ------------------------------------------------------------------ NumPy's protocols
 
@@ -269,6 +280,13 @@ def within(index: Any, shape: tuple[int, ...]) -> Any:
     return tuple(found)
 
 
+def _wait_for_masks(index: Any, what: str) -> None:
+    """A mask as an index: CuPy counts its places first, and waits for their number."""
+    for part in index if isinstance(index, tuple) else (index,):
+        if isinstance(part, ndarray) and part.dtype == bool:
+            traffic.synchronise(what)
+
+
 def _operands(values: Any) -> Iterator[ndarray]:
     for value in values:
         if isinstance(value, ndarray):
@@ -311,8 +329,13 @@ def compute(function: Callable, args: tuple, kwargs: dict, *operands: ndarray) -
     """NumPy's function of the values; without warnings, as a GPU gives none."""
     values = {name: unwrap(value) for name, value in kwargs.items()}
     operands += tuple(_operands([*args, *kwargs.values()]))
+    arguments = tuple(map(unwrap, args))
+    graphs.before_computing(function, arguments, values)
     with np.errstate(all="ignore"):
-        return wrap(function(*map(unwrap, args), **values), *operands)
+        raw = function(*arguments, **values)
+    result = wrap(raw, *operands)
+    graphs.computed(function, arguments, values, result)
+    return result
 
 
 def call(theirs: Any, ours: Any, args: tuple, kwargs: dict) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import cupy as real
 import numpy as np
 
-from tests.standin import rules
+from tests.standin import graphs, rules
 from tests.standin.array import Device, call, ndarray, traffic, unwrap, wrap
 
 
@@ -57,7 +57,7 @@ class CuPy(_Namespace):
             is_available=lambda: True,
             get_cublas_handle=lambda: 1,
             nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)),
-            get_current_stream=lambda: SimpleNamespace(ptr=0),
+            **graphs.cuda_names(),
             runtime=SimpleNamespace(
                 CUDARuntimeError=real.cuda.runtime.CUDARuntimeError,
                 getDeviceCount=lambda: 1,
@@ -73,6 +73,7 @@ class CuPy(_Namespace):
         rules.check_call(real.asarray, (a, dtype, order), options)
         if isinstance(a, list | tuple) and any(isinstance(each, ndarray) for each in a):
             return wrap(np.array(unwrap(a), dtype))
+        graphs.refuse_transfer("H2D")
         traffic.uploads += 1
         return ndarray(np.array(a, dtype))
 

@@ -159,7 +159,7 @@ def test_what_does_not_wait() -> None:
     scope = names(lambda values: ndarray(values.copy()))
     with traffic.without_synchronisation():
         for each in (
-            "x + s", "np.where(b, x, 0.0)", "x[i]", "x.__setitem__(b, 0.0)", "x.sum()",
+            "x + s", "np.where(b, x, 0.0)", "x[i]", "x.__setitem__(i, 0.0)", "x.sum()",
             "np.take(x, i, 1)", "np.exp(x, out=y)", "np.copyto(x, y, where=b)",
         ):  # fmt: skip
             eval(each, scope)

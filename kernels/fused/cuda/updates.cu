@@ -72,10 +72,12 @@ DEVICE void store(float* to, const Four& values, int valid) {
 
 // Adam (Kingma & Ba 2015), algorithm 1, and AdamW (Loshchilov & Hutter 2019), algorithm 2:
 // shrink is 1 - lr λ if decoupled, else 1; decay is λ if not decoupled, else 0; root is √(1 - β₂ᵗ);
-// rate is lr / (1 - β₁ᵗ).
+// rate is lr / (1 - β₁ᵗ). They are read from memory, where the host puts those of each step: what a
+// launch is given as an argument stays the same whenever a CUDA graph repeats it.
 extern "C" __global__ void __launch_bounds__(256)
-adam(const long long* table, int count, float shrink, float decay, float one_minus_beta1,
-     float beta2, float one_minus_beta2, float root, float eps, float rate) {
+adam(const long long* table, int count, const float* numbers) {
+  float shrink = numbers[0], decay = numbers[1], one_minus_beta1 = numbers[2], beta2 = numbers[3];
+  float one_minus_beta2 = numbers[4], root = numbers[5], eps = numbers[6], rate = numbers[7];
   Chunk chunk = chunk_of_block(table, count);
   float* parameter = array(table, count, 0, chunk.parameter);
   const float* gradient = array(table, count, 1, chunk.parameter);
@@ -100,12 +102,15 @@ adam(const long long* table, int count, float shrink, float decay, float one_min
   }
 }
 
+// numbers are sign, decay, lr, momentum, kept.
 // d = sign grad + decay p; without a buffer p -= lr d. With one, b = d in the `first` step, else
 // momentum b + kept d; then p -= lr b, or by Nesterov's rule lr (d + momentum b). `buffered`,
 // `first` and `nesterov` are 0 or 1: all threads take the same way.
-extern "C" __global__ void __launch_bounds__(256)
-sgd(const long long* table, int count, float sign, float decay, float lr, float momentum,
-    float kept, int buffered, int first, int nesterov) {
+extern "C" __global__ void __launch_bounds__(256, 4)
+sgd(const long long* table, int count, const float* numbers, int buffered, int first,
+    int nesterov) {
+  float sign = numbers[0], decay = numbers[1], lr = numbers[2], momentum = numbers[3];
+  float kept = numbers[4];
   Chunk chunk = chunk_of_block(table, count);
   float* parameter = array(table, count, 0, chunk.parameter);
   const float* gradient = array(table, count, 1, chunk.parameter);

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...checking import KernelError, describe, device_of
+from ...uploads import constant, fed, now, replaced
 from .. import optimizers
 from ..optimizers import Arrays, as_lists
 from .launching import CHUNK, address, flat, module_of, ready
@@ -64,10 +65,23 @@ def _table_on_gpu(addresses: tuple, sizes: tuple, device: int) -> tuple[Array, i
     return cupy.asarray(table), int(table[5, -1])
 
 
+def _table_beside(array: Array, addresses: tuple, sizes: tuple) -> tuple[Array, int]:
+    """The table where the array is, and the number of blocks."""
+    if device_of(array) == "cuda" and not replaced():
+        device = module_of(array).cuda.runtime.getDevice()
+        return _table_on_gpu(addresses, sizes, device)
+    table = _table(addresses, sizes)
+    return constant(table, array), int(table[5, -1])
+
+
 def _each(
-    name: str, plain: Callable[..., None], lists: list[list[Array]], numbers: tuple, options: tuple
-) -> None:
-    """One launch for all parameters; `plain` for those that no flat memory shows."""
+    name: str, plain: Callable[..., None], lists: list[list[Array]],
+    numbers: Callable[[], tuple], flags: tuple, options: tuple,
+) -> None:  # fmt: skip
+    """One launch for all parameters; `plain` for those that no flat memory shows.
+
+    `numbers` gives what the kernel reads from memory, as they are other ones in every step.
+    """
     if not lists[0]:
         return
     device = device_of(lists[0][0])
@@ -82,44 +96,51 @@ def _each(
     if jobs:
         addresses = tuple(tuple(map(address, column)) for column in zip(*jobs))
         sizes = tuple(arrays[0].size for arrays in jobs)
-        if device == "cuda":
-            cuda = module_of(lists[0][0]).cuda
-            table, blocks = _table_on_gpu(addresses, sizes, cuda.runtime.getDevice())
-        else:
-            table = _table(addresses, sizes)
-            blocks = int(table[5, -1])
-        flat("updates", name)((blocks,), table, len(jobs), *numbers)
+        table, blocks = _table_beside(jobs[0][0], addresses, sizes)
+        flat("updates", name)((blocks,), table, len(jobs), fed(numbers, jobs[0][0]), *flags)
     if crooked:
-        plain(*(list(column) for column in zip(*crooked)), *options)
+        plain(*(list(column) for column in zip(*crooked)), *map(now, options))
 
 
 def adam_cuda(
     parameters: Arrays, grads: Arrays, exp_avgs: Arrays, exp_avg_sqs: Arrays, lr: float,
     beta1: float, beta2: float, eps: float, weight_decay: float, decoupled: bool, step: int,
 ) -> None:  # fmt: skip
-    """One step of Adam or AdamW, in place: see `adam_reference`."""
-    shrink, decay = (1 - lr * weight_decay, 0.0) if decoupled else (1.0, weight_decay)
-    correction1, correction2 = 1 - beta1**step, math.sqrt(1 - beta2**step)
-    numbers = (shrink, decay, 1 - beta1, beta2, 1 - beta2, correction2, eps, lr / correction1)
-    lists = as_lists(parameters, grads, exp_avgs, exp_avg_sqs)
+    """One step of Adam or AdamW, in place: see `adam_reference`.
+
+    An option may be a function that gives it: see `minigen.kernels.uploads`.
+    """
     options = (lr, beta1, beta2, eps, weight_decay, decoupled, step)
-    _each("adam", optimizers.adam, lists, numbers, options)
+
+    def numbers() -> tuple[float, ...]:
+        lr, beta1, beta2, eps, weight_decay, decoupled, step = map(now, options)
+        shrink, decay = (1 - lr * weight_decay, 0.0) if decoupled else (1.0, weight_decay)
+        root, rate = math.sqrt(1 - beta2**step), lr / (1 - beta1**step)
+        return shrink, decay, 1 - beta1, beta2, 1 - beta2, root, eps, rate
+
+    lists = as_lists(parameters, grads, exp_avgs, exp_avg_sqs)
+    _each("adam", optimizers.adam, lists, numbers, (), options)
 
 
 def sgd_cuda(
     parameters: Arrays, grads: Arrays, buffers: Arrays | None, lr: float, momentum: float,
     dampening: float, weight_decay: float, nesterov: bool, maximize: bool, first: bool,
 ) -> None:  # fmt: skip
-    """One step of SGD, in place: see `sgd_reference`."""
-    buffered = buffers is not None
-    sign = -1.0 if maximize else 1.0
-    numbers = (
-        sign, weight_decay, lr, momentum, 1 - dampening, int(buffered), int(first), int(nesterov),
-    )  # fmt: skip
+    """One step of SGD, in place: see `sgd_reference`.
+
+    An option may be a function that gives it: see `minigen.kernels.uploads`.
+    """
     options = (lr, momentum, dampening, weight_decay, nesterov, maximize, first)
-    if buffered:
+
+    def numbers() -> tuple[float, ...]:
+        lr, momentum, dampening, weight_decay, _, maximize, _ = map(now, options)
+        return -1.0 if maximize else 1.0, weight_decay, lr, momentum, 1 - dampening
+
+    flags = int(buffers is not None), int(first), int(now(nesterov))
+    if buffers is not None:
         lists = as_lists(parameters, grads, buffers)
-        _each("sgd", optimizers.sgd, lists, numbers, options)
+        _each("sgd", optimizers.sgd, lists, numbers, flags, options)
     else:
         lists = as_lists(parameters, grads)
-        _each("sgd", lambda p, g, *o: optimizers.sgd(p, g, None, *o), lists, numbers, options)
+        plain = lambda p, g, *o: optimizers.sgd(p, g, None, *o)  # noqa: E731
+        _each("sgd", plain, lists, numbers, flags, options)

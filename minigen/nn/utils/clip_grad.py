@@ -40,7 +40,9 @@ def _norm(array: Any, norm_type: float) -> Any:
 def _total_norm(arrays: list[Any], norm_type: float) -> Any:
     if norm_type == 2 and all(array.dtype.itemsize > 2 for array in arrays):
         squares = [backend.as_array(np.dot(a.reshape(-1), a.reshape(-1))) for a in arrays]
-        return np.sqrt(np.stack(squares).sum())  # one root of all instead of one an array
+        # one root of all instead of one an array; on a GPU sums, as np.stack would send it a table
+        total = sum(squares) if backend.on_gpu(squares[0]) else np.stack(squares).sum()
+        return np.sqrt(total)
     return _norm(np.stack([backend.as_array(_norm(a, norm_type)) for a in arrays]), norm_type)
 
 

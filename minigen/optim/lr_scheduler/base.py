@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from minigen.capturing import capturing, on_replay
 from minigen.optim.optimizer import Optimizer
 
-__all__ = ["LRScheduler", "momentum_name", "per_group", "set_momentum"]
+__all__ = ["LRScheduler", "momentum_name", "per_group", "repeated", "set_momentum"]
+
+
+def repeated(step: Callable[..., None]) -> Callable[..., None]:
+    """A `step` that is also taken before every replay of a captured training step."""
+
+    @functools.wraps(step)
+    def wrapped(self: LRScheduler, *args: Any, **kwargs: Any) -> None:
+        if capturing() is None:
+            step(self, *args, **kwargs)
+        else:
+            on_replay(functools.partial(step, self, *args, **kwargs), undo=_going_back(self))
+
+    return wrapped
+
+
+def _going_back(schedule: LRScheduler) -> Callable[[], None]:
+    """What leaves a schedule, those it is made of, and its optimizer's options as they are now."""
+    schedules, groups = [schedule], schedule.optimizer.param_groups
+    for each in schedules:
+        schedules += getattr(each, "_schedulers", ())
+    saved = [(vars(each), dict(vars(each))) for each in schedules]
+    saved += [(group, dict(group)) for group in groups]
+
+    def go_back() -> None:
+        for there, before in saved:
+            there.update(before)
+
+    return go_back
 
 
 class LRScheduler:
@@ -59,13 +89,14 @@ class LRScheduler:
         """The rates that were set last."""
         return self._last_lr
 
+    @repeated
     def step(self) -> None:
         """Go on by one step, and set the rates."""
         if self._step_count == 1 and not _has_stepped(self.optimizer):
             warnings.warn(
                 "scheduler.step() before optimizer.step(): the first learning rate of the schedule "
                 "is skipped; call optimizer.step() first",
-                stacklevel=2,
+                stacklevel=3,
             )
         self._step_count += 1
         self._move_to(self.last_epoch + 1)

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
-from minigen.optim.lr_scheduler.base import LRScheduler
+from minigen.optim.lr_scheduler.base import LRScheduler, repeated
 from minigen.optim.lr_scheduler.plateau import ReduceLROnPlateau
 from minigen.optim.optimizer import Optimizer
 
@@ -87,6 +87,7 @@ class SequentialLR(_Composite):
         first._start()
         self._last_lr = first.get_last_lr()
 
+    @repeated
     def step(self) -> None:
         self.last_epoch += 1
         number = bisect_right(self._milestones, self.last_epoch)
@@ -124,6 +125,7 @@ class ChainedScheduler(_Composite):
         self._take(given, schedulers)  # type: ignore[arg-type]
         self._last_lr = self._now()
 
+    @repeated
     def step(self) -> None:
         for scheduler in self._schedulers:
             scheduler.step()

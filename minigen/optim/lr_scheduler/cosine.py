@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from minigen.optim.lr_scheduler.base import LRScheduler
+from minigen.optim.lr_scheduler.base import LRScheduler, repeated
 from minigen.optim.lr_scheduler.factors import LambdaLR
 from minigen.optim.optimizer import Optimizer
 
@@ -114,6 +114,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         height = (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2
         return [self.eta_min + (base - self.eta_min) * height for base in self.base_lrs]
 
+    @repeated
     def step(self, epoch: float | None = None) -> None:
         """Go on by one step, or to `epoch`, which may be a fraction: `epoch + batch / batches`."""
         if epoch is None and self.last_epoch >= 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from minigen.optim.lr_scheduler.base import LRScheduler, per_group
+from minigen.optim.lr_scheduler.base import LRScheduler, per_group, repeated
 from minigen.optim.optimizer import Optimizer
 
 __all__ = ["ReduceLROnPlateau"]
@@ -68,7 +68,8 @@ class ReduceLROnPlateau(LRScheduler):
     def in_cooldown(self) -> bool:
         return self.cooldown_counter > 0
 
-    def step(self, metrics: Any) -> None:  # type: ignore[override]
+    @repeated
+    def step(self, metrics: Any) -> None:
         """Take note of a metric, a number or a tensor of one; reduce the rates if it is time."""
         current = float(metrics)
         self.last_epoch += 1
