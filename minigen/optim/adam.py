@@ -17,7 +17,6 @@ from minigen.optim.optimizer import (
     average_square,
     blocks,
     check_betas,
-    fusable,
 )
 from minigen.tensor import Tensor
 
@@ -85,7 +84,7 @@ class Adam(Optimizer):
             averages = advance(state, p, *names)
             if group["maximize"]:
                 g = np.negative(g, out=np.empty_like(g))
-            if len(averages) == 2 and fusable(p.array):
+            if len(averages) == 2 and backend.fusable(p.array):
                 lists.add((state["step"], p.array.dtype), p.array, g, *averages)
             else:
                 _adam([p.array, g, *averages], *_options(group, state["step"]))

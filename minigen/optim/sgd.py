@@ -8,7 +8,7 @@ import numpy as np
 
 from minigen import backend
 from minigen.autograd import wrap
-from minigen.optim.optimizer import Lists, Optimizer, at_least, blocks, followed, fusable
+from minigen.optim.optimizer import Lists, Optimizer, at_least, blocks, followed
 from minigen.tensor import Tensor
 
 __all__ = ["SGD"]
@@ -67,7 +67,7 @@ class SGD(Optimizer):
         lists = Lists()
         for p, g in pairs:
             buffers, first = self._buffers(p, group)
-            if fusable(p.array):
+            if backend.fusable(p.array):
                 lists.add((first, p.array.dtype), p.array, g, *buffers)
             else:
                 _sgd([p.array, g, *buffers], group, first)
