@@ -16,7 +16,7 @@
 | `convolution/` | convolution, transposed_convolution, weight_correlation                   |
 | `fused/`       | exp, tanh, sigmoid, softplus, silu, erf, gelu; dropout; softmax, rms_norm, |
 |                | layer_norm, batch_norm; cross-entropies; their gradients; add_rows; adam, |
-|                | sgd                                                                       |
+|                | sgd, clip_norm                                                            |
 | `recurrence/`  | lstm, lstm_backward, gru, gru_backward                                    |
 
 Rungs for a GPU are named `cuda_…` and listed by `rungs("matmul", "cuda")`. `simulator/` runs a

@@ -23,6 +23,8 @@ def describe(value: Any) -> str:
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         device = " on cuda" if device_of(value) == "cuda" else ""
         return f"{value.dtype}{tuple(value.shape)}{device}"
+    if isinstance(value, list) and value:
+        return f"[{describe(value[0])}, ...] of {len(value)}"
     if isinstance(value, tuple):
         return "(" + ", ".join(describe(part) for part in value) + ")"
     return "None" if value is None else f"{type(value).__name__} {value!r}"
@@ -63,7 +65,7 @@ def checked(operation: Operation, function: Callable[..., Any]) -> Callable[...,
     @functools.wraps(function, updated=())
     def kernel(*arrays: Any, **options: Any) -> Any:
         expected = operation.expected(*arrays, **options)
-        inputs = ", ".join(describe(a) for a in arrays if hasattr(a, "dtype"))
+        inputs = ", ".join(describe(a) for a in arrays if hasattr(a, "dtype") or type(a) is list)
         try:
             result = function(*arrays, **options)
         except Exception as error:
@@ -71,7 +73,8 @@ def checked(operation: Operation, function: Callable[..., Any]) -> Callable[...,
                 f"kernel {name}, used for {operation.name} of {inputs}, "
                 f"raised {type(error).__name__}: {error}"
             ) from error
-        if not _satisfies(result, expected, device_of(arrays[0])):
+        first = arrays[0][0] if type(arrays[0]) is list else arrays[0]
+        if not _satisfies(result, expected, device_of(first)):
             raise KernelError(
                 f"kernel {name}, used for {operation.name} of {inputs}: "
                 f"expected {_expectation(expected)}, but it returned {describe(result)}"

@@ -328,6 +328,10 @@ MEASURED: dict[str, dict[str, tuple[tuple[int, str, float], ...]]] = {
             (sys.maxsize, "numba", 2.72),
         ),
     },
+    "clip_norm": {
+        "float32": ((sys.maxsize, "numpy", 1.22),),
+        "float64": ((sys.maxsize, "numpy", 1.2),),
+    },
     "convolution": {
         "float32": (
             (512, "numpy", 2.41),

@@ -53,6 +53,10 @@ def _adam(size: int, draw: Draw) -> tuple[Any, ...]:
     return p, g, m, np.ones_like(p), 0.0, 0.9, 0.999, 1e-8, 0.0, False, 9
 
 
+def _clip_norm(size: int, draw: Draw) -> tuple[Any, ...]:
+    return draw(size), 1.0
+
+
 def _elementwise(size: int, draw: Draw) -> tuple[Any, ...]:
     return (draw(*_rows(size)),)
 
@@ -220,6 +224,7 @@ EXAMPLES: dict[str, dict[str, Example]] = {
     "cross_entropy_backward": {"": _cross_entropy_backward},
     "adam": {"": _adam},
     "sgd": {"": _sgd},
+    "clip_norm": {"": _clip_norm},
     "exp": {"": _elementwise},
     "tanh": {"": _elementwise},
     "sigmoid": {"": _elementwise},

@@ -13,20 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from minigen.devices import (
-    CPU,
-    array_module,
-    beside,
-    device,
-    device_of,
-    drawn,
-    on_gpu,
-    owner,
-    to_device,
-)  # fmt: skip
+from minigen.devices import CPU, array_module, beside, device, device_of, on_gpu, owner, to_device
 from minigen.dispatch import (
     Windows,
+    fusable,
     kernel,
+    kernel_of_all,
     kernel_over,
     large,
     log1p_array,
@@ -35,13 +27,13 @@ from minigen.dispatch import (
     silent,
 )
 from minigen.dtypes import DTYPES
-from minigen.random import Generator, default_generator, stream
+from minigen.random import Generator, default_generator, drawn, stream
 
 __all__ = [
     "CPU", "Array", "Generator", "Windows", "all_finite", "array_module", "as_array", "beside",
-    "cast", "default_generator", "device", "device_of", "drawn", "kernel", "kernel_over", "large",
-    "log1p_array", "nonfinite_name", "on_gpu", "ones_like", "owner", "quiet", "quiet_kernel",
-    "silent", "stream", "to_device", "zeros_like",
+    "cast", "default_generator", "device", "device_of", "drawn", "fusable", "kernel",
+    "kernel_of_all", "kernel_over", "large", "log1p_array", "nonfinite_name", "on_gpu", "ones_like",
+    "owner", "quiet", "quiet_kernel", "silent", "stream", "to_device", "zeros_like",
 ]  # fmt: skip
 
 Array = Any  # numpy.ndarray or cupy.ndarray

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from importlib import metadata
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from minigen.capturing import constant, fed
+from minigen.capturing import constant
 
 
 class device:
@@ -152,18 +151,6 @@ def beside(array: Any, like: Any) -> Any:
     like = getattr(like, "array", like)
     there = on_gpu(like) and isinstance(array, np.ndarray)
     return constant(array, cupy().asarray) if there else array
-
-
-def drawn(draw: Callable[[], np.ndarray], where: Any) -> Any:
-    """What `draw` makes, random numbers say, on that device; without one, where it is made.
-
-    A captured step draws again before every replay: see `minigen.capturing`.
-    """
-    if where is None or (place := device(where)).type == "cpu":
-        return draw()
-    module = cupy()
-    with module.cuda.Device(place.index or 0):
-        return fed(draw, module.asarray)
 
 
 def owner(array: Any) -> Any:

@@ -22,8 +22,8 @@ from minigen.kernels.attention.dropout import round_keys
 from minigen.kernels.fused import log1p as log1p_array
 
 __all__ = [
-    "Windows", "dropout_factors", "kernel", "kernel_over", "kernels", "large", "log1p_array",
-    "quiet", "quiet_kernel", "round_keys", "silent", "take_over_threads",
+    "Windows", "dropout_factors", "fusable", "kernel", "kernel_of_all", "kernel_over", "kernels",
+    "large", "log1p_array", "quiet", "quiet_kernel", "round_keys", "silent", "take_over_threads",
 ]  # fmt: skip
 
 
@@ -82,6 +82,16 @@ def large(array: Any) -> bool:
     return array.dtype.char in "fd"
 
 
+def fusable(array: Any) -> bool:
+    """Whether the kernels that take lists of arrays take this one: float32 or float64.
+
+    >>> fusable(np.ones(3)), fusable(np.ones(3, np.float16))
+    (True, False)
+    """
+    plain = array.__class__ is np.ndarray or on_gpu(array)
+    return plain and array.dtype.char in "fd"
+
+
 @functools.lru_cache(256)
 def _of_size(dtype: np.dtype, size: int) -> Any:
     """An array of that many elements, which takes the memory of one."""
@@ -100,8 +110,19 @@ def kernel_over(operation: str, lists: Sequence[list[Any] | None], *options: Any
                 arrays = tuple(a if a is None else a.reshape(-1) for a in arrays)
             kernel(operation, *arrays, *options)
         return
-    if isinstance(first[0], np.ndarray):
-        size = sum(array.size for array in first)
-        kernels.select(operation, _of_size(first[0].dtype, size))(*lists, *options)
-    else:  # on a GPU, where a launch for all pays at any size
-        kernels.select(operation, first[0])(*lists, *options)
+    _chosen_for(operation, first)(*lists, *options)
+
+
+def kernel_of_all(operation: str, arrays: list[Any], *options: Any) -> Any:
+    """Run a kernel for which a list of arrays is one whole, as for a norm over all of them; one
+    that was swapped in gets the list, too."""
+    return _chosen_for(operation, arrays)(arrays, *options)
+
+
+def _chosen_for(operation: str, arrays: list[Any]) -> Any:
+    """The kernel for as many elements as these arrays have together."""
+    first = arrays[0]
+    if not isinstance(first, np.ndarray):  # on a GPU, where a launch for all pays at any size
+        return kernels.select(operation, first)
+    size = sum(array.size for array in arrays)
+    return kernels.select(operation, _of_size(first.dtype, size))

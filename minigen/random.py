@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from minigen.capturing import capturing, refuse
+from minigen import devices
+from minigen.capturing import capturing, fed, refuse
 
 
 class Generator:
@@ -78,3 +80,15 @@ def stream(generator: Generator | None) -> np.random.Generator:
             refuse("it draws random numbers that are not sent to the GPU as they are drawn")
         host.on_undo(functools.partial(setattr, source, "state", source.state))
     return source.stream
+
+
+def drawn(draw: Callable[[], np.ndarray], where: Any) -> Any:
+    """What `draw` makes, random numbers say, on that device; without one, where it is made.
+
+    A captured step draws again before every replay: see `minigen.capturing`.
+    """
+    if where is None or (place := devices.device(where)).type == "cpu":
+        return draw()
+    module = devices.cupy()
+    with module.cuda.Device(place.index or 0):
+        return fed(draw, module.asarray)

@@ -86,10 +86,7 @@ def _outcome(operation: Operation, rung: Rung, kind: str, arguments: tuple[Any, 
     with emulated() as run:
         try:
             got = rung.function(*got_arguments)
-            in_place = got is None
-            error = _distance(
-                got_arguments if in_place else got, want_arguments if in_place else want
-            )
+            error = _distance((got, got_arguments), (want, want_arguments))  # it may work in place
         except KernelError as failure:
             problem = str(failure)
     return Outcome(rung.name, kind, error, limit, run, problem)

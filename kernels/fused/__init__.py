@@ -24,6 +24,7 @@
          decoupled, step) -> None, in place
     sgd(parameters, grads, buffers, lr, momentum, dampening, weight_decay, nesterov, maximize,
         first) -> None, in place
+    clip_norm(grads, max_norm) -> (norm, factor), grads in place
 
 | operations                       | formula in float64, ufuncs    | Numba                  |
 |----------------------------------|-------------------------------|------------------------|
@@ -37,6 +38,7 @@
 | binary_cross_entropy             | `binary.py`                   | `binary_loops.py`      |
 | add_rows, dropout                | `scatter.py`                  | `scatter_loops.py`     |
 | adam, sgd                        | `optimizers.py`               | `optimizer_loops.py`   |
+| clip_norm                        | `clip.py`                     | `clip_loops.py`        |
 
 The cuda rungs, CUDA C++ for float32 on a GPU, are in `cuda/`, which has a table of its own. The
 numpy rungs are ufuncs with `out=` and few temporaries; the numba rungs one loop over memory, a

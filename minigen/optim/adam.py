@@ -19,7 +19,6 @@ from minigen.optim.optimizer import (
     average_square,
     blocks,
     check_betas,
-    fusable,
     live,
 )
 from minigen.tensor import Tensor
@@ -90,7 +89,7 @@ class Adam(Optimizer):
             averages = advance(state, p, *names)
             if group["maximize"]:
                 g = np.negative(g, out=np.empty_like(g))
-            if len(averages) == 2 and fusable(p.array):
+            if len(averages) == 2 and backend.fusable(p.array):
                 counters[state["step"]] = state  # one of those that have taken as many steps
                 lists.add((state["step"], p.array.dtype), p.array, g, *averages)
             else:

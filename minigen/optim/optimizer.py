@@ -256,17 +256,6 @@ def check_betas(betas: Any) -> None:
             raise ValueError(f"invalid beta at index {index}: {beta}; it must be in [0, 1)")
 
 
-def fusable(array: Any) -> bool:
-    """Whether the kernels that take lists of arrays take this one: float32 or float64.
-
-    >>> import numpy as np
-    >>> fusable(np.ones(3)), fusable(np.ones(3, np.float16))
-    (True, False)
-    """
-    plain = array.__class__ is np.ndarray or backend.on_gpu(array)
-    return plain and array.dtype.char in "fd"
-
-
 class Lists:
     """Arrays that belong to several parameters, as the kernels take them: sorted by a key.
 

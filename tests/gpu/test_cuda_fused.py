@@ -174,6 +174,50 @@ def test_a_step_of_the_optimizer(name: str, rng: Any) -> None:
                 assert (np.abs(one.get() - other) <= bound).all(), (name, step)
 
 
+def test_clipping(rng: Any) -> None:
+    """Of a model's gradients, in three launches; the last two are one memory, listed twice."""
+    shapes = [(768, 768), (768,), (1,), (0,), (), (4099,), (3, 5, 7), *[(64,)] * 40, (3000, 1000)]
+    made = [np.asarray(rng.standard_normal(s), np.float32) for s in shapes]
+    crooked, twice = made[0].T.copy(), made[1].copy()
+    for max_norm in (1.0, 1e9, 0.0):
+        exact = [a.astype(np.float64) for a in (*made, crooked.T, twice)]
+        there = [*map(sent, made), sent(crooked).T, sent(twice)]
+        exact.append(exact[-1])
+        there.append(there[-1])
+        norm, factor = kernels.get("clip_norm", "reference")(exact, max_norm)
+        again = [a.copy() for a in there]
+        found = kernels.select("clip_norm", there[0])(there, max_norm)
+        for ours, theirs, units in zip(found, (norm, factor), (10, 12)):
+            assert ours.shape == ()
+            assert np.abs(ours.get() - theirs) <= units * U * theirs
+        for ours, theirs in zip(there, exact):
+            assert (np.abs(ours.get() - theirs) <= 26 * U * np.abs(theirs)).all()
+        for _ in range(20):
+            copies = [a.copy() for a in again]
+            same = kernels.get("clip_norm", "cuda")(copies, max_norm)
+            assert [a.get() for a in same] == [a.get() for a in found]
+            assert all((a.get() == b.get()).all() for a, b in zip(copies[:-2], there))
+
+
+def test_clipping_spreads_nan() -> None:
+    there = [sent(np.array([1.0, np.nan], np.float32)), sent(np.ones(5, np.float32))]
+    norm, factor = kernels.get("clip_norm", "cuda")(there, 1.0)
+    assert all(np.isnan(a.get()).all() for a in (norm, factor, *there))
+
+
+def test_clip_grad_norm() -> None:
+    import minigen
+    from minigen.nn import utils
+
+    model = minigen.nn.Linear(300, 200).to("cuda")
+    for p in model.parameters():
+        p.grad = minigen.ones_like(p)
+    norm = utils.clip_grad_norm_(model.parameters(), 1.0)
+    assert norm.item() == pytest.approx((200 * 301) ** 0.5, rel=1e-6)
+    again = utils.clip_grad_norm_(model.parameters(), 1.0)
+    assert again.item() == pytest.approx(1, rel=1e-5)
+
+
 def test_layouts_that_need_a_copy(rng: Any) -> None:
     base = rng.standard_normal((64, 96)).astype(np.float32)
     there = sent(base)

@@ -297,6 +297,105 @@ def test_a_step_refuses_what_it_could_only_get_wrong(rng: Any) -> None:
         updates.adam_cuda(p, [np.zeros(2, np.float32), *g[1:]], m, v, *options)
 
 
+# ------------------------------------------------------------------------------ clipping
+
+MANY = [(3, 5), (1,), (0,), (4096,), (4099,), (), (2, 2, 2), (9000,), (0,)]
+
+
+def check_clipping(grads: list[np.ndarray], max_norm: float) -> float:
+    """The factor, after norm, factor and gradients were held against the formula in float64."""
+    exact = [g.astype(np.float64) for g in grads]
+    norm, factor = kernels.get("clip_norm", "reference")(exact, max_norm)
+    found = updates.clip_norm_cuda(grads, max_norm)
+    for ours, theirs, units in zip(found, (norm, factor), (10, 12)):
+        assert ours.dtype == np.float32
+        assert ours.shape == ()
+        assert np.abs(ours - theirs) <= units * U * theirs
+    for ours, theirs in zip(grads, exact):
+        assert (np.abs(ours - theirs) <= 13 * U * np.abs(theirs)).all()
+    return float(found[1])
+
+
+@pytest.mark.parametrize("size", [1, 3, 255, 1024, 4095, 4096, 4097, 70_001])
+def test_clip_norm_of_one_array(size: int, rng: Any) -> None:
+    g = draw(rng, size)
+    before = g.copy()
+    assert check_clipping([g], 1e9) == 1
+    np.testing.assert_array_equal(g, before)  # nothing is to be clipped
+    assert check_clipping([g], 0.25 * float(np.linalg.norm(g))) < 0.26
+    norm, _ = updates.clip_norm_cuda(g, 1.0)  # an array alone
+    assert abs(norm - np.linalg.norm(before) / 4) < 1e-4 * norm
+
+
+def test_clip_norm_of_many(rng: Any) -> None:
+    grads = [draw(rng, *shape) for shape in MANY]
+    with emulated() as run:
+        assert check_clipping(grads, 2.0) < 0.1
+    assert run.launches == 3
+    assert run.shared_conflicts == 1
+    small = [np.asarray(g * np.float32(1e-12)) for g in grads]
+    assert check_clipping(small, 1.0) == 1
+    empty = [np.zeros((0, 3), np.float32)]
+    assert updates.clip_norm_cuda(empty, 1.0) == (0, 1)
+    assert updates.clip_norm_cuda([np.zeros(5, np.float32), *empty], 0.0)[1] == 0
+
+
+def test_more_blocks_than_a_block_has_threads(rng: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of 4 elements in place of 4,096: the partial sums are more than 256."""
+    monkeypatch.setattr(updates, "CHUNK", 4)
+    with machine.changed("fused/cuda/updates.cu", ("CHUNK = 4096", "CHUNK = 4")):
+        check_clipping([draw(rng, 1500), draw(rng, 3), draw(rng, 700)], 1.0)
+
+
+def test_every_schedule_clips_to_the_same_bits(rng: Any) -> None:
+    grads = [draw(rng, *shape) for shape in MANY]
+    results = []
+    for schedule in (0, 1, 7):
+        copies = [g.copy() for g in grads]
+        with emulated(schedule):
+            results.append([*updates.clip_norm_cuda(copies, 3.0), *copies])
+    for other in results[1:]:
+        for one, same in zip(results[0], other):
+            np.testing.assert_array_equal(one, same)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("max_norm", [1.0, np.inf])
+def test_nan_and_infinity_are_clipped_as_by_numpy(value: float, max_norm: float, rng: Any) -> None:
+    grads = [draw(rng, 5000), draw(rng, 3)]
+    grads[0][4097] = value
+    expected = [g.copy() for g in grads]
+    with np.errstate(all="ignore"):
+        found = updates.clip_norm_cuda(grads, max_norm)
+        theirs = kernels.get("clip_norm", "numpy")(expected, max_norm)
+    np.testing.assert_array_equal(
+        [*found, *grads[0], *grads[1]], [*theirs, *expected[0], *expected[1]]
+    )
+
+
+def test_clipping_of_what_no_launch_can_scale(rng: Any) -> None:
+    """Transposed, starting anywhere, listed twice, one part of another: each is scaled as often as
+    it is listed, by the plain way where one launch would meet it twice."""
+    base = draw(rng, 64)
+    copy = base.copy()
+
+    def views(of: np.ndarray) -> list[np.ndarray]:
+        return [of[8:24], of[40:64].reshape(4, 6).T, of[1:8], of[8:24], of[16:32].reshape(4, 4)]
+
+    grads, expected = [*views(base), draw(rng, 5)], views(copy)
+    expected.append(grads[-1].copy())
+    found = updates.clip_norm_cuda(grads, 0.5)
+    theirs = kernels.get("clip_norm", "numpy")(expected, 0.5)
+    np.testing.assert_allclose(found, theirs, rtol=1e-6)
+    for ours, other in zip([*grads, base], [*expected, copy]):
+        np.testing.assert_allclose(ours, other, rtol=1e-6)
+
+
+def test_clipping_refuses_what_it_could_only_get_wrong(rng: Any) -> None:
+    with pytest.raises(KernelError, match=r"float32 arrays that are there; got float64\(3,\)"):
+        updates.clip_norm_cuda([draw(rng, 3), np.zeros(3)], 1.0)
+
+
 # ------------------------------------------------------------------------------ bugs
 
 
@@ -310,6 +409,45 @@ def planted(monkeypatch: pytest.MonkeyPatch, file: str, was: str, bug: str) -> N
         including = source.read("fused/cuda/softmax.cu")
         whole = including.replace(f'#include "{file}"', text.replace(was, bug))
         monkeypatch.setitem(machine._changed, "fused/cuda/softmax.cu", whole)
+
+
+@pytest.mark.parametrize(
+    ("was", "bug"),
+    [
+        # a lane's sum is forgotten
+        ("(sums.at[0] + sums.at[1]) + (sums.at[2]", "(sums.at[0] + sums.at[1]) + (sums.at[0]"),
+        # only the last square of each lane is kept
+        ("sums.at[e] += g.at[e]", "sums.at[e] = g.at[e]"),
+        # the sums of a block's other warps are left out, or read before they are there
+        ("warp < BLOCK_WARPS; warp++", "warp < 1; warp++"),
+        ("  __syncthreads();\n  Number total", "  Number total"),
+        # all blocks write to one place
+        ("partial[blockIdx.x] = total", "partial[0] = total"),
+        # partial sums behind the first are left out
+        ("i < partials; i += THREADS", "i < 1; i += THREADS"),
+        ("(float)sqrt(total)", "(float)total"),
+        # gradients grow where they are short
+        ("factor > 1 ? 1 : factor", "factor"),
+        # NaN is taken for nothing to be clipped
+        ("factor > 1 ? 1 : factor", "factor < 1 ? factor : 1"),
+        # the norm in place of the factor
+        ("float factor = found[1]", "float factor = found[0]"),
+        # every fourth element is left as it is
+        ("g.at[e] *= factor", "if (e < 3) g.at[e] *= factor"),
+    ],
+)
+def test_a_planted_bug_in_clipping_is_caught(was: str, bug: str, rng: Any) -> None:
+    def examine() -> None:
+        check_clipping([draw(rng, 4099), draw(rng, 5)], 1.5)
+        check_clipping([draw(rng, 600)], 1e3)
+        assert np.isnan(updates.clip_norm_cuda(np.full(2, np.nan, np.float32), 1.0)).all()
+
+    examine()  # without the bug
+    with (
+        machine.changed("fused/cuda/updates.cu", (was, bug)),
+        pytest.raises((AssertionError, KernelError)),
+    ):
+        examine()
 
 
 @pytest.mark.parametrize(

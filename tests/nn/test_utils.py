@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import minigen
+from minigen import kernels
 from minigen.nn import utils
 from tests.oracle import close
 
@@ -79,6 +80,65 @@ def test_clip_grad_norm_of_nan_and_infinity(value: float) -> None:
     close(utils.clip_grad_norm_(ours, 1.0), torch.nn.utils.clip_grad_norm_(theirs, 1.0), 0, "norm")
     for p, q in zip(ours[:2], theirs):
         close(p.grad, q.grad, 0, "clipped")
+
+
+def test_clip_grad_norm_of_dtypes_that_differ() -> None:
+    arrays = [np.array([3.0], np.float32), np.array([4.0]), np.array([12.0], np.float16)]
+    ours, theirs = (with_gradients(arrays, module) for module in (minigen, torch))
+    a, b = utils.clip_grad_norm_(ours, 1.0), torch.nn.utils.clip_grad_norm_(theirs, 1.0)
+    close(a, b, 1e-3, "norm")
+    for p, q, array in zip(ours, theirs, arrays):
+        close(p.grad, q.grad, 1e-3, "clipped")
+        assert p.grad.numpy().dtype == array.dtype
+
+
+@pytest.mark.parametrize("norm_type", [2.0, 1.0])
+def test_clip_grad_norm_of_a_gradient_that_is_listed_twice(norm_type: float) -> None:
+    leaves = []
+    for module in (minigen, torch):
+        first, second, *_ = with_gradients([np.array([3.0, 4.0])] * 2, module)
+        second.grad = first.grad
+        (module.nn.utils if module is torch else utils).clip_grad_norm_(
+            [first, second, first],
+            2.0,
+            norm_type,
+            **({"foreach": False} if module is torch else {}),
+        )
+        leaves.append(first)
+    close(leaves[0].grad, leaves[1].grad, 1e-12, "scaled three times")
+
+
+@pytest.mark.parametrize("norm_type", [2.0, 1.0])
+def test_clip_grad_norm_tells_the_graph_of_the_change(norm_type: float) -> None:
+    w = minigen.tensor([3.0, 4.0], requires_grad=True)
+    w.grad = minigen.tensor([3.0, 4.0])
+    y = (w * w.grad).sum()
+    utils.clip_grad_norm_([w], 100.0, norm_type)
+    y.backward(retain_graph=True)  # nothing was clipped
+    w.grad = minigen.tensor([3.0, 4.0])
+    y = (w * w.grad).sum()
+    utils.clip_grad_norm_([w], 1.0, norm_type)
+    with pytest.raises(RuntimeError, match=r"changed in place since .* last by .*clip_grad_norm_"):
+        y.backward()
+
+
+def test_clip_grad_norm_by_a_kernel_that_was_swapped_in() -> None:
+    calls = []
+
+    def mine(grads: list, max_norm: float) -> tuple:
+        calls.append(([g.shape for g in grads], max_norm))
+        return kernels.get("clip_norm", "numpy")(grads, max_norm)
+
+    arrays = [g.astype(np.float32) for g in gradients()]
+    ours = with_gradients(arrays, minigen)
+    with kernels.use(clip_norm=mine):
+        norm = utils.clip_grad_norm_(ours, 1)
+        utils.clip_grad_norm_(ours, 1, 3.0)  # of another kind
+    assert calls == [([(3, 4), (5,), (), (2, 0)], 1.0)]
+    close(norm, utils.get_total_norm([minigen.from_numpy(a) for a in arrays]), 0, "norm")
+    with kernels.use(clip_norm="reference"):
+        norm = utils.clip_grad_norm_(ours, 1e3)
+    assert norm.dtype is minigen.float32
 
 
 def test_clip_grad_value() -> None:

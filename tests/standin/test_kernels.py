@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from minigen.kernels.examples import EXAMPLES
-from minigen.kernels.registry import operation
 
 from minigen import kernels
 from tests.standin.install import installed, traffic
@@ -32,15 +31,14 @@ def test_a_kernel_on_the_gpu(name: str, kind: str, dtype: str) -> None:
     arguments = EXAMPLES[name][kind](
         700, lambda *shape: np.asarray(rng.standard_normal(shape), dtype)
     )
-    in_place = not operation(name).expected(*arguments)
     own = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
     expected = kernels.get(name, "numpy")(*own)
     with installed() as cupy:
         there = [sent(a, cupy) for a in arguments]
         with traffic.without_synchronisation():
             result = kernels.select(name, *there)(*there)
-        pairs = zip(there, own) if in_place else zip(flat(result), flat(expected))
-        for ours, theirs in pairs:
+        in_place = zip(there, own)  # what it works on in place, or has left as it was
+        for ours, theirs in (*in_place, *zip(flat(result), flat(expected), strict=True)):
             if isinstance(theirs, np.ndarray):
                 assert ours.dtype == theirs.dtype
                 scale = max(1.0, float(np.abs(theirs).max(initial=0)))

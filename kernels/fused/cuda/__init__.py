@@ -9,6 +9,7 @@
 | `columns.cu`       | sums over rows: dweight and dbias, add_rows           | 4 and a write a row |
 | `elementwise.cu`   | gelu, its gradient, dropout                           | 8, gradient 12      |
 | `updates.cu`       | adam, sgd, for all parameters in one launch           | 28; sgd 12 or 20    |
+|                    | clip_norm, for all gradients in three                 | 4 or 12             |
 
 The plain rung runs the NumPy formula, a launch and a pass over memory for every symbol of it. A
 kernel here reads what it needs once. All are bound by memory, so these bytes are what decides.

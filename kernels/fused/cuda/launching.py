@@ -29,7 +29,7 @@ ROWS = {
 }
 FLAT = {
     "elementwise": ("gelu", "gelu_tanh", "gelu_backward", "gelu_tanh_backward", "dropout"),
-    "updates": ("adam", "sgd"),
+    "updates": ("adam", "sgd", "square_sums", "clip_factor", "scale"),
 }
 
 

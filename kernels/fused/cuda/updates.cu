@@ -1,4 +1,5 @@
-// A step of Adam, AdamW or SGD for all parameters of a model in one launch.
+// A step of Adam, AdamW or SGD for all parameters of a model in one launch; before it, clipping all
+// gradients by their norm, in three.
 //
 // A launch costs some 5 microseconds whatever it does, and a model has dozens of parameters, most
 // of them small. So the kernel is given a table of addresses instead of one array:
@@ -6,6 +7,8 @@
 //   table  int64 (6, count + 1)  row 0  parameters    row 3  second moments (Adam)
 //                                row 1  gradients     row 4  numbers of elements
 //                                row 2  moments       row 5  first block of each, then how many
+//
+// Clipping knows gradients only, which are in row 0.
 //
 // A block finds by halving whose elements are its own, and takes CHUNK of them: every thread four
 // neighbours at a time by 16-byte loads. Adam reads 16 bytes a parameter and writes 12, nothing
@@ -133,5 +136,89 @@ sgd(const long long* table, int count, const float* numbers, int buffered, int f
     if (buffered) {
       store(buffer + i, b, valid);
     }
+  }
+}
+
+// ------------------------------------------------------------------------------------- clipping
+// g <- g min(1, max_norm / (√Σ g² + 10⁻⁶)), of all gradients g together, without the CPU: what one
+// launch leaves in memory the next one reads. Each sum is made in an order that the sizes of the
+// arrays alone decide, so equal gradients give equal bits.
+
+constexpr int BLOCK_WARPS = THREADS / WARP;
+constexpr float SMALLEST = 1e-6f;
+
+// The sum over the block's threads: within warps by halves, then over the warps in their order.
+template <class Number>
+DEVICE Number block_sum(Number value, Number (&of_warps)[BLOCK_WARPS]) {
+  for (int mask = WARP / 2; mask > 0; mask /= 2) {
+    value += __shfl_xor_sync(ALL_LANES, value, mask);
+  }
+  if (threadIdx.x % WARP == 0) {
+    of_warps[threadIdx.x / WARP] = value;
+  }
+  __syncthreads();
+  Number total = 0;
+  for (int warp = 0; warp < BLOCK_WARPS; warp++) {
+    total += of_warps[warp];
+  }
+  return total;
+}
+
+// partial[b] = Σ g² over the CHUNK of block b. On the longest way to it a square is rounded once and
+// is part of 17 sums: 4 of its thread's, 2 of the four lanes, 5 of the warp, 7 of the block, of
+// which the first is with 0. So a sum is off by 18 u at most, and the norm by half as much.
+extern "C" __global__ void __launch_bounds__(256)
+square_sums(const long long* table, int count, float* partial) {
+  __shared__ float of_warps[BLOCK_WARPS];
+  Chunk chunk = chunk_of_block(table, count);
+  const float* gradient = array(table, count, 0, chunk.parameter);
+  Four sums = {};
+  for (long long i = chunk.begin + threadIdx.x * PACK; i < chunk.end; i += THREADS * PACK) {
+    Four g = load(gradient + i, min(chunk.end - i, (long long)PACK));
+    for (int e = 0; e < PACK; e++) {
+      sums.at[e] += g.at[e] * g.at[e];
+    }
+  }
+  float mine = (sums.at[0] + sums.at[1]) + (sums.at[2] + sums.at[3]);
+  float total = block_sum(mine, of_warps);
+  if (threadIdx.x == 0) {
+    partial[blockIdx.x] = total;
+  }
+}
+
+// found = (norm, factor), by one block. A large model has thousands of partial sums, so they are
+// added in float64: however many there are, they add no error to speak of.
+extern "C" __global__ void __launch_bounds__(256)
+clip_factor(const float* partial, int partials, float max_norm, float* found) {
+  __shared__ double of_warps[BLOCK_WARPS];
+  double mine = 0;
+  for (int i = threadIdx.x; i < partials; i += THREADS) {
+    mine += partial[i];
+  }
+  double total = block_sum(mine, of_warps);
+  if (threadIdx.x == 0) {
+    float norm = (float)sqrt(total);
+    float factor = max_norm / (norm + SMALLEST);
+    found[0] = norm;
+    found[1] = factor > 1 ? 1 : factor;  // NaN is not larger, and stays
+  }
+}
+
+// g <- found[1] g: 8 bytes an element, or none where nothing is to be clipped.
+extern "C" __global__ void __launch_bounds__(256)
+scale(const long long* table, int count, const float* found) {
+  float factor = found[1];
+  if (factor == 1) {
+    return;
+  }
+  Chunk chunk = chunk_of_block(table, count);
+  float* gradient = array(table, count, 0, chunk.parameter);
+  for (long long i = chunk.begin + threadIdx.x * PACK; i < chunk.end; i += THREADS * PACK) {
+    int valid = min(chunk.end - i, (long long)PACK);
+    Four g = load(gradient + i, valid);
+    for (int e = 0; e < PACK; e++) {
+      g.at[e] *= factor;
+    }
+    store(gradient + i, g, valid);
   }
 }

@@ -1,15 +1,18 @@
-"""Steps of Adam, AdamW and SGD for all parameters in one launch, by a table of their addresses."""
+"""Steps of Adam, AdamW and SGD for all parameters in one launch, by a table of their addresses; and
+clipping all gradients by their norm in three."""
 
 from __future__ import annotations
 
 import functools
 import math
 from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import Any
 
 import numpy as np
 
 from ...checking import KernelError, describe, device_of
+from ...cuda.launch import empty
 from ...uploads import constant, fed, now, replaced
 from .. import optimizers
 from ..optimizers import Arrays, as_lists
@@ -26,7 +29,7 @@ def _checked(arrays: Sequence[Array], device: str) -> bool:
     for array in arrays:
         if device_of(array) != device or str(array.dtype) != "float32":
             raise KernelError(
-                f"a step of an optimizer on {device} takes float32 arrays that are there; "
+                f"an update in place on {device} takes float32 arrays that are there; "
                 f"got {describe(array)}"
             )
         if array.shape != arrays[0].shape:
@@ -65,13 +68,12 @@ def _table_on_gpu(addresses: tuple, sizes: tuple, device: int) -> tuple[Array, i
     return cupy.asarray(table), int(table[5, -1])
 
 
-def _table_beside(array: Array, addresses: tuple, sizes: tuple) -> tuple[Array, int]:
-    """The table where the array is, and the number of blocks."""
-    if device_of(array) == "cuda" and not replaced():
-        device = module_of(array).cuda.runtime.getDevice()
-        return _table_on_gpu(addresses, sizes, device)
+def _table_of(addresses: tuple, sizes: tuple[int, ...], like: Array) -> tuple[Array, int]:
+    """The table where a kernel reads it, on the device of `like`, and the number of blocks."""
+    if device_of(like) == "cuda" and not replaced():
+        return _table_on_gpu(addresses, sizes, module_of(like).cuda.runtime.getDevice())
     table = _table(addresses, sizes)
-    return constant(table, array), int(table[5, -1])
+    return constant(table, like), int(table[5, -1])
 
 
 def _each(
@@ -96,7 +98,7 @@ def _each(
     if jobs:
         addresses = tuple(tuple(map(address, column)) for column in zip(*jobs))
         sizes = tuple(arrays[0].size for arrays in jobs)
-        table, blocks = _table_beside(jobs[0][0], addresses, sizes)
+        table, blocks = _table_of(addresses, sizes, jobs[0][0])
         flat("updates", name)((blocks,), table, len(jobs), fed(numbers, jobs[0][0]), *flags)
     if crooked:
         plain(*(list(column) for column in zip(*crooked)), *map(now, options))
@@ -144,3 +146,50 @@ def sgd_cuda(
         lists = as_lists(parameters, grads)
         plain = lambda p, g, *o: optimizers.sgd(p, g, None, *o)  # noqa: E731
         _each("sgd", plain, lists, numbers, flags, options)
+
+
+# ------------------------------------------------------------------------------ clipping
+
+
+@functools.lru_cache(maxsize=8)
+def _overlapping(addresses: tuple[int, ...], sizes: tuple[int, ...]) -> frozenset[int]:
+    """Which float32 arrays to leave out so that the others share no memory.
+
+    >>> sorted(_overlapping((4096, 1024, 4096, 1040), (8, 8, 8, 4)))
+    [2, 3]
+    """
+    found, end = set(), 0
+    for place in sorted(range(len(addresses)), key=addresses.__getitem__):
+        if addresses[place] < end:
+            found.add(place)
+        else:
+            end = addresses[place] + 4 * sizes[place]
+    return frozenset(found)
+
+
+def clip_norm_cuda(grads: Arrays, max_norm: float) -> tuple[Array, Array]:
+    """norm and factor, the arrays scaled in place: see `clip_norm_reference`.
+
+    Off by at most 10 u, 12 u and 13 u of their own sizes, where no square over- or underflows.
+    Three launches, and the plain way to scale what no flat memory shows and what another array
+    shows, too: a gradient that is listed twice is scaled twice.
+    """
+    (grads,) = as_lists(grads)
+    device = device_of(grads[0])
+    read = [g if _checked((g,), device) else g.copy(order="C") for g in grads]
+    addresses, sizes = tuple(map(address, read)), tuple(g.size for g in grads)
+    table, blocks = _table_of((addresses,), sizes, grads[0])
+    partial, found = empty(grads[0], (blocks,)), empty(grads[0], (2,))
+    flat("updates", "square_sums")((blocks,), table, len(grads), partial)
+    flat("updates", "clip_factor")((1,), partial, blocks, max_norm, found)
+    norm, factor = found[..., 0], found[..., 1]
+    again = _overlapping(addresses, sizes)
+    together = [r is g and place not in again for place, (g, r) in enumerate(zip(grads, read))]
+    if not all(together):
+        addresses, sizes = (tuple(compress(numbers, together)) for numbers in (addresses, sizes))
+        table, blocks = _table_of((addresses,), sizes, grads[0])
+    flat("updates", "scale")((blocks,), table, len(sizes), found)
+    for g, done in zip(grads, together):
+        if not done:
+            g *= factor
+    return norm, factor

@@ -90,17 +90,35 @@ def clip_grad_norm_(
     (tensor(5.), tensor([0.6000, 0.8000]))
     """
     gradients = _gradients(parameters)
-    total = get_total_norm(gradients, norm_type, error_if_nonfinite)
     with backend.quiet():
-        scale = np.minimum(float(max_norm) / (total.array + 1e-6), 1.0)
-        if backend.on_gpu(scale) or scale != 1:  # NaN spreads, as in PyTorch
-            where = errors.caller()
-            dtypes = {gradient.array.dtype for gradient in gradients}
-            scales = {dtype: scale.astype(dtype) for dtype in dtypes}
-            for gradient in gradients:
-                gradient.array *= scales[gradient.array.dtype]
-                gradient.changed_in_place(where)
+        if float(norm_type) == 2 and not error_if_nonfinite and _alike(gradients):
+            arrays = [gradient.array for gradient in gradients]
+            norm, factor = backend.kernel_of_all("clip_norm", arrays, float(max_norm))
+            total = wrap(backend.as_array(norm))
+        else:
+            total = get_total_norm(gradients, norm_type, error_if_nonfinite)
+            factor = np.minimum(float(max_norm) / (total.array + 1e-6), 1.0)
+            _scale(gradients, factor)
+    if backend.on_gpu(factor) or factor != 1:  # NaN spreads, as in PyTorch
+        where = errors.caller()
+        for gradient in gradients:
+            gradient.changed_in_place(where)
     return total
+
+
+def _alike(gradients: list[Tensor]) -> bool:
+    """Whether the kernel takes all of them: arrays of one kind and dtype, and at least one."""
+    kinds = {(gradient.array.__class__, gradient.array.dtype) for gradient in gradients}
+    return len(kinds) == 1 and backend.fusable(gradients[0].array)
+
+
+def _scale(gradients: list[Tensor], factor: Any) -> None:
+    """Multiply each by the factor, in place and in its own dtype."""
+    if backend.on_gpu(factor) or factor != 1:
+        dtypes = {gradient.array.dtype for gradient in gradients}
+        factors = {dtype: factor.astype(dtype) for dtype in dtypes}
+        for gradient in gradients:
+            gradient.array *= factors[gradient.array.dtype]
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
