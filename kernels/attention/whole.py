@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..fused.vectorised import silently
+from ..fused.vectorised import silently, sums_of_products
+from ..matmul.cublas import product
 from .dropout import factors
 from .operands import summed_to
 
@@ -42,7 +43,7 @@ def _scores(
     """Q Kᵀ + mask as a new array (*lead, L, S), -inf where a query may not look."""
     shape = (*lead, q.shape[-2], k.shape[-2])
     scores = np.empty_like(q, order="C", shape=shape)
-    np.matmul(q, k.swapaxes(-1, -2), out=scores)
+    product(q, k.swapaxes(-1, -2), scores)
     if mask is not None and mask.dtype == bool:
         np.copyto(scores, -np.inf, where=~mask)
     elif mask is not None:
@@ -92,7 +93,7 @@ def attention_whole(
     if dropout_p:
         scores *= factors(scores.shape, dropout_p, seed, q.dtype, like=q)
     out = np.empty_like(q, order="C", shape=(*lead, q.shape[-2], v.shape[-1]))
-    np.matmul(scores, v, out=out)
+    product(scores, v, out)
     np.copyto(total, 1, where=total == 0)
     out /= total
     return out, shift[..., 0]
@@ -123,17 +124,17 @@ def attention_backward_whole(
         p -= np.where(np.isneginf(logsumexp), 0, logsumexp).astype(q.dtype, copy=False)[..., None]
         np.exp(p, out=p)
         ds = np.empty_like(p)
-        np.matmul(grad, v.swapaxes(-1, -2), out=ds)
+        product(grad, v.swapaxes(-1, -2), ds)
         if dropout_p:
             keep = factors(p.shape, dropout_p, seed, q.dtype, like=q)
             ds *= keep
-            dv = np.matmul((p * keep).swapaxes(-1, -2), grad)
+            dv = product((p * keep).swapaxes(-1, -2), grad)
         else:
-            dv = np.matmul(p.swapaxes(-1, -2), grad)
-        ds -= np.einsum("...ie,...ie->...i", grad, out)[..., None]
+            dv = product(p.swapaxes(-1, -2), grad)
+        ds -= sums_of_products("...ie,...ie->...i", grad, out, -1)[..., None]
         ds *= p
-        dk = np.matmul(ds.swapaxes(-1, -2), scaled)
-        dq = np.matmul(ds, k)
+        dk = product(ds.swapaxes(-1, -2), scaled)
+        dq = product(ds, k)
         dq *= scale
     gradients = zip((dq, dk, dv), (q.shape, k.shape, v.shape))
     dq, dk, dv = (np.ascontiguousarray(summed_to(x, shape), like=x) for x, shape in gradients)

@@ -9,6 +9,7 @@ import numpy as np
 from ..bfloat16 import rounded
 from ..checking import device_of
 from ..matmul.blas import matmul_blas
+from ..matmul.cublas import product
 
 Array = Any
 
@@ -27,7 +28,7 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
             return registry.select("matmul", a, b)(a, b)
         if registry._level == "medium" and a.dtype == np.float32:
             a, b = rounded(a), rounded(b)
-        return matmul_blas(a, b) if out is None else np.matmul(a, b, out=out)
+        return matmul_blas(a, b) if out is None else product(a, b, out)
     if out is None:
         return registry.select("matmul", a, b)(a, b)
     lead = out.shape[:-2]

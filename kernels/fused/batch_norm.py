@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .vectorised import SILENT, silently
+from .vectorised import SILENT, silently, sums_of_products
 
 Array = Any
 AXES = (0, 2)
@@ -62,7 +62,7 @@ def _sum(a: Array) -> Array:
 
 
 def _dot(a: Array, b: Array) -> Array:
-    return np.einsum("ncp,ncp->nc", a, b).sum(axis=0)
+    return sums_of_products("ncp,ncp->nc", a, b, 2).sum(axis=0)
 
 
 @silently

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .vectorised import SILENT, dots, silently
+from .vectorised import SILENT, dots, silently, sums_of_products
 
 Array = Any
 
@@ -66,7 +66,7 @@ def rms_norm_backward(
 ) -> tuple[Array, Array]:
     """dx, dweight; the formulas stand at `rms_norm_backward_reference`."""
     normal = np.multiply(x, rrms[:, None], out=np.empty_like(x, order="C"))
-    dweight = np.einsum("rf,rf->f", grad, normal)
+    dweight = sums_of_products("rf,rf->f", grad, normal, 0)
     dx = np.multiply(grad, 1 if weight is None else weight, out=np.empty_like(grad, order="C"))
     inner = dots(dx, normal)
     inner /= x.shape[1]

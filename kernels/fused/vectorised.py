@@ -113,7 +113,19 @@ def dots(a: Array, b: Array) -> Array:
     """
     if isinstance(a, np.ndarray):
         return np.vecdot(a, b)
-    return np.einsum("ij,ij->i", a, b)  # CuPy has no such ufunc
+    return (a * b).sum(axis=1)  # CuPy has no such ufunc
+
+
+def sums_of_products(labels: str, a: Array, b: Array, axis: int | tuple[int, ...]) -> Array:
+    """Σ a b over `axis`, which `labels` names too: by einsum, with no array for the product.
+
+    CuPy's einsum makes a batch of matrix products of it, for which it calls cuBLAS; that is slow,
+    and refused while a CUDA graph is captured.
+
+    >>> sums_of_products("ij,ij->j", np.array([[1.0, 2.0], [0.0, 3.0]]), np.ones((2, 2)), 0)
+    array([1., 5.])
+    """
+    return np.einsum(labels, a, b) if isinstance(a, np.ndarray) else (a * b).sum(axis=axis)
 
 
 @silently
@@ -149,7 +161,7 @@ def layer_norm_backward(
     features = float(x.shape[1])
     normal = np.subtract(x, mean[:, None], out=np.empty_like(x, order="C"))
     normal *= rstd[:, None]
-    dweight = np.einsum("ij,ij->j", grad, normal)
+    dweight = sums_of_products("ij,ij->j", grad, normal, 0)
     dx = np.multiply(grad, 1 if weight is None else weight, out=np.empty_like(grad, order="C"))
     inner = dots(dx, normal)
     inner /= features

@@ -3,7 +3,7 @@
 | rung      | file           | idea                                                           |
 |-----------|----------------|----------------------------------------------------------------|
 | reference | `reference.py` | Σₖ aᵢₖ bₖⱼ in float64, no BLAS                                 |
-| numpy     | `blas.py`      | BLAS, one large product if possible                            |
+| numpy     | `blas.py`      | BLAS, one large product if possible; `cublas.py` on a GPU      |
 | naive     | `naive.py`     | the textbook's three loops                                     |
 | reordered | `reordered.py` | another order of the loops, whose inner one becomes vectors    |
 | blocked   | `blocked.py`   | blocks of B stay in the cache; two rows, four steps at a time  |

@@ -1,4 +1,4 @@
-"""Matrix product by NumPy, which hands it to BLAS.
+"""Matrix product by NumPy, which hands it to BLAS; on a GPU by cuBLAS, `cublas.py`.
 
 On several threads of BLAS's own, or, where kernels have taken the threads over, cut into one part a
 thread, each computed by BLAS on one: `kernels/parallel.py` says why. As with BLAS's own threads,
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import blas, parallel
+from . import cublas
 
 Array = Any
 
@@ -31,12 +32,11 @@ def matmul_blas(a: Array, b: Array) -> Array:
     >>> matmul_blas(np.ones((5, 2, 3)), np.ones((3, 4))).shape
     (5, 2, 4)
     """
+    if type(a) is not np.ndarray and not isinstance(a, np.ndarray):
+        return cublas.product(a, b)  # which does as much, on a GPU
     if a.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous and a.size:
         rows = matmul_blas(a.reshape(-1, a.shape[-1]), b)
         return rows.reshape(*a.shape[:-1], b.shape[-1])
-    if not isinstance(a, np.ndarray):  # CuPy hands it to cuBLAS, whole batches in one call
-        product = np.matmul(a, b)
-        return product if product.flags.c_contiguous else product.copy()
     if a.size * b.shape[-1] > ALONE and parallel.free() and a.dtype.char in "fd":
         return _in_parts(a, b)
     if a.ndim > 2 or b.ndim > 2:  # NumPy lays a batch out like its inputs

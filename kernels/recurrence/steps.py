@@ -13,6 +13,7 @@ import numpy as np
 
 from ..fused.functions import sigmoid
 from ..fused.vectorised import SILENT
+from ..matmul.cublas import product
 from .walk import walk
 
 Array = Any
@@ -45,7 +46,7 @@ def lstm_steps(
         for rows, n in walk(sizes, reverse):
             h, c = state[:n], last[:n]
             previous[rows], cells[rows] = h, c
-            np.add(projected[rows], np.matmul(h, weight), out=gates[rows])
+            np.add(projected[rows], product(h, weight), out=gates[rows])
             i, f, candidate, o = _gates(gates[rows], 4)
             for gate in (gates[rows][:, : 2 * i.shape[1]], o):  # i and f lie side by side
                 gate[...] = sigmoid(gate)
@@ -53,7 +54,7 @@ def lstm_steps(
             c *= f
             c += i * candidate
             read = o * np.tanh(c, out=squashed[rows])
-            h[...] = read if weight_hr is None else np.matmul(read, weight_hr.swapaxes(0, 1))
+            h[...] = read if weight_hr is None else product(read, weight_hr.swapaxes(0, 1))
             output[rows] = h
     return output, last, gates, squashed, cells, previous
 
@@ -86,15 +87,15 @@ def lstm_backward_steps(
             reached[rows] += dh[:n]
             dm = reached[rows]
             if weight_hr is not None:
-                dm = np.matmul(dm, weight_hr)
+                dm = product(dm, weight_hr)
             dc[:n] += dm * through[rows]
             blocks[rows, :3] *= dc[:n, None]
             blocks[rows, 3] *= dm
             dc[:n] *= f[rows]
-            dh[:n] = np.matmul(delta[rows], weight_hh)
+            dh[:n] = product(delta[rows], weight_hh)
         if weight_hr is None:
             return delta, dh, dc
-        return delta, dh, dc, np.matmul(reached.swapaxes(0, 1), o * squashed)
+        return delta, dh, dc, product(reached.swapaxes(0, 1), o * squashed)
 
 
 def gru_steps(
@@ -115,7 +116,7 @@ def gru_steps(
         for rows, count in walk(sizes, reverse):
             h, p, all_gates = state[:count], projected[rows], gates[rows]
             previous[rows] = h
-            q = np.matmul(h, weight)
+            q = product(h, weight)
             if bias_hh is not None:
                 q += bias_hh
             both = slice(2 * h.shape[1])  # r and z lie side by side
@@ -158,7 +159,7 @@ def gru_backward_steps(
             reached[rows] += carried[:count]
             blocks[rows] *= reached[rows][:, None]
             np.multiply(reached[rows], z[rows], out=carried[:count])
-            carried[:count] += np.matmul(dq[rows], weight_hh)
+            carried[:count] += product(dq[rows], weight_hh)
         delta = dq.copy()
         np.multiply(reached, new, out=_gates(delta, 3)[2])
     return delta, dq, carried

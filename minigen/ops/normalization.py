@@ -185,6 +185,15 @@ def _rms_eps(dtype: Any, eps: float | None) -> float:
     return float(np.finfo(dtype).eps) if eps is None else eps
 
 
+def _sums_of_products(labels: str, a: Any, b: Any, axis: int) -> Any:
+    """Σ a b over `axis`, which `labels` names too.
+
+    On a GPU not by einsum: CuPy makes matrix products of it, and these cannot be captured into a
+    CUDA graph.
+    """
+    return (a * b).sum(axis=axis) if backend.on_gpu(a) else np.einsum(labels, a, b)
+
+
 @differentiable(promote=floating, saves=("rrms",))
 def _rms_norm(input: Any, weight: Any, ndim: int, eps: float | None) -> Any:
     if input.size == 0:
@@ -193,7 +202,7 @@ def _rms_norm(input: Any, weight: Any, ndim: int, eps: float | None) -> Any:
     if backend.large(rows):
         output, rrms = backend.kernel("rms_norm", rows, _vector(weight), _rms_eps(input.dtype, eps))
         return output.reshape(input.shape), rrms
-    square = np.einsum("rf,rf->r", rows, rows)
+    square = _sums_of_products("rf,rf->r", rows, rows, 1)
     square /= rows.shape[1]
     square += _rms_eps(input.dtype, eps)
     with quiet():
@@ -215,9 +224,9 @@ def _(g: Any, input: Any, weight: Any, ndim: int, rrms: Any) -> Any:
         dx, dw = backend.kernel("rms_norm_backward", cotangent, rows, _vector(weight), rrms)
         return dx.reshape(input.shape), dw.reshape(shape)
     normal = rows * rrms[:, None]
-    dw = np.einsum("rf,rf->f", cotangent, normal).reshape(shape)
+    dw = _sums_of_products("rf,rf->f", cotangent, normal, 0).reshape(shape)
     dx = cotangent * (1 if weight is None else weight.reshape(-1))
-    inner = np.einsum("rf,rf->r", dx, normal)
+    inner = _sums_of_products("rf,rf->r", dx, normal, 1)
     inner /= rows.shape[1]
     normal *= inner[:, None]
     dx -= normal
@@ -316,8 +325,8 @@ def _channel_sum(a: Any) -> Any:
 def _channel_dot(a: Any, b: Any) -> Any:
     """Σ a b for each channel, without an array for the product."""
     if a.ndim == 2:
-        return np.einsum("nc,nc->c", a, b)
-    return np.einsum("ncp,ncp->nc", a, b).sum(axis=0)
+        return _sums_of_products("nc,nc->c", a, b, 0)
+    return _sums_of_products("ncp,ncp->nc", a, b, 2).sum(axis=0)
 
 
 @differentiable(promote=floating, saves=("mean", "rstd"))
