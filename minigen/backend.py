@@ -15,6 +15,7 @@ import numpy as np
 
 from minigen.devices import CPU, array_module, beside, device, device_of, on_gpu, owner, to_device
 from minigen.dispatch import (
+    Operand,
     Windows,
     kernel,
     kernel_over,
@@ -28,8 +29,8 @@ from minigen.dtypes import DTYPES
 from minigen.random import Generator, default_generator, stream
 
 __all__ = [
-    "CPU", "Array", "Generator", "Windows", "all_finite", "array_module", "as_array", "beside",
-    "cast", "default_generator", "device", "device_of", "kernel", "kernel_over", "large",
+    "CPU", "Array", "Generator", "Operand", "Windows", "all_finite", "array_module", "as_array",
+    "beside", "cast", "default_generator", "device", "device_of", "kernel", "kernel_over", "large",
     "log1p_array", "nonfinite_name", "on_gpu", "ones_like", "owner", "quiet", "quiet_kernel",
     "silent", "stream", "to_device", "zeros_like",
 ]  # fmt: skip
