@@ -91,6 +91,7 @@ def test_each_matrix_is_rounded_once(
     assert np.array_equal(y.array, (alone(rows, w.array.T) + b.array).reshape(y.shape))
     assert np.array_equal(x.grad.array, alone(tall, w.array).reshape(x.shape))
     assert np.array_equal(w.grad.array, matmul_bf16(tall.T, rows))
+    assert matmul_bf16(tall.T, rows).base is None  # so that it was not copied to be kept
     assert np.allclose(b.grad.array, tall.sum(0), atol=1e-4)
 
 

@@ -59,7 +59,7 @@ def multiply(
         return library(a).zeros(shape, np.float32)
     tiling, count = plan(tuple(tilings), products, m, n, k, parts)
     operands = stored(left, lead, tiling.along), stored(right, lead, tiling.across)
-    return _launch(tiling, products, count, (m, n, k), *operands, prepare).reshape(shape)
+    return _launch(tiling, products, count, (m, n, k), *operands, prepare, shape)
 
 
 def multiply_rounded(tilings: Sequence[Tiling], a: Rounded, b: Rounded) -> Array:
@@ -74,32 +74,33 @@ def multiply_rounded(tilings: Sequence[Tiling], a: Rounded, b: Rounded) -> Array
     if 0 in (m, n, k):
         return library(a.stored.array).zeros((m, n), np.float32)
     tiling, count = plan(tuple(tilings), 1, m, n, k)
-    return _launch(tiling, 1, count, (m, n, k), a.stored, b.stored, padded).reshape(m, n)
+    return _launch(tiling, 1, count, (m, n, k), a.stored, b.stored, padded, (m, n))
 
 
 def _launch(
     tiling: Tiling, products: int, count: int, sizes: tuple[int, int, int], a: Stored, b: Stored,
-    prepare: Prepare,
+    prepare: Prepare, shape: tuple[int, ...],
 ) -> Array:  # fmt: skip
-    """C of so many products, k cut into `count` parts."""
+    """C of so many products, k cut into `count` parts; an array of its own, no view of another, so
+    that a gradient need not be copied to be kept."""
     m, n, k = sizes
     if a.transposed and b.transposed:
         a = row_major(a)
     layout = not a.transposed, b.transposed
     a = prepare(a, tiling.along if layout[0] else tiling.across)
     b = prepare(b, tiling.along if layout[1] else tiling.across)
-    c = empty(a.array, (products, count, m, n))
+    c = empty(a.array, shape if count == 1 else (products, count, m, n))
     tiling.kernel(*layout)(
         (tiling.tiles(m, n) * products * count,),
         a.array, b.array, c, m, n, k, a.pitch, b.pitch, a.size, b.size, count,
         part_depth(tiling, k, count),
     )  # fmt: skip
-    return c if count == 1 else _sum(c)
+    return c if count == 1 else _sum(c, shape)
 
 
-def _sum(parts: Array) -> Array:
-    products, count, m, n = parts.shape
-    c = empty(parts, (products, m, n))
+def _sum(parts: Array, shape: tuple[int, ...]) -> Array:
+    _, count, m, n = parts.shape
+    c = empty(parts, shape)
     SUM_PARTS((-(-c.size // SUM_PARTS.block),), parts, c, count, m * n, c.size)
     return c
 
