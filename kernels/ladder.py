@@ -23,8 +23,9 @@ class Rung:
     `portable` rung calls nothing but NumPy functions that CuPy's arrays answer as well, and makes
     new arrays only from those it was given: it runs wherever its arrays are. `refuses(*arrays)`
     says why a rung does not take arrays of a dtype that it takes, or ""; the plain rung then does
-    the work. A rung of a lower `precision` than its arrays is never a default: it is used where
-    that was asked for.
+    the work. `prepare(matrix)` is what a rung makes of each matrix first; it also takes that in the
+    place of the matrices, so that one of several products is prepared once. A rung of a lower
+    `precision` than its arrays is never a default: it is used where that was asked for.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Rung:
     dtypes: tuple[str, ...] = FLOATS
     portable: bool = False
     refuses: Callable[..., str] | None = None
+    prepare: Callable[..., Any] | None = None
     precision: str = "float32"  # what it computes in
     chip: str = ""  # the compute capability of the only GPUs that run it, as in "90"
 

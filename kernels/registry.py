@@ -341,6 +341,7 @@ def _guarded(rung: Rung, plain: Rung) -> Callable[..., Any]:
             forget_plans()
             return plain.function(*arrays, **options)
 
+    kernel.prepare = rung.prepare  # type: ignore[attr-defined]
     return kernel
 
 

@@ -219,9 +219,9 @@ def _record(
 
     `tracked` has bit i set where argument i needs a gradient.
     """
-    plan = operation.plans.get(tracked)
+    plan = operation.plans.get(~tracked if extra else tracked)
     if plan is None:
-        plan = operation.plan(tracked)
+        plan = operation.plan(tracked, extra != ())
     if not plan:
         return
     node = result.node = _node(operation, result.array)
@@ -318,7 +318,8 @@ def _general(operation: Operation, compute: Callable) -> Callable:
             arrays.append(value)
             bit += bit
         if not tensors:
-            return compute(*arrays)[0] if saves else compute(*arrays)
+            output = compute(*arrays)
+            return output[0] if saves and output.__class__ is tuple else output
         extra: tuple = ()
         try:
             if promote is not None:
@@ -329,7 +330,7 @@ def _general(operation: Operation, compute: Callable) -> Callable:
         if output.__class__ is not _ndarray:
             if many:
                 return _wrap_many(operation, apply if view else None, args, arrays, tracked, output)
-            if saves:
+            if saves and output.__class__ is tuple:
                 output, *rest = output
                 extra = tuple(rest)
             output = backend.as_array(output)

@@ -15,7 +15,9 @@ rule after the cotangent name what must be kept for it.  What happens at a call 
 
 from __future__ import annotations
 
+import functools
 import inspect
+import operator
 from collections.abc import Callable, Sequence
 
 NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}  # for PyTorch's
@@ -24,11 +26,20 @@ NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}  # for PyTorch's
 class Rule:
     """The gradient with respect to one argument, or jointly to several."""
 
-    __slots__ = ("function", "mask", "names", "output", "position", "positions", "single", "wants")
+    __slots__ = (
+        "function", "mask", "names", "output", "position", "positions", "single", "together",
+        "wants",
+    )  # fmt: skip
 
-    def __init__(self, operation: Operation, names: tuple[str, ...], function: Callable) -> None:
+    def __init__(
+        self,
+        operation: Operation,
+        names: tuple[str, ...],
+        function: Callable,
+        together: bool = False,
+    ) -> None:
         slots = operation.slots
-        self.function = function
+        self.function, self.together = function, together
         self.names = names
         self.positions = [slots.index(name) for name in names]
         self.position = self.positions[0]
@@ -90,7 +101,7 @@ class Operation:
         self.defaults = tuple(p.default for p in parameters)
         self.slots = [*self.parameters, "output", *saves]
         self.rules: list[Rule] = []
-        self.plans: dict[int, list] = {}  # what `plan` found, by `tracked`
+        self.plans: dict[int, list] = {}  # what `plan` found: by `tracked`, and ~tracked if saved
         self.formula: Callable | None = None
 
     @property
@@ -108,25 +119,33 @@ class Operation:
         self.rules += [Rule(self, (name,), function) for name, function in rules.items()]
         self.plans.clear()
 
-    def joint_gradient(self, *names: str) -> Callable:
-        """Decorate one rule that computes the gradients of several arguments in one go."""
+    def joint_gradient(self, *names: str, together: bool = False) -> Callable:
+        """Decorate one rule that computes the gradients of several arguments in one go.
+
+        together: it stands in for the rules that these arguments have of their own, where all of
+                  them need a gradient and the function returned what it `saves`: it then may also
+                  return its output alone.
+        """
 
         def define(function: Callable) -> Callable:
-            self.rules.append(Rule(self, names, function))
+            self.rules.append(Rule(self, names, function, together))
             self.plans.clear()
             return function
 
         return define
 
-    def plan(self, tracked: int) -> list:
-        """(rule, position or -1, wants) for the arguments whose bit is set in `tracked`."""
+    def plan(self, tracked: int, saved: bool = False) -> list:
+        """(rule, position or -1, wants) for the arguments whose bit is set in `tracked`; `saved`:
+        whether the function returned more than its output."""
+        whole = [r for r in self.rules if r.together and saved and tracked & r.mask == r.mask]
+        done = functools.reduce(operator.or_, (r.mask for r in whole), 0)
         plan = [
             (rule, rule.position if rule.single else -1, rule.wants)
             for rule in self.rules
-            if tracked & rule.mask
+            if (rule in whole if rule.together else tracked & rule.mask & ~done)
         ]
         if not self.variadic:
-            self.plans[tracked] = plan
+            self.plans[~tracked if saved else tracked] = plan
         return plan
 
     def define_formula(self, function: Callable) -> Callable:

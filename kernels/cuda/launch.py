@@ -62,7 +62,7 @@ def empty(like: Array, shape: tuple[int, ...], dtype: Any = np.float32) -> Array
 
         return cupy.empty(shape, dtype)
     made = np.empty(shape, dtype)
-    made.view(np.uint8).fill(0xFF)
+    made.reshape(-1).view(np.uint8).fill(0xFF)
     return made
 
 

@@ -155,6 +155,7 @@ MATMUL = Operation(
             ERROR_BF16,
             device="cuda",
             dtypes=("float32",),
+            prepare=Lazy(".matmul.cuda.rounded", "rounded", numba=False),
             precision="bfloat16",
         ),
         Rung(
@@ -164,6 +165,7 @@ MATMUL = Operation(
             ERROR_BF16,
             device="cuda",
             dtypes=("float32",),
+            prepare=Lazy(".matmul.cuda.rounded", "rounded", numba=False),
             precision="bfloat16",
             chip="90",
         ),

@@ -11,6 +11,7 @@
 | `tiles.cuh`        | what they share: layouts, which block computes which tile                |
 | `tilings.py`       | the sizes each is compiled for, and which of them a product takes        |
 | `stored.py`        | how an operand lies in memory: transposed views are used as they are     |
+| `rounded.py`       | bfloat16 operands, which several products may share                      |
 | `multiply.py`      | the functions of arrays                                                  |
 | `sum_parts.cu`, `round_bf16.cu` | the sum of a product cut along k; float32 to bfloat16       |
 """
@@ -23,8 +24,8 @@ from .multiply import (
     matmul_warp_tile,
     matmul_wgmma,
     multiply_bf16,
-    round_bf16,
 )
+from .rounded import round_bf16
 from .tilings import KERNELS
 
 __all__ = [

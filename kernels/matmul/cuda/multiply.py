@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from ...cuda.launch import empty
-from .stored import Stored, library, padded, round_up, row_major, stored
+from .rounded import Rounded, rounded_operand
+from .stored import Stored, library, padded, row_major, stored
 from .tilings import (
     BF16_MMA,
     FLOAT4,
     REGISTER_TILE,
-    ROUND_BF16,
     SUM_PARTS,
     TF32X3,
     WARP_TILE,
@@ -31,8 +31,6 @@ from .tilings import (
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 Prepare = Callable[[Stored, int], Stored]  # an operand, and what its pitch must be a multiple of
-
-BF16_CHUNK = 8  # numbers of bfloat16 in the 16 bytes of a copy
 
 
 def multiply(
@@ -60,24 +58,49 @@ def multiply(
     if 0 in (products, m, n, k):
         return library(a).zeros(shape, np.float32)
     tiling, count = plan(tuple(tilings), products, m, n, k, parts)
-    stored_a, stored_b = stored(left, lead, tiling.along), stored(right, lead, tiling.across)
-    if stored_a.transposed and stored_b.transposed:
-        stored_a = row_major(stored_a)
-    layout = not stored_a.transposed, stored_b.transposed
-    stored_a = prepare(stored_a, tiling.along if layout[0] else tiling.across)
-    stored_b = prepare(stored_b, tiling.along if layout[1] else tiling.across)
-    c = empty(a, (products, count, m, n))
+    operands = stored(left, lead, tiling.along), stored(right, lead, tiling.across)
+    return _launch(tiling, products, count, (m, n, k), *operands, prepare, shape)
+
+
+def multiply_rounded(tilings: Sequence[Tiling], a: Rounded, b: Rounded) -> Array:
+    """C = A B of two matrices that are rounded already: what `multiply` makes of them, bit for bit.
+
+    Raises:
+        ValueError: the inner dimensions differ.
+    """
+    (m, k), (rows, n) = a.shape, b.shape
+    if k != rows:
+        raise ValueError(f"matmul: {a.shape} @ {b.shape} have different inner dimensions")
+    if 0 in (m, n, k):
+        return library(a.stored.array).zeros((m, n), np.float32)
+    tiling, count = plan(tuple(tilings), 1, m, n, k)
+    return _launch(tiling, 1, count, (m, n, k), a.stored, b.stored, padded, (m, n))
+
+
+def _launch(
+    tiling: Tiling, products: int, count: int, sizes: tuple[int, int, int], a: Stored, b: Stored,
+    prepare: Prepare, shape: tuple[int, ...],
+) -> Array:  # fmt: skip
+    """C of so many products, k cut into `count` parts; an array of its own, no view of another, so
+    that a gradient need not be copied to be kept."""
+    m, n, k = sizes
+    if a.transposed and b.transposed:
+        a = row_major(a)
+    layout = not a.transposed, b.transposed
+    a = prepare(a, tiling.along if layout[0] else tiling.across)
+    b = prepare(b, tiling.along if layout[1] else tiling.across)
+    c = empty(a.array, shape if count == 1 else (products, count, m, n))
     tiling.kernel(*layout)(
         (tiling.tiles(m, n) * products * count,),
-        stored_a.array, stored_b.array, c, m, n, k, stored_a.pitch, stored_b.pitch,
-        stored_a.size, stored_b.size, count, part_depth(tiling, k, count),
+        a.array, b.array, c, m, n, k, a.pitch, b.pitch, a.size, b.size, count,
+        part_depth(tiling, k, count),
     )  # fmt: skip
-    return (c if count == 1 else _sum(c)).reshape(shape)
+    return c if count == 1 else _sum(c, shape)
 
 
-def _sum(parts: Array) -> Array:
-    products, count, m, n = parts.shape
-    c = empty(parts, (products, m, n))
+def _sum(parts: Array, shape: tuple[int, ...]) -> Array:
+    _, count, m, n = parts.shape
+    c = empty(parts, shape)
     SUM_PARTS((-(-c.size // SUM_PARTS.block),), parts, c, count, m * n, c.size)
     return c
 
@@ -106,20 +129,25 @@ def matmul_tf32x3(a: Array, b: Array) -> Array:
     return multiply(TF32X3, a, b)
 
 
-def matmul_bf16(a: Array, b: Array) -> Array:
+def matmul_bf16(a: Array | Rounded, b: Array | Rounded) -> Array:
     """C = A B, float32 operands rounded to bfloat16, products exact and added in float32.
 
+    Both operands may be `Rounded` already, which a matrix of several products need be only once.
     Error: |c - ab| <= (2⁻⁷ + (k + 1) u) |a||b| in every element.
     """
-    return multiply(BF16_MMA, a, b, _rounded)
+    if isinstance(a, Rounded) and isinstance(b, Rounded):
+        return multiply_rounded(BF16_MMA, a, b)
+    return multiply(BF16_MMA, a, b, rounded_operand)
 
 
-def matmul_wgmma(a: Array, b: Array) -> Array:
+def matmul_wgmma(a: Array | Rounded, b: Array | Rounded) -> Array:
     """The same by the warpgroups of a Hopper GPU (sm_90a).
 
     Error: |c - ab| <= (2⁻⁷ + (k + 1) u) |a||b| in every element.
     """
-    return multiply(WGMMA, a, b, _rounded)
+    if isinstance(a, Rounded) and isinstance(b, Rounded):
+        return multiply_rounded(WGMMA, a, b)
+    return multiply(WGMMA, a, b, rounded_operand)
 
 
 def multiply_bf16(a: Array, b: Array, tilings: Sequence[Tiling] = BF16_MMA) -> Array:
@@ -129,25 +157,3 @@ def multiply_bf16(a: Array, b: Array, tilings: Sequence[Tiling] = BF16_MMA) -> A
     `tilings` chooses the kernel: `BF16_MMA` or `WGMMA`. Error: |c - ab| <= (k + 1) u |a||b|.
     """
     return multiply(tilings, a, b)
-
-
-def round_bf16(x: Array) -> Array:
-    """The bits (uint16) of float32 numbers rounded to bfloat16, to nearest even."""
-    flat = x.reshape(1, x.size)
-    return _round_rows(flat)[0, : x.size].reshape(x.shape)
-
-
-def _rounded(operand: Stored, multiple: int) -> Stored:
-    """float32 as bfloat16, padded on the way."""
-    array = _round_rows(operand.array, multiple)
-    return Stored(array, operand.transposed, operand.size and array.shape[-1] * array.shape[-2])
-
-
-def _round_rows(x: Array, multiple: int = BF16_CHUNK) -> Array:
-    """(…, rows, columns) in float32 -> (…, rows, pitch) in bfloat16, zeros behind every row."""
-    columns, pitch = x.shape[-1], round_up(x.shape[-1], multiple)
-    y = empty(x, (*x.shape[:-1], pitch), np.uint16)
-    if x.size:
-        rows, chunks = math.prod(x.shape[:-1]), y.size // BF16_CHUNK
-        ROUND_BF16((-(-chunks // ROUND_BF16.block),), x, y, rows, columns, pitch)
-    return y
