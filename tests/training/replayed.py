@@ -40,15 +40,20 @@ class Trained:
         return {"parts": parts, "random": minigen.default_generator.state, **arrays}
 
 
+REFUSED = {"ar": "of this dtype"}  # it trains in float64
+
+
 def check_replays(recipe: str, folder: Path, steps: int = WARM_UP + 4) -> None:
     """Replaying a recipe's steps gives the same losses, weights, optimizers' state, counts,
-    schedules, statistics and random state as running them, bit for bit."""
+    schedules, statistics and random state as running them, bit for bit; and so does what no graph
+    can hold."""
     plain = Trained(folder / "plain", recipe, steps)
     want = plain.state()
     replayed = Trained(folder / "replayed", recipe, steps, Replayed)
     got = replayed.state()
-    assert replayed.step.refused == ""
-    assert replayed.step._captured
+    assert REFUSED.get(recipe, "") in replayed.step.refused
+    assert bool(replayed.step._captured) == (recipe not in REFUSED)
+    assert bool(replayed.step.refused) == (recipe in REFUSED)
     assert replayed.losses == plain.losses
     assert list(got) == list(want)
     for name, value in want.items():

@@ -17,6 +17,7 @@
 
 constexpr int THREADS = 256;
 constexpr int PACK = 4;
+constexpr int PACKS = 2;  // that are loaded by a thread of Adam before one is written: eight loads
 constexpr int CHUNK = 4096;  // elements a block; launching.py knows it, too
 
 struct Chunk {
@@ -86,22 +87,33 @@ adam(const long long* table, int count, const float* numbers) {
   const float* gradient = array(table, count, 1, chunk.parameter);
   float* average = array(table, count, 2, chunk.parameter);
   float* square = array(table, count, 3, chunk.parameter);
-  for (long long i = chunk.begin + threadIdx.x * PACK; i < chunk.end; i += THREADS * PACK) {
-    int valid = min(chunk.end - i, (long long)PACK);
-    Four p = load(parameter + i, valid);
-    Four g = load(gradient + i, valid);
-    Four m = load(average + i, valid);
-    Four v = load(square + i, valid);
-    for (int e = 0; e < PACK; e++) {
-      float x = p.at[e] * shrink;
-      float d = g.at[e] + decay * x;
-      m.at[e] += one_minus_beta1 * (d - m.at[e]);
-      v.at[e] = v.at[e] * beta2 + one_minus_beta2 * d * d;
-      p.at[e] = x - rate * (m.at[e] / (sqrtf(v.at[e]) / root + eps));
+  long long first = chunk.begin + threadIdx.x * PACK;
+  for (long long i = first; i < chunk.end; i += PACKS * THREADS * PACK) {
+    Four p[PACKS], g[PACKS], m[PACKS], v[PACKS];
+    int valid[PACKS];
+#pragma unroll
+    for (int j = 0; j < PACKS; j++) {
+      long long at = i + j * THREADS * PACK;
+      valid[j] = min(chunk.end - at, (long long)PACK);
+      p[j] = load(parameter + at, valid[j]);
+      g[j] = load(gradient + at, valid[j]);
+      m[j] = load(average + at, valid[j]);
+      v[j] = load(square + at, valid[j]);
     }
-    store(parameter + i, p, valid);
-    store(average + i, m, valid);
-    store(square + i, v, valid);
+#pragma unroll
+    for (int j = 0; j < PACKS; j++) {
+      long long at = i + j * THREADS * PACK;
+      for (int e = 0; e < PACK; e++) {
+        float x = p[j].at[e] * shrink;
+        float d = g[j].at[e] + decay * x;
+        m[j].at[e] += one_minus_beta1 * (d - m[j].at[e]);
+        v[j].at[e] = v[j].at[e] * beta2 + one_minus_beta2 * d * d;
+        p[j].at[e] = x - rate * (m[j].at[e] / (sqrtf(v[j].at[e]) / root + eps));
+      }
+      store(parameter + at, p[j], valid[j]);
+      store(average + at, m[j], valid[j]);
+      store(square + at, v[j], valid[j]);
+    }
   }
 }
 

@@ -101,6 +101,8 @@ def _each(
         table, blocks = _table_of(addresses, sizes, jobs[0][0])
         flat("updates", name)((blocks,), table, len(jobs), fed(numbers, jobs[0][0]), *flags)
     if crooked:
+        if replaced():
+            raise KernelError(f"{name}: a step of parameters with gaps cannot be captured")
         plain(*(list(column) for column in zip(*crooked)), *map(now, options))
 
 
