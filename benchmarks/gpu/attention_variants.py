@@ -155,7 +155,7 @@ class Case:
         grid = blocks(self.length, c.owned(kernel), self.heads)
         arrays = (self.q, self.k, self.v, self.grad, self.delta, self.shift)
         steps = self.steps * 4 if self.q.dtype == cupy.float32 else ()
-        kernel(grid, *arrays, *results, *self.sizes, *steps, *self.options)
+        kernel(grid, *arrays, *results, *self.sizes, self.head, *steps, *self.options)
 
     def backward(self) -> None:
         full = self.q.dtype == cupy.float32

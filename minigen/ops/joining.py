@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from minigen import backend
 from minigen.autograd import differentiable
 from minigen.capturing import capturing
+from minigen.devices import same_place
 from minigen.dtypes import result_type
 from minigen.errors import ShapeError
 from minigen.ops.dims import wrap_dim
@@ -209,8 +211,25 @@ def _split(input: Any, sizes: tuple, dim: int) -> Any:
 
 
 def _split_gradient(g: Any, input_shape: tuple, sizes: tuple, dim: int) -> Any:
+    if (whole := _whole(g, input_shape, sizes, dim)) is not None:
+        return whole
     shapes = [(*input_shape[:dim], n, *input_shape[dim + 1 :]) for n in sizes]
     return _cat(dim, sizes, *_filled(g, shapes))
+
+
+def _whole(parts: Sequence, shape: tuple, sizes: tuple, dim: int) -> Any:
+    """The array of that shape whose parts along `dim` these are, where they already lie so in
+    memory: attention on a GPU makes the gradients of the thirds of one product so."""
+    base = getattr(parts[0], "base", None)  # tensors have none
+    if base is None or any(getattr(part, "base", None) is not base for part in parts[1:]):
+        return None
+    known = backend.on_gpu(base) or isinstance(base, np.ndarray)  # it may be any buffer
+    if not (known and base.flags.c_contiguous and base.size == math.prod(shape)):
+        return None
+    whole = base.reshape(shape)
+    ends = accumulate(sizes)
+    places = [_along(whole, dim, end - n, end) for end, n in zip(ends, sizes)]
+    return whole if all(map(same_place, parts, places)) else None
 
 
 _split.gradients(input=_split_gradient)

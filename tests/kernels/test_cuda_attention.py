@@ -14,6 +14,7 @@ from minigen.kernels.cuda.launch import empty
 import minigen
 from minigen import kernels
 from minigen.models.transformer import GPT, GPTConfig, next_token_loss
+from minigen.ops import joining
 
 Array = Any
 
@@ -257,11 +258,34 @@ def test_results_lie_as_models_want_them(rung: str, rng: np.random.Generator) ->
 
 
 @BOTH
+@pytest.mark.parametrize("rows", [1, 10])
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("apart", [0, 1, 2])
+def test_gradients_of_thirds_are_thirds(
+    rung: str, rows: int, batch: int, apart: int, rng: np.random.Generator
+) -> None:
+    """Side by side in one array, if q, k and v are; the bits are the same in any place."""
+    width = (32, 64, 25)[apart]  # of which 25 is no width of a kernel
+    both = rng.standard_normal((batch, rows, 3, 2, width)).astype(np.float32)
+    views = [both[:, :, i].transpose(0, 2, 1, 3) for i in range(3)]
+    found = both_ways(rung, *views, views[0])[2:]
+    wanted = both_ways(rung, *(x.copy() for x in (*views, views[0])))[2:]
+    assert [x.tobytes() for x in found] == [x.tobytes() for x in wanted]
+    whole = found[0].base
+    places = [found[i].ctypes.data - found[0].ctypes.data for i in range(3)]
+    together = all(x.base is whole for x in found) and places == [0, 8 * width, 16 * width]
+    assert together == (width != 25 and rows > 1)
+
+
+@BOTH
 def test_a_transformer_copies_nothing(
     rung: str, copies: list, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
     """GPT's attention, there and back, beside that of the CPU."""
     monkeypatch.setattr(heads, "in_c_order", lambda array: pytest.fail("logsumexp was copied"))
+    joined: list[tuple] = []
+    join = joining._cat
+    monkeypatch.setattr(joining, "_cat", lambda *args: joined.append(args) or join(*args))
     config = GPTConfig(vocabulary=11, context=8, layers=1, heads=2, width=64)
     minigen.manual_seed(0)
     model = GPT(config)
@@ -274,9 +298,12 @@ def test_a_transformer_copies_nothing(
 
     wanted = gradient()
     operations = ("attention", "attention_backward")
+    assert joined  # dq, dk and dv, to be the gradient of their common product
+    joined.clear()
     with kernels.use(**{name: kernels.get(name, rung) for name in operations}), emulated() as run:
         found = gradient()
     assert run.launches >= 4
+    assert not joined
     assert not copies
     assert error(found, wanted) < 4 * BOUNDS[rung][0]
 
@@ -378,10 +405,15 @@ BUGS = {
         "rows = head_of(grad, {grad_batch, grad_row, grad_head}",
     ),
     "rows that are not side by side": (NARROW, "% rows) * x_row", "% rows) * width"),
+    "rows of results as if nothing lay between": (
+        BACKWARD,
+        "dq_float + at, apart, sum[m]",
+        "dq_float + at, HEAD, sum[m]",
+    ),
     "gradients of keys in batches of queries": (
         BACKWARD,
-        "stride = key_heads * HEAD",
-        "stride = heads * HEAD",
+        "key_heads_of(heads, group), keys, HEAD, apart",
+        "heads, keys, HEAD, apart",
     ),
 }
 

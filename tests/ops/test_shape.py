@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import minigen
 from minigen.errors import ShapeError
+from minigen.ops import joining
 from tests.expressions import both_reject, function, listed, normal, same
 
 VIEWS = """
@@ -272,6 +273,33 @@ shapes = st.lists(st.integers(0, 4), min_size=0, max_size=4).map(tuple)
 def test_permutations_undo_themselves(shape, data):
     order = data.draw(st.permutations(range(len(shape))))
     same(f"x.permute({tuple(order)})", normal(*shape))
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (1, 1, 1), (2, None, 0)])
+def test_gradients_of_parts_that_lie_side_by_side(order):
+    """They are put together without a copy if, and only if, they are the parts in their order."""
+    whole = np.arange(24, dtype=np.float32).reshape(2, 12)
+    thirds = np.split(whole, 3, axis=1)
+    given = [None if i is None else thirds[i] for i in order]
+    found = joining._split_gradient(given, (2, 12), (4, 4, 4), 1)
+    zeros = np.zeros((2, 4), np.float32)
+    expected = np.concatenate([zeros if g is None else g for g in given], 1)
+    np.testing.assert_array_equal(found, expected)
+    assert np.shares_memory(found, whole) == (order == (0, 1, 2))
+
+
+def test_a_gradient_is_no_part_of_somebody_elses_array():
+    x = minigen.zeros(2, 12, requires_grad=True)
+    whole = np.ones((2, 12), np.float32)
+    parts = x.split(4, 1)
+    minigen.autograd.backward(parts, [minigen.from_numpy(g) for g in np.split(whole, 3, axis=1)])
+    whole[:] = 7
+    assert (x.grad.numpy() == 1).all()
+    buffer = np.frombuffer(np.ones(24, np.float32).tobytes(), np.float32).reshape(2, 12)
+    x.grad = None
+    parts = x.split(4, 1)
+    minigen.autograd.backward(parts, [minigen.autograd.wrap(g) for g in np.split(buffer, 3, 1)])
+    assert (x.grad.numpy() == 1).all()
 
 
 @settings(max_examples=25, deadline=None)

@@ -15,7 +15,7 @@ from ..operands import summed_to
 from ..whole import attention_backward_whole, attention_whole
 from . import configurations
 from .configurations import HEADS_BF16, TO_BF16, owned
-from .heads import blocks, heads_of, in_c_order, returned, room, strided, takes
+from .heads import blocks, heads_of, in_c_order, returned, room, rooms, strided, takes, written
 
 Array = Any
 WIDEST = HEADS_BF16[-1]
@@ -102,18 +102,16 @@ def attention_backward_flash_bf16(
     of_queries = [narrowed(x, shapes.lead, split, width) for x in (q, grad)]
     of_keys = [narrowed(x, shapes.key_lead, split, width) for x in (k, v)]
     arrays = (of_queries[0], *of_keys, of_queries[1], delta, shift)
-    numbers = (
-        shapes.queries, shapes.keys, shapes.heads, shapes.group, is_causal,
-        1 / math.sqrt(q.shape[-1]) if scale is None else scale,
-    )  # fmt: skip
-    dq = room(q, shapes.lead, split, shapes.queries, width)
-    dk, dv = (room(q, shapes.key_lead, split, shapes.keys, width) for _ in range(2))
+    sizes = (shapes.queries, shapes.keys, shapes.heads, shapes.group)
+    how = (is_causal, 1 / math.sqrt(q.shape[-1]) if scale is None else scale)
+    dq, dk, dv = results = rooms(shapes, q, k, v)
+    (to_q, q_apart), (to_k, k_apart), (to_v, _) = (written(x, split) for x in results)
     keys = configurations.keys_backward_bf16(width)
     grid = blocks(shapes.keys, owned(keys), shapes.total // shapes.group)
-    keys(grid, *arrays, None, None, dk, dv, *numbers)
+    keys(grid, *arrays, None, None, to_k, to_v, *sizes, k_apart, *how)
     queries = configurations.queries_backward_bf16(width)
     grid = blocks(shapes.queries, owned(queries), shapes.total)
-    queries(grid, *arrays, None, dq, *numbers)
+    queries(grid, *arrays, None, to_q, *sizes, q_apart, *how)
     return (
         summed_to(returned(dq, split, q.shape[-1]), q.shape),
         summed_to(returned(dk, split, k.shape[-1]), k.shape),

@@ -70,14 +70,14 @@ extern "C" __global__ void __launch_bounds__(128) flash_delta(
 
 // q, grad (all heads, queries, HEAD), k, v (all heads / group, keys, HEAD), delta and shift (all
 // heads, queries) -> dk and dv (batch, keys, heads / group, HEAD), as bfloat16 or as float32 (the
-// other pointers are null). Blocks: tiles of OWNED keys, fastest, times all heads of keys; `heads`
-// heads of queries make a batch.
+// other pointers are null), rows `apart` numbers apart. Blocks: tiles of OWNED keys, fastest, times
+// all heads of keys; `heads` heads of queries make a batch.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_keys_backward(
     const bf16* __restrict__ q, const bf16* __restrict__ k, const bf16* __restrict__ v,
     const bf16* __restrict__ grad, const float* __restrict__ delta,
     const float* __restrict__ shift, bf16* __restrict__ dk, bf16* __restrict__ dv,
     float* __restrict__ dk_float, float* __restrict__ dv_float, int queries, int keys, int heads,
-    int group, int causal, float scale) {
+    int group, int apart, int causal, float scale) {
   DYNAMIC_SHARED(shared);
   bf16* k_tile = (bf16*)shared;
   bf16* v_tile = k_tile + OWNED * HEAD;
@@ -154,13 +154,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_keys_backwar
     }
     mixture(dk_sum, ds, q_tile);  // (6)
   }
-  int key_heads = key_heads_of(heads, group), stride = key_heads * HEAD;
-  u64 at = result_of(head, key_heads, keys, HEAD);
+  u64 at = result_of(head, key_heads_of(heads, group), keys, HEAD, apart);
 #pragma unroll
   for (int m = 0; m < M; m++) {
     int row = key + m * 16 + row_of(0);
-    store_rows(dk ? dk + at : nullptr, dk_float + at, stride, dk_sum[m], row, keys, scale, scale);
-    store_rows(dv ? dv + at : nullptr, dv_float + at, stride, dv_sum[m], row, keys, 1.0f, 1.0f);
+    store_rows(dk ? dk + at : nullptr, dk_float + at, apart, dk_sum[m], row, keys, scale, scale);
+    store_rows(dv ? dv + at : nullptr, dv_float + at, apart, dv_sum[m], row, keys, 1.0f, 1.0f);
   }
 }
 
@@ -170,7 +169,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_queries_back
     const bf16* __restrict__ q, const bf16* __restrict__ k, const bf16* __restrict__ v,
     const bf16* __restrict__ grad, const float* __restrict__ delta,
     const float* __restrict__ shift, bf16* __restrict__ dq, float* __restrict__ dq_float,
-    int queries, int keys, int heads, int group, int causal, float scale) {
+    int queries, int keys, int heads, int group, int apart, int causal, float scale) {
   DYNAMIC_SHARED(shared);
   bf16* q_tile = (bf16*)shared;
   bf16* grad_tile = q_tile + OWNED * HEAD;
@@ -234,9 +233,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_queries_back
         }
     mixture(sum, ds, k_tile);  // (7)
   }
-  u64 at = result_of(head, heads, queries, HEAD);
+  u64 at = result_of(head, heads, queries, HEAD, apart);
 #pragma unroll
   for (int m = 0; m < M; m++)
-    store_rows(dq ? dq + at : nullptr, dq_float + at, heads * HEAD, sum[m],
+    store_rows(dq ? dq + at : nullptr, dq_float + at, apart, sum[m],
                query + m * 16 + row_of(0), queries, scale, scale);
 }

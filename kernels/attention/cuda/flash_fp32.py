@@ -10,7 +10,7 @@ from ..operands import summed_to
 from ..whole import attention_backward_whole, attention_whole
 from . import configurations
 from .configurations import HEADS_FP32, owned
-from .heads import blocks, heads_of, in_c_order, returned, room, strided, takes
+from .heads import blocks, heads_of, in_c_order, returned, room, rooms, strided, takes, written
 
 Array = Any
 WIDEST = HEADS_FP32[-1]
@@ -85,19 +85,19 @@ def attention_backward_flash_cuda(
         rows, shapes.queries, shapes.heads, *out_.strides, *grad_.strides,
     )  # fmt: skip
     arrays = (q_.memory, k_.memory, v_.memory, grad_.memory, delta, shift)
-    numbers = (
-        shapes.queries, shapes.keys, shapes.heads, shapes.group,
+    sizes = (shapes.queries, shapes.keys, shapes.heads, shapes.group)
+    how = (
         *q_.strides, *k_.strides, *v_.strides, *grad_.strides, is_causal,
         1 / math.sqrt(q.shape[-1]) if scale is None else scale,
     )  # fmt: skip
-    dq = room(q, shapes.lead, split, shapes.queries, width)
-    dk, dv = (room(q, shapes.key_lead, split, shapes.keys, width) for _ in range(2))
+    dq, dk, dv = results = rooms(shapes, q, k, v)
+    (to_q, q_apart), (to_k, k_apart), (to_v, _) = (written(x, split) for x in results)
     keys = configurations.keys_backward_fp32(width)
     grid = blocks(shapes.keys, owned(keys), shapes.total // shapes.group)
-    keys(grid, *arrays, dk, dv, *numbers)
+    keys(grid, *arrays, to_k, to_v, *sizes, k_apart, *how)
     queries = configurations.queries_backward_fp32(width)
     grid = blocks(shapes.queries, owned(queries), shapes.total)
-    queries(grid, *arrays, dq, *numbers)
+    queries(grid, *arrays, to_q, *sizes, q_apart, *how)
     return (
         summed_to(returned(dq, split, q.shape[-1]), q.shape),
         summed_to(returned(dk, split, k.shape[-1]), k.shape),

@@ -56,14 +56,15 @@ extern "C" __global__ void __launch_bounds__(128) flash_delta_fp32(
 
 // q, grad (batch, heads, queries, HEAD), k, v (batch, heads / group, keys, HEAD), each by its
 // strides, multiples of 4, delta and shift (batch, heads, queries) -> dk and dv (batch, keys,
-// heads / group, HEAD). Blocks: tiles of OWNED keys, fastest, times heads of keys.
+// heads / group, HEAD), rows `apart` numbers apart. Blocks: tiles of OWNED keys, fastest, times
+// heads of keys.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_keys_backward_fp32(
     const float* __restrict__ q, const float* __restrict__ k, const float* __restrict__ v,
     const float* __restrict__ grad, const float* __restrict__ delta,
     const float* __restrict__ shift, float* __restrict__ dk, float* __restrict__ dv, int queries,
-    int keys, int heads, int group, int q_batch, int q_head, int q_row, int k_batch, int k_head,
-    int k_row, int v_batch, int v_head, int v_row, int grad_batch, int grad_head, int grad_row,
-    int causal, float scale) {
+    int keys, int heads, int group, int apart, int q_batch, int q_head, int q_row, int k_batch,
+    int k_head, int k_row, int v_batch, int v_head, int v_row, int grad_batch, int grad_head,
+    int grad_row, int causal, float scale) {
   DYNAMIC_SHARED(shared);
   float* k_tile = (float*)shared;
   float* v_tile = k_tile + OWNED * PITCH;
@@ -130,7 +131,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_keys_backwar
   for (int r = 0; r < ROWS; r++) {
     int j = first + own_row(r);
     if (j >= keys) continue;
-    u64 row = result_of(head, key_heads, keys, HEAD) + (u64)j * key_heads * HEAD;
+    u64 row = result_of(head, key_heads, keys, HEAD, apart) + (u64)j * apart;
     store_row(dk + row, dk_sum[r], scale);
     store_row(dv + row, dv_sum[r], 1.0f);
   }
@@ -142,7 +143,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_queries_back
     const float* __restrict__ q, const float* __restrict__ k, const float* __restrict__ v,
     const float* __restrict__ grad, const float* __restrict__ delta,
     const float* __restrict__ shift, float* __restrict__ dq, int queries, int keys, int heads,
-    int group, int q_batch, int q_head, int q_row, int k_batch, int k_head, int k_row,
+    int group, int apart, int q_batch, int q_head, int q_row, int k_batch, int k_head, int k_row,
     int v_batch, int v_head, int v_row, int grad_batch, int grad_head, int grad_row, int causal,
     float scale) {
   DYNAMIC_SHARED(shared);
@@ -206,7 +207,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_queries_back
 #pragma unroll
   for (int r = 0; r < ROWS; r++) {
     int i = first + own_row(r);
-    u64 row = result_of(head, heads, queries, HEAD) + (u64)i * heads * HEAD;
+    u64 row = result_of(head, heads, queries, HEAD, apart) + (u64)i * apart;
     if (i < queries) store_row(dq + row, sum[r], scale);
   }
 }

@@ -22,6 +22,11 @@ DEVICE u64 result_of(int head, int heads, int rows, int width) {
   return ((u64)(head / heads) * rows * heads + head % heads) * width;
 }
 
+// The same where other results lie between two rows, which are `apart` numbers from each other.
+DEVICE u64 result_of(int head, int heads, int rows, int width, int apart) {
+  return (u64)(head / heads) * rows * apart + (u64)(head % heads) * width;
+}
+
 // How many heads of keys a batch has, where `group` heads of queries share one. A group may be of
 // several batches.
 DEVICE int key_heads_of(int heads, int group) { return max(1, heads / group); }

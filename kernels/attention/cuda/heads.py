@@ -190,6 +190,40 @@ def room(like: Array, lead: tuple[int, ...], split: int, rows: int, width: int) 
     return empty(like, (*lead[:split], rows, *lead[split:], width))
 
 
+def rooms(shapes: Heads, q: Array, k: Array, v: Array) -> list[Array]:
+    """Memory for dq, dk and dv, each (batch, rows, heads, width).
+
+    Where q, k and v are the thirds of one product, side by side in its rows, so are they: what a
+    model split is put together again without a copy.
+    """
+    split, width = shapes.split, shapes.width
+    if not _thirds(shapes, q, k, v):
+        rows = (shapes.queries, shapes.keys, shapes.keys)
+        leads = (shapes.lead, shapes.key_lead, shapes.key_lead)
+        return [room(q, lead, split, n, width) for lead, n in zip(leads, rows)]
+    batch, heads = shapes.lead[:split], shapes.lead[split:]
+    made = empty(q, (*batch, shapes.queries, 3, *heads, width))
+    return [made[(*(slice(None),) * (split + 1), part)] for part in range(3)]
+
+
+def _thirds(shapes: Heads, q: Array, k: Array, v: Array) -> bool:
+    """Whether one array of (batch, rows, 3, heads, width) has all three of them."""
+    alike = q.shape == k.shape == v.shape and q.strides == k.strides == v.strides
+    if not alike or q.shape[:-2] != shapes.lead or q.shape[-1] != shapes.width:
+        return False
+    steps = strides_of(q.shape, q.strides, shapes.lead, shapes.split, FOUR)
+    third = shapes.heads * shapes.width
+    first, second, last = (_address(x) // FLOAT for x in (q, k, v))
+    row = steps[2] if steps else 0
+    return (row, second - first, last - second) == (3 * third, third, third)
+
+
+def written(result: Array, split: int) -> tuple[Array, int]:
+    """(batch, rows, heads, width) as a kernel writes it: its memory, and how many numbers its rows
+    are apart."""
+    return _memory(result), result.strides[split] // FLOAT
+
+
 def returned(result: Array, split: int, width: int) -> Array:
     """(batch, rows, heads, HEAD) -> (batch, heads, rows, width), a view if HEAD is the width."""
     if width < result.shape[-1]:
