@@ -1,6 +1,7 @@
 """Attention on a GPU: every kernel right first, then timed beside torch's attention.
 
-    python benchmarks/gpu/attention_variants.py attention.json
+    python benchmarks/gpu/attention_variants.py attention.json             # tilings in use
+    python benchmarks/gpu/attention_variants.py attention.json --variants  # others, too: to tune
 
 Needs CuPy and torch. 16 heads, 16384 tokens in all, sequences of 512 to 16384. Figures are
 teraflops by the formula's count (forward 4 L² E a head, backward 10 L² E; half of that if causal)
@@ -308,9 +309,11 @@ def compile_one(kernel: CudaKernel) -> None:
     kernel.compile("sm_90")
 
 
-def everything() -> list[CudaKernel]:
+def everything(tune: bool) -> list[CudaKernel]:
     """All kernels that are timed."""
     kernels = [k for k in c.KERNELS if k.defines.get("HEAD", 64) in (64, 128)]
+    if not tune:
+        return kernels
     tables = ((c.forward_bf16, FORWARD), (c.keys_backward_bf16, KEYS),
               (c.queries_backward_bf16, QUERIES))  # fmt: skip
     for make, table in tables:
@@ -318,11 +321,11 @@ def everything() -> list[CudaKernel]:
     return kernels
 
 
-def main(path: str) -> None:
-    """Compile, check, time, write."""
+def main(path: str, tune: bool) -> None:
+    """Compile, check, time, write; with other tilings, too, to `tune`."""
     started = time.perf_counter()
     with ProcessPoolExecutor() as pool:
-        list(pool.map(compile_one, everything()))
+        list(pool.map(compile_one, everything(tune)))
     print(f"compiled, {time.perf_counter() - started:.0f} s")
     torch.backends.cuda.matmul.allow_tf32 = False
     facts = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__,
@@ -339,11 +342,12 @@ def main(path: str) -> None:
     ladders = [ladder(n, head, causal) for head in (64, 128) for causal in both for n in LENGTHS]
     fp32 = [ladder_fp32(n, head, causal) for head in (64, 128) for n in (1024, 4096)
             for causal in both]  # fmt: skip
-    tuned = [row for head in (64, 128) for causal in both for row in variants(head, causal)]
+    cases = [(head, causal) for head in (64, 128) for causal in both] if tune else []
+    tuned = [row for case in cases for row in variants(*case)]
     results = {**facts, "checks": checks, "bf16": ladders, "float32": fp32, "variants": tuned}
     Path(path).write_text(json.dumps(results, indent=1), encoding="utf-8")
     print(f"{time.perf_counter() - started:.0f} s in all")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], "--variants" in sys.argv)

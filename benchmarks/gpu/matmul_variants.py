@@ -1,6 +1,7 @@
-"""Matmul on a GPU: every rung and tile size beside cuBLAS, right first and then timed.
+"""Matmul on a GPU: every rung beside cuBLAS, right first and then timed.
 
-    python benchmarks/gpu/matmul_variants.py matmul.json
+    python benchmarks/gpu/matmul_variants.py matmul.json             # tiles as the rungs choose
+    python benchmarks/gpu/matmul_variants.py matmul.json --variants  # others, too: to tune
 
 Needs CuPy and torch (for cuBLAS, with TF32 off). Prints a line a measurement: teraflops, times
 cuBLAS of the same dtype in the same run, relative error against float64. Times are medians of what
@@ -116,10 +117,11 @@ def stream() -> Any:
     return cupy.cuda.Stream(non_blocking=True)
 
 
-def compiled_ahead() -> None:
+def compiled_ahead(variants: bool) -> None:
     """Every kernel that will be launched, by processes that know nothing of a GPU yet."""
     wanted = [tiling.kernel(*layout) for tiling in t.LADDER for layout in t.LAYOUTS]
-    wanted += [v.kernel(True, False) for v in (FLOAT32_VARIANTS | BF16_VARIANTS).values()]
+    if variants:
+        wanted += [v.kernel(True, False) for v in (FLOAT32_VARIANTS | BF16_VARIANTS).values()]
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("fork")) as pool:
         list(pool.map(_compile, [*wanted, t.SUM_PARTS, t.ROUND_BF16]))
 
@@ -264,28 +266,27 @@ class Table:
 
 def main() -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
-    began = time.time()
-    compiled_ahead()
+    began, variants = time.time(), "--variants" in sys.argv
+    compiled_ahead(variants)
+
+    def with_variants(shipped: dict, others: dict) -> dict:
+        return shipped | others if variants else shipped
+
     print(f"compiled in {time.time() - began:.0f} s", flush=True)
     table = Table()
     for size in (1024, 2048, 4096):
-        table.case(
-            (size,) * 3,
-            "NN",
-            "f32",
-            FLOAT32 | (FLOAT32_VARIANTS if size >= 2048 else BY_TILE["f32"]) | NUMBA,
-        )
+        others = FLOAT32_VARIANTS if size >= 2048 else BY_TILE["f32"]
+        table.case((size,) * 3, "NN", "f32", with_variants(FLOAT32, others) | NUMBA)
     for size in (1024, 2048, 4096, 8192):
-        table.case(
-            (size,) * 3, "NN", "bf16", BF16 | (BF16_VARIANTS if size >= 2048 else BY_TILE["bf16"])
-        )
+        others = BF16_VARIANTS if size >= 2048 else BY_TILE["bf16"]
+        table.case((size,) * 3, "NN", "bf16", with_variants(BF16, others))
     for layout in ("NT", "TN"):
         table.case((4096,) * 3, layout, "f32", FLOAT32)
         table.case((4096,) * 3, layout, "bf16", BF16)
     by_shape = {"warp_tile": t.WARP_TILE, "tf32x3": t.TF32X3}
     for shape in TRAINING:
-        table.case(shape, "NT", "f32", by_shape | BY_TILE["f32"])
-        table.case(shape, "NT", "bf16", BF16 | BY_TILE["bf16"])
+        table.case(shape, "NT", "f32", with_variants(by_shape, BY_TILE["f32"]))
+        table.case(shape, "NT", "bf16", with_variants(BF16, BY_TILE["bf16"]))
     name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
     facts = {
         "gpu": name,

@@ -8,6 +8,7 @@ what seeds differ by.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import itertools
 import time
@@ -23,6 +24,7 @@ def trained(precision: str, seed: int, steps: int | None) -> dict[str, float]:
     from minigen.precision import at_precision
     from minigen.training.loop import moved
     from minigen.training.recipes import RECIPES, default_settings
+    from minigen.training.replay import Replayed
 
     changes: dict[str, Any] = {"seed": seed, "steps": steps, "precision": precision}
     settings = default_settings("gpt", **changes)
@@ -32,11 +34,26 @@ def trained(precision: str, seed: int, steps: int | None) -> dict[str, float]:
     place = minigen.device(device.PLACE)
     batches = itertools.chain.from_iterable(itertools.repeat(job.loader))
     step = at_precision(job.step, precision)
+    if device.PLACE == "cuda":
+        step = Replayed(step, print)
     began = time.perf_counter()
-    for batch in itertools.islice(batches, settings.steps):
-        step(moved(batch, place))
+    with everywhere(precision):
+        for batch in itertools.islice(batches, settings.steps):
+            step(moved(batch, place))
     loss = job.evaluate(True)["validation_loss"]
     return {"validation_loss": loss, "seconds": time.perf_counter() - began}
+
+
+def everywhere(precision: str) -> Any:
+    """A block in which all products are in that precision, also where float32 is faster."""
+    from minigen import kernels
+
+    if precision == "fp32" or device.PLACE != "cuda":
+        return contextlib.nullcontext()
+    import cupy
+
+    hopper = cupy.cuda.Device().compute_capability == "90"
+    return kernels.use(matmul="cuda_wgmma" if hopper else "cuda_bf16")
 
 
 def default_steps() -> int:

@@ -19,9 +19,9 @@ part() {  # part SECONDS NAME COMMAND...: run one part, its output into a log an
 }
 
 part 150 correct "$python" -m pytest -q -n auto -p no:benchmark tests/gpu
-part 80 matmul "$python" benchmarks/gpu/matmul_variants.py "$out/matmul.json"
-part 80 attention "$python" benchmarks/gpu/attention_variants.py "$out/attention.json"
-part 80 crossovers "$python" benchmarks/gpu/crossovers.py --out "$out"
-part 90 precision "$python" benchmarks/gpu/precision.py --seeds 0 1 --steps 500 --out "$out"
 part 170 steps "$python" benchmarks/gpu/steps.py --out "$out"
+part 80 attention "$python" benchmarks/gpu/attention_variants.py "$out/attention.json"
+part 80 matmul "$python" benchmarks/gpu/matmul_variants.py "$out/matmul.json"
+part 60 precision "$python" benchmarks/gpu/precision.py --seeds 0 1 2 --out "$out"
+part 80 crossovers "$python" benchmarks/gpu/crossovers.py --out "$out"
 exit $failed
