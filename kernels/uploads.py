@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .checking import KernelError
+
 Array = Any  # numpy.ndarray or cupy.ndarray
 
 
@@ -47,6 +49,15 @@ def now(value: Any) -> Any:
     (0.5, 0.25)
     """
     return value() if callable(value) else value
+
+
+def settled(*options: Any) -> None:
+    """For a rung that computes with options on the host: raise KernelError if one is a function.
+
+    >>> settled(0.1, True)
+    """
+    if any(map(callable, options)):
+        raise KernelError("a step whose numbers are computed with on the host cannot be captured")
 
 
 def fed(numbers: Callable[[], Sequence[float]], like: Array) -> Array:

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from ..uploads import settled
+
 Array = Any
 Arrays = Any  # one array or a list of arrays
 
@@ -121,6 +123,7 @@ def adam(
     beta1: float, beta2: float, eps: float, weight_decay: float, decoupled: bool, step: int,
 ) -> None:  # fmt: skip
     """One step of Adam or (decoupled) AdamW in place; see `adam_reference`."""
+    settled(lr, step)
     step_size = lr / (1 - beta1**step)
     correction = math.sqrt(1 - beta2**step)
     for p, g, m, v, a, b in blocks(as_lists(parameters, grads, exp_avgs, exp_avg_sqs), 2):
@@ -156,6 +159,7 @@ def sgd(
     >>> w
     array([0.5, 1.5])
     """
+    settled(lr, momentum, dampening, weight_decay, nesterov, maximize)
     for p, g, *buffer, a, product in blocks(as_lists(parameters, grads, buffers), 2):
         if maximize:
             g = np.negative(g, out=a)

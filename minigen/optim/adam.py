@@ -20,7 +20,6 @@ from minigen.optim.optimizer import (
     blocks,
     check_betas,
     live,
-    repeatable,
 )
 from minigen.tensor import Tensor
 
@@ -90,7 +89,7 @@ class Adam(Optimizer):
             averages = advance(state, p, *names)
             if group["maximize"]:
                 g = np.negative(g, out=np.empty_like(g))
-            if len(averages) == 2 and backend.fusable(p.array) and repeatable(p.array):
+            if len(averages) == 2 and backend.fusable(p.array):
                 counters[state["step"]] = state  # one of those that have taken as many steps
                 lists.add((state["step"], p.array.dtype), p.array, g, *averages)
             else:

@@ -336,12 +336,6 @@ def live(options: Callable[[], tuple]) -> tuple:
     return tuple(functools.partial(_nth, options, n) for n in range(len(options())))
 
 
-def repeatable(array: Any) -> bool:
-    """Whether the kernel that takes such parameters asks for its options again at every replay; out
-    of a capture that does not matter."""
-    return capturing() is None or array.dtype == np.float32
-
-
 def _nth(options: Callable[[], tuple], n: int) -> Any:
     return options()[n]
 

@@ -9,7 +9,7 @@ import numpy as np
 from minigen import backend
 from minigen.autograd import wrap
 from minigen.capturing import refuse
-from minigen.optim.optimizer import Lists, Optimizer, at_least, blocks, followed, live, repeatable
+from minigen.optim.optimizer import Lists, Optimizer, at_least, blocks, followed, live
 from minigen.tensor import Tensor
 
 __all__ = ["SGD"]
@@ -70,7 +70,7 @@ class SGD(Optimizer):
         lists = Lists()
         for p, g in pairs:
             buffers, first = self._buffers(p, group)
-            if backend.fusable(p.array) and repeatable(p.array):
+            if backend.fusable(p.array):
                 lists.add((first, p.array.dtype), p.array, g, *buffers)
             else:
                 refuse("SGD of this dtype computes a part of a step on the host")

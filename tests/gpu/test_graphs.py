@@ -18,7 +18,8 @@ pytestmark = pytest.mark.skipif(not cuda.is_available(), reason="needs a GPU")
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_replays_are_the_steps_themselves(recipe: str, tmp_path: Path) -> None:
-    check_replays(recipe, tmp_path)
+    """`ar` trains in float64, for which Adam has no kernel."""
+    check_replays(recipe, tmp_path, refused="on the host" if recipe == "ar" else "")
 
 
 @pytest.mark.parametrize("precision", ["high", "medium"])
