@@ -13,17 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minigen.devices import (
-    CPU,
-    array_module,
-    beside,
-    device,
-    device_of,
-    on_gpu,
-    owner,
-    same_place,
-    to_device,
-)
+from minigen.devices import CPU, array_module, beside, device, device_of, on_gpu, owner, to_device
 from minigen.dispatch import (
     Operand,
     Windows,
@@ -42,7 +32,7 @@ __all__ = [
     "CPU", "Array", "Generator", "Operand", "Windows", "all_finite", "array_module", "as_array",
     "beside", "cast", "default_generator", "device", "device_of", "kernel", "kernel_over", "large",
     "log1p_array", "nonfinite_name", "on_gpu", "ones_like", "owner", "quiet", "quiet_kernel",
-    "same_place", "silent", "stream", "to_device", "zeros_like",
+    "silent", "stream", "to_device", "zeros_like",
 ]  # fmt: skip
 
 Array = Any  # numpy.ndarray or cupy.ndarray

@@ -11,6 +11,7 @@ import numpy as np
 
 from minigen import backend
 from minigen.autograd import differentiable
+from minigen.devices import same_place
 from minigen.dtypes import result_type
 from minigen.errors import ShapeError
 from minigen.ops.dims import wrap_dim
@@ -212,7 +213,7 @@ def _whole(parts: Sequence, shape: tuple, sizes: tuple, dim: int) -> Any:
     whole = base.reshape(shape)
     ends = accumulate(sizes)
     places = [_along(whole, dim, end - n, end) for end, n in zip(ends, sizes)]
-    return whole if all(map(backend.same_place, parts, places)) else None
+    return whole if all(map(same_place, parts, places)) else None
 
 
 _split.gradients(input=_split_gradient)
