@@ -29,7 +29,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import kernels
 from kernels.matmul.cuda import tilings as t
-from kernels.matmul.cuda.multiply import multiply, round_bf16
+from kernels.matmul.cuda.multiply import multiply
+from kernels.matmul.cuda.rounded import round_bf16
 
 kernels.on_compile = lambda _: None  # a hundred lines otherwise
 
@@ -91,7 +92,8 @@ BF16_VARIANTS = {
     "wgmma 128x128 s3 b2": t.wgmma(2, 128, 3, 2),
     "wgmma 256x128 s4": t.wgmma(4, 128, 4, 1),
     "wgmma 64x256 s2 b2": t.wgmma(1, 256, 2, 2, overlap=0),
-    "wgmma 64x128 s4 b2": t.WGMMA[1],
+    "wgmma 128x192 s5": t.WGMMA[1],
+    "wgmma 64x128 s4 b2": t.WGMMA[2],
     "wgmma 64x128 s3 b3": t.wgmma(1, 128, 3, 3),
 }
 # The shipped tilings one by one, with so many parts of k: is the plan's choice the best?

@@ -215,6 +215,10 @@ void wgmma_m64n128k16(float (&d)[64], u64 a, u64 b, HERE) {
   emulator::issue_product(d, 128, {a, A_ACROSS_K}, {b, B_ACROSS_K}, line);
 }
 template <int A_ACROSS_K = 0, int B_ACROSS_K = 0>
+void wgmma_m64n192k16(float (&d)[96], u64 a, u64 b, HERE) {
+  emulator::issue_product(d, 192, {a, A_ACROSS_K}, {b, B_ACROSS_K}, line);
+}
+template <int A_ACROSS_K = 0, int B_ACROSS_K = 0>
 void wgmma_m64n256k16(float (&d)[128], u64 a, u64 b, HERE) {
   emulator::issue_product(d, 256, {a, A_ACROSS_K}, {b, B_ACROSS_K}, line);
 }

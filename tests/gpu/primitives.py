@@ -16,7 +16,9 @@ from minigen.kernels.cuda import CudaKernel, emulated
 
 FOLDER = Path(__file__).parent
 FILE = FOLDER / "primitives.npz"
-LAYOUTS = [(128, 0, 0), (128, 0, 1), (128, 1, 0), (256, 0, 0), (256, 1, 1)]
+LAYOUTS = [
+    (128, 0, 0), (128, 0, 1), (128, 1, 0), (192, 0, 0), (192, 1, 1), (256, 0, 0), (256, 1, 1),
+]  # fmt: skip
 
 
 class Case(NamedTuple):

@@ -39,6 +39,8 @@ extern "C" __global__ void __launch_bounds__(128) warpgroup(const bf16* __restri
   wgmma_fence();
 #if COLUMNS == 128
   wgmma_m64n128k16<A_ACROSS, B_ACROSS>(sums, descriptor(left), descriptor(right));
+#elif COLUMNS == 192
+  wgmma_m64n192k16<A_ACROSS, B_ACROSS>(sums, descriptor(left), descriptor(right));
 #else
   wgmma_m64n256k16<A_ACROSS, B_ACROSS>(sums, descriptor(left), descriptor(right));
 #endif

@@ -178,6 +178,7 @@ BF16_MMA = (
 )
 WGMMA = (
     wgmma(groups=2, columns=256, stages=4, blocks_per_sm=1),
+    wgmma(groups=2, columns=192, stages=5, blocks_per_sm=1, effort=1.05),
     wgmma(groups=1, columns=128, stages=4, blocks_per_sm=2, effort=1.3),
 )
 LADDER = (*REGISTER_TILE, *FLOAT4, *WARP_TILE, *TF32X3, *BF16_MMA, *WGMMA)

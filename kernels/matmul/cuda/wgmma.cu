@@ -26,7 +26,7 @@
 #include "tiles.cuh"
 
 #ifndef BLOCK_N
-#define BLOCK_N 256  // or 128
+#define BLOCK_N 256  // or 192, or 128
 #define GROUPS 2     // warpgroups of a block
 #define STAGES 4
 #define OVERLAP 1    // steps whose products may still be computed when the next are ordered
@@ -88,6 +88,8 @@ using BTile = Tile<B_ALONG_K, BLOCK_N>;
 DEVICE void multiply_add(float (&sums)[SUMS], u64 a, u64 b) {
 #if BLOCK_N == 256
   wgmma_m64n256k16<!A_ALONG_K, !B_ALONG_K>(sums, a, b);
+#elif BLOCK_N == 192
+  wgmma_m64n192k16<!A_ALONG_K, !B_ALONG_K>(sums, a, b);
 #else
   wgmma_m64n128k16<!A_ALONG_K, !B_ALONG_K>(sums, a, b);
 #endif
