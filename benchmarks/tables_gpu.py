@@ -60,12 +60,15 @@ more is better. {_machine(results)}
 
 
 def _machine(results: Results) -> str:
+    """Which GPU, and when; of what was measured on another one, that says so itself."""
     if not results:
         return "Not yet measured."
-    result = next(iter(results.values()))
-    name = result.get("gpu") or result["machine"]["gpu"]
-    date = result.get("date") or result["machine"]["date"]
-    return f"Measured on one {name}, {date}."
+    return f"Measured on one {_where(next(iter(results.values())))}."
+
+
+def _where(result: dict[str, Any]) -> str:
+    machine = result.get("machine", result)
+    return f"{machine['gpu']}, {machine['date']}"
 
 
 def matmul(result: dict[str, Any] | None) -> str:

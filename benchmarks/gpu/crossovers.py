@@ -22,6 +22,7 @@ from typing import Any
 import device
 
 TARGET = device.ROOT / "kernels" / "crossovers_cuda.py"
+ALWAYS = ("adam", "sgd", "clip_norm")  # what a captured step needs: their speed decides nothing
 SIZES = tuple(4**n for n in range(5, 12))  # 1,024 to 4.2 million elements
 PRECISIONS = ("float32", "tf32x3", "bfloat16")
 Row = tuple[int, str, float]
@@ -70,7 +71,7 @@ def measure(name: str, plain: Any, rung: Any) -> dict[str, list[Any]]:
             timed = device.compare(calls, rounds=5, block=0.004)
             seconds, speed = timed[plain.name]["seconds"], 1 / timed[rung.name]["ratio"]
             found.setdefault(kind, []).append(
-                Point(name, kind, size, seconds, speed, speed > FASTER)
+                Point(name, kind, size, seconds, speed, speed > FASTER or name in ALWAYS)
             )
     return found
 

@@ -115,7 +115,7 @@ def test_the_first_losses_of_a_recipe(recipe: str, tmp_path: Path) -> None:
         run = Run.create(tmp_path / device, small(recipe, device=device))
         minigen.manual_seed(run.settings.seed)
         job = make_job(run, RECIPES[recipe])
-        batches = iter(job.loader)
+        batches = itertools.chain.from_iterable(itertools.repeat(job.loader))
         records = [job.step(moved(next(batches), minigen.device(device))) for _ in range(3)]
         losses[device] = [float(v) for record in records for v in record.values()]
     np.testing.assert_allclose(losses["cuda"], losses["cpu"], rtol=1e-3)
