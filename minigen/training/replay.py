@@ -9,7 +9,7 @@ import numpy as np
 
 from minigen import Tensor
 from minigen.autograd import wrap
-from minigen.cuda import CaptureError, CUDAGraph, graph
+from minigen.cuda import CaptureError, CUDAGraph, empty_cache, graph
 
 Step = Callable[[Any], dict[str, Tensor]]
 
@@ -44,7 +44,7 @@ class Replayed:
             return False
         try:
             self._captured[key] = _Captured(self.step, batch)
-        except CaptureError as error:
+        except (CaptureError, MemoryError) as error:  # a graph needs memory of its own
             self.refused = str(error)
             if self.told is not None:
                 self.told(f"every step is launched kernel by kernel: {error}")
@@ -57,6 +57,7 @@ class _Captured:
 
     def __init__(self, step: Step, batch: Any) -> None:
         self.batch = _copied(batch)  # what the graph reads
+        empty_cache()  # what the steps before it worked in is not needed any more
         self.graph = CUDAGraph()
         with graph(self.graph):
             losses = step(self.batch)

@@ -243,6 +243,20 @@ def test_a_step_that_is_refused_goes_on_as_it_is() -> None:
     assert "D2H" in said[0]
 
 
+def test_a_step_that_no_memory_is_left_for_goes_on_as_it_is() -> None:
+    said: list[str] = []
+
+    def full(x: Any) -> dict[str, Any]:
+        if capturing() is not None:
+            raise MemoryError("Out of memory allocating 1,024 bytes")
+        return {"loss": x.sum()}
+
+    step = Replayed(full, said.append)
+    found = [step(minigen.full((2,), float(n), device="cuda"))["loss"].item() for n in range(6)]
+    assert found == [2.0 * n for n in range(6)]
+    assert said == [f"every step is launched kernel by kernel: {step.refused}"]
+
+
 def test_an_error_of_the_step_is_its_own() -> None:
     with pytest.raises(ZeroDivisionError), graph(CUDAGraph()):
         1 / 0  # noqa: B018
