@@ -328,7 +328,8 @@ def main(path: str, tune: bool) -> None:
         list(pool.map(compile_one, everything(tune)))
     print(f"compiled, {time.perf_counter() - started:.0f} s")
     torch.backends.cuda.matmul.allow_tf32 = False
-    facts = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__,
+    facts = {"gpu": torch.cuda.get_device_name(),
+             "driver": cupy.cuda.runtime.driverGetVersion(), "torch": torch.__version__,
              "cupy": cupy.__version__, "date": time.strftime("%Y-%m-%d")}  # fmt: skip
     both = (False, True)
     checks = [
