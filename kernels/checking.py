@@ -19,11 +19,12 @@ def device_of(array: Any) -> str:
 
 
 def describe(value: Any) -> str:
-    """`float32(3, 4)` for an array, else what the value is."""
+    """`float32(3, 4)` for an array, `[float32(3, 4), ...] of 2` for a list of them, else what the
+    value is."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         device = " on cuda" if device_of(value) == "cuda" else ""
         return f"{value.dtype}{tuple(value.shape)}{device}"
-    if isinstance(value, list) and value:
+    if isinstance(value, list) and value and hasattr(value[0], "shape"):
         return f"[{describe(value[0])}, ...] of {len(value)}"
     if isinstance(value, tuple):
         return "(" + ", ".join(describe(part) for part in value) + ")"

@@ -56,16 +56,16 @@ def test_a_run_replays_and_an_eager_one_does_not(
     made: list[CUDAGraph] = []
     begin = CUDAGraph.capture_begin
     monkeypatch.setattr(CUDAGraph, "capture_begin", lambda g: (made.append(g), begin(g))[1])
-    settings = small("gan", device="cuda", steps=12, save_every=6, log_every=4)
+    settings = small("lstm", device="cuda", steps=12, save_every=6, log_every=4)
     runs = {}
     for name, eager in (("eager", True), ("replayed", False)):
         runs[name] = Run.create(tmp_path / name, settings)
-        train(runs[name], RECIPES["gan"], eager=eager)
+        train(runs[name], RECIPES["lstm"], eager=eager)
         assert bool(made) != eager
     parts = Run.create(tmp_path / "parts", settings)
     with pytest.raises(Interrupted):
-        train(parts, RECIPES["gan"], stop_after=5)
-    train(Run.open(parts.path), RECIPES["gan"])
+        train(parts, RECIPES["lstm"], stop_after=5)
+    train(Run.open(parts.path), RECIPES["lstm"])
     want = runs["eager"].load()
     for got in (runs["replayed"].load(), Run.open(parts.path).load()):
         assert got.state["random"] == want.state["random"]
