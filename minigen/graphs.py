@@ -22,6 +22,7 @@ the same, bit for bit, as running them. Source: `torch.cuda.CUDAGraph`; CUDA C++
 from __future__ import annotations
 
 import contextlib
+import threading
 from types import TracebackType
 from typing import Any
 
@@ -31,6 +32,29 @@ from minigen import devices
 from minigen.capturing import CaptureError, Host, capturing, enter
 
 __all__ = ["CUDAGraph", "CaptureError", "graph", "is_current_stream_capturing"]
+
+
+class _Streams(threading.local):
+    """The stream of each thread and device on which graphs are captured; nothing runs on it.
+
+    It is one for all graphs, as libraries keep memory for every stream that they have met.
+    """
+
+    def __init__(self) -> None:
+        self._of: dict[Any, Any] = {}
+
+    def mine(self, cuda: Any) -> Any:
+        key = cuda.Stream, cuda.runtime.getDevice()
+        if key not in self._of:
+            self._of[key] = cuda.Stream(non_blocking=True)
+        return self._of[key]
+
+    def forget(self) -> None:
+        """A capture failed: the next one has another stream."""
+        self._of.clear()
+
+
+_streams = _Streams()
 
 
 class CUDAGraph:
@@ -66,7 +90,7 @@ class CUDAGraph:
         if self._launchable is not None:
             raise RuntimeError("this graph was captured before; call reset() first")
         cuda = devices.cupy().cuda
-        self._stream = cuda.Stream(non_blocking=True)
+        self._stream = _streams.mine(cuda)
         self._pool, self._host = cuda.MemoryPool(), Host(_beside_capture())
         before = enter(self._host)
         self._leave.callback(enter, before)
@@ -91,6 +115,7 @@ class CUDAGraph:
         with contextlib.suppress(Exception):
             if self._stream.is_capturing():
                 self._stream.end_capture()
+        _streams.forget()
         self._leave.close()
         if self._host is not None:
             self._host.undo()

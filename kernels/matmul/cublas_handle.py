@@ -5,8 +5,8 @@ workspace: without it cuBLAS would allocate some while a graph is captured. Two 
 side, so each has a workspace. What a thread leaves behind the next one takes.
 
 The first product of a thread on a device makes the handle, and the first one on a stream the
-workspace: do one before a capture begins. A captured graph goes on using the workspace of the
-stream that it was captured on: launch it there.
+workspace. A captured graph goes on using the workspace of the stream that it was captured on, so
+graphs of one stream must not run side by side.
 
 Source: NVIDIA, cuBLAS Library, sections "cuBLAS Context", "CUDA Graphs Support" and
 "cublasSetWorkspace()".
