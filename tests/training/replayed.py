@@ -40,7 +40,7 @@ class Trained:
         return {"parts": parts, "random": minigen.default_generator.state, **arrays}
 
 
-def check_replays(recipe: str, folder: Path, refused: str = "", steps: int = WARM_UP + 4) -> None:
+def check_replays(recipe: str, folder: Path, refused: str = "", steps: int = WARM_UP + 3) -> None:
     """Replaying a recipe's steps gives the same losses, weights, optimizers' state, counts,
     schedules, statistics and random state as running them, bit for bit. So does what no graph can
     hold, which is `refused` for that reason."""
