@@ -17,7 +17,7 @@ FOLDER = harness.RESULTS / "gpu"
 NAMES = ("matmul", "attention", "steps", "precision", "crossovers")
 SQUARES = (1024, 2048, 4096, 8192)
 NUMBA = ("cuda_naive", "cuda_coalesced", "cuda_shared", "cuda_registers")
-FLOAT32 = ("register_tile", "float4", "warp_tile", "tf32x3")
+FLOAT32 = ("register_tile", "float4", "warp_tile", "tf32x3", "wgmma_tf32x3")
 BF16 = ("bf16_mma", "wgmma")
 LAYOUTS = {"NN": "A B", "NT": "A Bᵀ", "TN": "Aᵀ B"}
 
@@ -75,14 +75,17 @@ def matmul(result: dict[str, Any] | None) -> str:
     title = "### Products\n\n"
     if result is None:
         return title + "Not yet measured."
+    lines = [line for line in result["lines"] if "problem" not in line]
+    measured = {line["name"] for line in lines}
     figures = {
         (line["dtype"], line["layout"], tuple(line["size"]), line["name"]): line["of_cublas"]
-        for line in result["lines"]
+        for line in lines
     }
 
     def row(dtype: str, layout: str, rung: str, sizes: Iterable[tuple[int, ...]]) -> list[str]:
         found = [figures.get((dtype, layout, size, rung)) for size in sizes]
-        return ["" if ratio is None else f"{ratio:.2f}" for ratio in found]
+        missing = "" if rung in measured else "not yet measured"
+        return [missing if ratio is None else f"{ratio:.2f}" for ratio in found]
 
     squares = [(n, n, n) for n in SQUARES]
     header = ["", *(f"{n}³" for n in SQUARES)]
@@ -104,11 +107,12 @@ def matmul(result: dict[str, Any] | None) -> str:
         for rung in rungs
     ]
     shapes = sorted({size for _, layout, size, _ in figures if len(set(size)) > 1})
+    contenders = [("f32", rung) for rung in ("warp_tile", "tf32x3", "wgmma_tf32x3")]
+    contenders += [("bf16", rung) for rung in BF16]
     training = [
         ("x".join(map(str, size)), *(
             row(dtype, "NT", rung, [size])[0]
-            for dtype, rung in (("f32", "warp_tile"), ("f32", "tf32x3"), ("bf16", "bf16_mma"),
-                                ("bf16", "wgmma"))
+            for dtype, rung in contenders
         ))
         for size in shapes
     ]  # fmt: skip
@@ -122,7 +126,7 @@ Layouts that gradients need, 4096³:
 
 Shapes of training, x Wᵀ, rows x columns x depth:
 
-{table(("", "warp_tile", "tf32x3", "bf16_mma", "wgmma"), training)}
+{table(("", *(rung for _, rung in contenders)), training)}
 """
 
 

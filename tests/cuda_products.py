@@ -9,8 +9,16 @@ import numpy as np
 
 from minigen import kernels
 
-FLOAT32 = ("cuda_register_tile", "cuda_float4", "cuda_warp_tile", "cuda_tf32x3")
+FLOAT32 = (
+    "cuda_register_tile",
+    "cuda_float4",
+    "cuda_warp_tile",
+    "cuda_tf32x3",
+    "cuda_wgmma_tf32x3",
+)
 BF16 = ("cuda_bf16", "cuda_wgmma")
+
+UNIT = 2.0**-24
 
 SHAPES = [
     ((1, 1), (1, 1)),
@@ -49,13 +57,18 @@ def bf16_values(bits: np.ndarray) -> np.ndarray:
     return (np.asarray(bits).astype(np.uint32) << 16).view(np.float32).astype(np.float64)
 
 
+def units(k: int, name: str) -> int:
+    """The error that a kernel or rung of this name states for sums of k, in units of |a||b| u."""
+    return k + (20 if "wgmma_tf32x3" in name else 7)
+
+
 def check(name: str, a: np.ndarray, b: np.ndarray, place: Callable[[Any], Any]) -> None:
     """A rung on arrays that `place` puts on its device, against float64 inside its error bound."""
     on_device = place(a), place(b)
     c = kernels.get("matmul", name)(*on_device)
     exact = [bf16_values(nearest_bf16(x)) if name in BF16 else x.astype(np.float64) for x in (a, b)]
     right = np.matmul(*exact)
-    bound = (a.shape[-1] + 7) * 2.0**-24 * np.matmul(*map(np.abs, exact))
+    bound = units(a.shape[-1], name) * UNIT * np.matmul(*map(np.abs, exact))
     assert type(c) is type(on_device[0])
     assert c.dtype == np.float32
     assert c.shape == right.shape

@@ -44,6 +44,7 @@ FLOAT32 = {
     "float4": t.FLOAT4[0],
     "warp_tile": t.WARP_TILE,
     "tf32x3": t.TF32X3,
+    "wgmma_tf32x3": t.WGMMA_TF32X3,
 }
 BF16 = {"bf16_mma": t.BF16_MMA, "wgmma": t.WGMMA}
 
@@ -73,6 +74,10 @@ FLOAT32_VARIANTS = {
     "tf32x3 128x64/64x32 s3 b2 u2": t.tf32x3((128, 64), (64, 32), 3, 2, UNROLL=2),
     "tf32x3 64x64/32x32 s3 b4": t.TF32X3[1],
     "tf32x3 64x64/32x32 s2 b3 u2": t.tf32x3((64, 64), (32, 32), 2, 3, UNROLL=2),
+    "wgmma_tf32x3 128x128 s4": t.WGMMA_TF32X3[0],
+    "wgmma_tf32x3 128x128 s3": t.wgmma_tf32x3(2, 3),
+    "wgmma_tf32x3 64x128 s3": t.wgmma_tf32x3(1, 3),
+    "wgmma_tf32x3 64x128 s4": t.wgmma_tf32x3(1, 4),
 }
 BF16_VARIANTS = {
     "bf16 128x256/64x64 d64 s3 p2": t.bf16_mma((128, 256), (64, 64), 64, 3, 1, COPY_PARTS=2),
@@ -105,7 +110,7 @@ BY_TILE = {
         for parts in (1, 2, 4)
     }
     for dtype, of_dtype in {
-        "f32": (t.WARP_TILE, t.TF32X3),
+        "f32": (t.WARP_TILE, t.TF32X3, t.WGMMA_TF32X3),
         "bf16": (t.BF16_MMA, t.WGMMA),
     }.items()
 }
@@ -285,7 +290,7 @@ def main() -> None:
     for layout in ("NT", "TN"):
         table.case((4096,) * 3, layout, "f32", FLOAT32)
         table.case((4096,) * 3, layout, "bf16", BF16)
-    by_shape = {"warp_tile": t.WARP_TILE, "tf32x3": t.TF32X3}
+    by_shape = {"warp_tile": t.WARP_TILE, "tf32x3": t.TF32X3, "wgmma_tf32x3": t.WGMMA_TF32X3}
     for shape in TRAINING:
         table.case(shape, "NT", "f32", with_variants(by_shape, BY_TILE["f32"]))
         table.case(shape, "NT", "bf16", with_variants(BF16, BY_TILE["bf16"]))

@@ -68,9 +68,10 @@ void meet(const char* instruction, const void* in, void* out, Compute compute, i
   }
 }
 
-struct Operand {  // of wgmma: a tile in shared memory
-  u64 descriptor;
-  int across_k;  // whether its rows lie across k
+struct Operand {  // of wgmma
+  u64 descriptor;         // a tile in shared memory
+  int across_k;           // whether its rows lie across k
+  const u32* registers;   // or this lane's four registers
 };
 
 // What emulator_warp.cpp and emulator_memory.cpp do for the primitives below.
@@ -84,7 +85,7 @@ void load_matrix(u32 (&r)[4], const void* row, bool transposed, int line);
 void multiply_bf16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1, int line);
 void multiply_tf32(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1, int line);
 void fence_async_proxy();
-void issue_product(float* d, int columns, Operand a, Operand b, int line);
+void issue_product(float* d, int columns, Operand a, Operand b, bool add, int line);
 void commit_products(int line);
 void wait_for_products(int newest, int line);
 float add_atomically(float* to, float value);
@@ -212,14 +213,18 @@ inline void wgmma_commit(HERE) { emulator::commit_products(line); }
 template <int N> void wgmma_wait(HERE) { emulator::wait_for_products(N, line); }
 template <int A_ACROSS_K = 0, int B_ACROSS_K = 0>
 void wgmma_m64n128k16(float (&d)[64], u64 a, u64 b, HERE) {
-  emulator::issue_product(d, 128, {a, A_ACROSS_K}, {b, B_ACROSS_K}, line);
+  emulator::issue_product(d, 128, {a, A_ACROSS_K}, {b, B_ACROSS_K}, true, line);
 }
 template <int A_ACROSS_K = 0, int B_ACROSS_K = 0>
 void wgmma_m64n192k16(float (&d)[96], u64 a, u64 b, HERE) {
-  emulator::issue_product(d, 192, {a, A_ACROSS_K}, {b, B_ACROSS_K}, line);
+  emulator::issue_product(d, 192, {a, A_ACROSS_K}, {b, B_ACROSS_K}, true, line);
 }
 template <int A_ACROSS_K = 0, int B_ACROSS_K = 0>
 void wgmma_m64n256k16(float (&d)[128], u64 a, u64 b, HERE) {
-  emulator::issue_product(d, 256, {a, A_ACROSS_K}, {b, B_ACROSS_K}, line);
+  emulator::issue_product(d, 256, {a, A_ACROSS_K}, {b, B_ACROSS_K}, true, line);
 }
+inline void wgmma_m64n128k8_tf32(float (&d)[64], const u32 (&a)[4], u64 b, bool add, HERE) {
+  emulator::issue_product(d, 128, {0, 0, a}, {b, 0}, add, line);
+}
+template <class T, int N> void hold(T (&)[N]) {}
 #undef HERE

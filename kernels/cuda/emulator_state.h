@@ -58,8 +58,10 @@ struct Fiber {
 
 struct Product {
   float* d[32];
+  const u32* registers[32];  // of A, if it is not in shared memory: then all numbers are TF32
   int columns;
   Operand a, b;
+  bool add;
   int group;
 };
 

@@ -139,7 +139,7 @@ void multiply_tf32(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1, int line) {
 // -------------------------------------------------------------------------------------------- wgmm
 
 // Sixteen bytes of an operand: 8 elements along k, or of 8 lines where its rows lie across k. A
-// line is a row of A or a column of B.
+// line is a row of A or a column of B. Elements have 2 bytes; one of TF32 counts as two.
 //
 // A tile's rows are 128 bytes; of 8 rows, the chunks of 16 bytes are swizzled. Eight rows begin
 // after `stride` bytes; across k, 64 lines fill a row, and the next 64 begin after `leading` bytes.
@@ -172,42 +172,67 @@ static void read_lines(const Operand& operand, int first, int lines, float (*val
   });
 }
 
+static void read_tf32(const Operand& operand, int lines, float (*values)[16]) {
+  each_chunk(operand, 0, lines, [&](u32 address, int line, int k) {
+    const u32* elements = (const u32*)at_shared_address(address);
+    for (int e = 0; e < 4; e++) values[line][k / 2 + e] = tf32_value(elements[e]);
+  });
+}
+
+static void read_registers(const Product& product, float (*values)[16]) {
+  for (int lane = 0; lane < 32; lane++)
+    for (int e = 0; e < 4; e++)
+      values[lane / 4 + e % 2 * 8][lane % 4 + e / 2 * 4] = tf32_value(product.registers[lane][e]);
+}
+
 // The memory that a warp's product reads is watched from its issue until it is waited for.
 static void watch(bool begin, const Product& product, int warp) {
   auto note = [&](u32 address, int, int) {
     if (begin) product_begins_to_read(warp * 32, address, 16);
     else product_has_read(address, 16);
   };
-  each_chunk(product.a, warp % 4 * 16, 16, note);
+  if (!product.registers[0]) each_chunk(product.a, warp % 4 * 16, 16, note);
   each_chunk(product.b, 0, product.columns, note);
 }
 
 // A warp computes 16 of the warpgroup's 64 rows.
 static void multiply(const Product& product, int warp) {
   static float A[16][16], B[256][16], transposed[16][256];
-  read_lines(product.a, warp % 4 * 16, 16, A);
-  read_lines(product.b, 0, product.columns, B);
-  for (int k = 0; k < 16; k++)
+  const bool tf32 = product.registers[0];
+  const int depth = tf32 ? 8 : 16;
+  if (tf32) {
+    read_registers(product, A);
+    read_tf32(product.b, product.columns, B);
+  } else {
+    read_lines(product.a, warp % 4 * 16, 16, A);
+    read_lines(product.b, 0, product.columns, B);
+  }
+  for (int k = 0; k < depth; k++)
     for (int j = 0; j < product.columns; j++) transposed[k][j] = B[j][k];
   for (int i = 0; i < 16; i++) {
     float sums[256] = {};
-    for (int k = 0; k < 16; k++)
+    for (int k = 0; k < depth; k++)
       for (int j = 0; j < product.columns; j++) sums[j] += A[i][k] * transposed[k][j];
-    for (int j = 0; j < product.columns; j++)
-      product.d[i % 8 * 4 + j % 8 / 2][j / 8 * 4 + i / 8 * 2 + j % 2] += sums[j];
+    for (int j = 0; j < product.columns; j++) {
+      float& d = product.d[i % 8 * 4 + j % 8 / 2][j / 8 * 4 + i / 8 * 2 + j % 2];
+      d = product.add ? d + sums[j] : sums[j];
+    }
   }
 }
 
 void fence_async_proxy() { self->fences++; }
 
-void issue_product(float* d, int columns, Operand a, Operand b, int line) {
-  if (Meeting* meeting = arrive("wgmma", nullptr, d, line)) {
+void issue_product(float* d, int columns, Operand a, Operand b, bool add, int line) {
+  if (Meeting* meeting = arrive("wgmma", a.registers, d, line)) {
     access_line = line;
     Warp& warp = *static_cast<Warp*>(meeting);
     int number = &warp - warps.data();
-    Product product{{}, columns, a, b, warp.product_group};
-    for (int lane = 0; lane < 32; lane++) product.d[lane] = (float*)warp.out[lane];
-    if (a.descriptor >> 62 != 1 || b.descriptor >> 62 != 1)
+    Product product{{}, {}, columns, a, b, add, warp.product_group};
+    for (int lane = 0; lane < 32; lane++) {
+      product.d[lane] = (float*)warp.out[lane];
+      product.registers[lane] = (const u32*)warp.in[lane];
+    }
+    if ((!a.registers && a.descriptor >> 62 != 1) || b.descriptor >> 62 != 1)
       fail("wgmma: only operands with a 128-byte swizzle are supported");
     watch(true, product, number);
     if (!how->early) multiply(product, number);

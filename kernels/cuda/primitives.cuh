@@ -194,6 +194,36 @@ DEVICE void wgmma_m64n256k16(float (&d)[128], u64 a, u64 b) {
       : "l"(a), "l"(b), "n"(A_ACROSS_K), "n"(B_ACROSS_K));
 #endif
 }
+
+// d (64x128, float32) = A (64x8) Bᵀ (8x128), both TF32, plus d where `add`. A is in registers, a warp
+// having its 16 rows as for mma_tf32; B lies in shared memory, as above, its rows along k. The tensor
+// cores read 19 bits of each number and take no notice of the 13 below. Until the products have
+// been waited for, a and d belong to them.
+DEVICE void wgmma_m64n128k8_tf32(float (&d)[64], const u32 (&a)[4], u64 b, bool add) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  asm volatile(
+      "{ .reg .pred add; setp.ne.b32 add, %69, 0; "
+      "wgmma.mma_async.sync.aligned.m64n128k8.f32.tf32.tf32 "
+      "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"
+      "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,"
+      "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"
+      "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63}, "
+      "{%64,%65,%66,%67}, %68, add, 1, 1; }"
+      : EIGHT(0), EIGHT(8), EIGHT(16), EIGHT(24), EIGHT(32), EIGHT(40), EIGHT(48), EIGHT(56)
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)add));
+#endif
+}
+
+// Numbers that wgmma reads from registers or leaves there. The compiler knows nothing of what goes
+// on beside the threads: it shall have computed them before this line, or not use them above it.
+template <int N> DEVICE void hold(float (&numbers)[N]) {
+#pragma unroll
+  for (int i = 0; i < N; i++) asm volatile("" : "+f"(numbers[i]) :: "memory");
+}
+template <int N> DEVICE void hold(u32 (&numbers)[N]) {
+#pragma unroll
+  for (int i = 0; i < N; i++) asm volatile("" : "+r"(numbers[i]) :: "memory");
+}
 #undef EIGHT
 
 #endif  // __CUDACC__

@@ -19,7 +19,8 @@ On a GPU, in CUDA C++ (`cuda/`), float32 in and out:
 | cuda_register_tile | `cuda/register_tile.cu` | 8 x 8 sums a thread                               |
 | cuda_float4        | `cuda/float4.cu`        | four numbers a load                               |
 | cuda_warp_tile     | `cuda/warp_tile.cu`     | a compact tile a warp, copies ahead by cp.async   |
-| cuda_tf32x3        | `cuda/tf32x3.cu`        | tensor cores, float32's accuracy, three products |
+| cuda_tf32x3        | `cuda/tf32x3.cu`        | tensor cores, float32's accuracy, three products  |
+| cuda_wgmma_tf32x3  | `cuda/wgmma_tf32x3.cu`  | the same on Hopper, where B is split once         |
 | cuda_bf16          | `cuda/bf16_mma.cu`      | bfloat16: mma.sync, ldmatrix, swizzled tiles      |
 | cuda_wgmma         | `cuda/wgmma.cu`         | bfloat16 on Hopper: warpgroups read shared memory |
 

@@ -149,6 +149,15 @@ MATMUL = Operation(
             dtypes=("float32",),
         ),
         Rung(
+            "cuda_wgmma_tf32x3",
+            Lazy(".matmul.cuda.multiply", "matmul_wgmma_tf32x3", numba=False),
+            "the same by the warpgroups of a Hopper GPU, which split each number of B once",
+            "|c - ab| <= (k + 20) u |a||b| in every element",
+            device="cuda",
+            dtypes=("float32",),
+            chip="90",
+        ),
+        Rung(
             "cuda_bf16",
             Lazy(".matmul.cuda.multiply", "matmul_bf16", numba=False),
             "operands rounded to bfloat16; mma.sync out of swizzled tiles",

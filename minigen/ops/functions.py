@@ -110,7 +110,7 @@ log2: Any = _function(np.log2, "log2", "The logarithm to base 2", "[1.0, 8.0]", 
 log2.gradients(input=lambda g, input: g / (input * math.log(2)))
 
 log10: Any = _function(
-    np.log10, "log10", "The logarithm to base 10", "[1.0, 100.0]", "tensor([0., 2.])"
+    np.log10, "log10", "The logarithm to base 10", "[2.0, 5.0]", "tensor([0.3010, 0.6990])"
 )
 log10.gradients(input=lambda g, input: g / (input * math.log(10)))
 

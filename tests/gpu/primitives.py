@@ -85,6 +85,10 @@ def cases(seed: int = 20240229) -> Iterator[Case]:
     yield Case("shuffles", _kernel("shuffles"), [x, lanes, np.zeros(192, np.float32)], (2,))
     for layout in LAYOUTS:
         yield _warpgroup(rng, *layout)
+    kernel = CudaKernel(str(FOLDER / "warpgroup_tf32.cu"), "warpgroup_tf32", 128, {}, 16384, True)
+    a, b = (rng.standard_normal((n, 8), np.float32).view(np.uint32) for n in (64, 128))
+    d = rng.standard_normal((64, 128), np.float32)
+    yield Case("wgmma_tf32", kernel, [a, b, d, np.zeros_like(d)], (2, 3), 1e-6)
 
 
 def _warpgroup(rng: np.random.Generator, columns: int, a_across: int, b_across: int) -> Case:

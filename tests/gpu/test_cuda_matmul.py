@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cuda_products import BF16, FLOAT32, SHAPES, bf16_values, check, nearest_bf16, operand
+from cuda_products import (
+    BF16,
+    FLOAT32,
+    SHAPES,
+    UNIT,
+    bf16_values,
+    check,
+    nearest_bf16,
+    operand,
+    units,
+)
 from minigen.kernels.matmul import cuda
 from minigen.kernels.matmul.cuda.multiply import multiply
 from minigen.kernels.matmul.cuda.tilings import LADDER
+
+from minigen import kernels
 
 cupy = pytest.importorskip("cupy")
 pytestmark = pytest.mark.skipif(not cupy.cuda.is_available(), reason="needs a GPU")
@@ -21,7 +33,7 @@ def placed(x: np.ndarray) -> object:
 
 
 def takes(tiling_or_rung: object) -> None:
-    hopper = getattr(tiling_or_rung, "hopper", tiling_or_rung == "cuda_wgmma")
+    hopper = getattr(tiling_or_rung, "hopper", "wgmma" in str(tiling_or_rung))
     if hopper and cupy.cuda.Device().compute_capability != "90":
         pytest.skip("needs a GPU of the Hopper generation")
 
@@ -37,7 +49,7 @@ def test_every_kernel(tiling, layout) -> None:
     if rounded := tiling.file in ("bf16_mma.cu", "wgmma.cu"):
         a, b = nearest_bf16(a), nearest_bf16(b)
     exact = [bf16_values(x) if rounded else x.astype(np.float64) for x in (a, b)]
-    bound = (k + 7) * 2.0**-24 * (abs(exact[0]) @ abs(exact[1]))
+    bound = units(k, tiling.file) * UNIT * (abs(exact[0]) @ abs(exact[1]))
     for parts in (1, 3):
         runs = [multiply([tiling], placed(a), placed(b), parts=parts).get() for _ in range(3)]
         assert (abs(runs[0] - exact[0] @ exact[1]) <= bound).all()
@@ -56,13 +68,15 @@ def test_shapes_batches_and_odd_sizes(name) -> None:
     check(name, operand(rng, (5, 70, 36)), operand(rng, (5, 36, 90), "T"), placed)
 
 
-def test_tf32x3_is_as_accurate_as_float32() -> None:
+@pytest.mark.parametrize("name", ["cuda_tf32x3", "cuda_wgmma_tf32x3"])
+def test_tf32x3_is_as_accurate_as_float32(name) -> None:
+    takes(name)
     rng = np.random.default_rng(2)
     a, b = operand(rng, (256, 4096)), operand(rng, (4096, 256))
     exact = a.astype(np.float64) @ b.astype(np.float64)
     errors = [
         np.linalg.norm(product(placed(a), placed(b)).get() - exact)
-        for product in (cuda.matmul_tf32x3, cupy.matmul)
+        for product in (kernels.get("matmul", name), cupy.matmul)
     ]
     assert errors[0] <= 2 * errors[1]
 

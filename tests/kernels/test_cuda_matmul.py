@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cuda_products import BF16, FLOAT32, SHAPES, bf16_values, check, nearest_bf16, operand
+from cuda_products import (
+    BF16,
+    FLOAT32,
+    SHAPES,
+    UNIT,
+    bf16_values,
+    check,
+    nearest_bf16,
+    operand,
+    units,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from minigen.kernels.cuda import emulated
+from minigen.kernels.cuda import emulated, source
 from minigen.kernels.cuda.emulator import changed
 from minigen.kernels.matmul import cuda
 from minigen.kernels.matmul.cuda.multiply import multiply
@@ -18,6 +28,7 @@ from minigen.kernels.matmul.cuda.tilings import (
     TF32X3,
     WARP_TILE,
     WGMMA,
+    WGMMA_TF32X3,
     plan,
 )
 
@@ -41,7 +52,7 @@ def product(tiling, layout, rng, **how):
     with emulated(**how) as run:
         c = multiply([tiling], a, b, parts=2)
     exact = [bf16_values(x) if rounded else x.astype(np.float64) for x in (a, b)]
-    bound = (k + 7) * 2.0**-24 * (abs(exact[0]) @ abs(exact[1]))
+    bound = units(k, tiling.file) * UNIT * (abs(exact[0]) @ abs(exact[1]))
     return c, (abs(c - exact[0] @ exact[1]) <= bound).all(), run
 
 
@@ -64,6 +75,9 @@ BARRIER = "    __syncthreads();\n"
 # the smallest tiling of each
 WARP, TF32 = LADDER.index(WARP_TILE[-1]), LADDER.index(TF32X3[-1])
 MMA, GROUPS = LADDER.index(BF16_MMA[-1]), LADDER.index(WGMMA[-1])
+SPLIT = LADDER.index(WGMMA_TF32X3[-1])
+INCLUDED = '#include "tf32_tiles.cuh"'
+UNSWIZZLED = source.read("matmul/cuda/tf32_tiles.cuh").replace("chunk ^ row % 8 :", "chunk :")
 PLANTED = {
     "no barrier": (2, "NN", BARRIER, ""),
     "a wait too early": (WARP, "NN", "copy_async_wait<STAGES - 2>", "copy_async_wait<STAGES - 1>"),
@@ -72,7 +86,8 @@ PLANTED = {
                                     "ring + (tile + 1) % STAGES * STAGE;\n    multiply_add"),
     "an edge forgotten": (WARP, "NN", "first_line + line < lines && first_k + step + i < k_end",
                           "first_k + step + i < k_end"),
-    "no swizzle": (TF32, "NN", "chunk ^ row % 8 : chunk", "chunk : chunk"),
+    "no swizzle": (TF32, "NN", INCLUDED, UNSWIZZLED),
+    "no swizzle for wgmma": (SPLIT, "NT", INCLUDED, UNSWIZZLED),
     "no small products": (TF32, "NN", "as_bits(as_float(numbers[i]) - as_float(high[i]))", "0"),
     "a fragment's wrong half": (MMA, "NT", "b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]",
                                 "b[j / 2][j % 2], b[j / 2][j % 2 + 2]"),
@@ -84,6 +99,17 @@ PLANTED = {
     "products not waited for": (GROUPS, "NN", "wgmma_wait<OVERLAP>();", ""),
     "the next piece of 64 lines": (GROUPS, "NN", "(u64)(PIECE * 128 >> 4)",
                                    "(u64)(PIECE * 64 >> 4)"),
+    "B not yet split": (SPLIT, "NN", "fence_async_proxy();\n    __syncthreads();",
+                        "fence_async_proxy();"),
+    "B split where no fence is": (SPLIT, "NT", "    fence_async_proxy();\n", ""),
+    "low parts overwritten": (SPLIT, "NT", "split_b(lows + tile % 2 * Part::SIZE", "split_b(lows"),
+    "a copy into the tile being read": (SPLIT, "NT", "AHEAD = STAGES - 2", "AHEAD = STAGES - 1"),
+    "sums not started anew": (SPLIT, "NN", "step > 0", "true"),
+    "registers of A used again": (SPLIT, "NN", "prepare(tile + 1);\n",
+                                  "prepare(tile + 1);\n    a_high[0][0] = 0;\n"),
+    "sums read too early": (SPLIT, "TN", "    wgmma_wait<0>();\n", ""),
+    "no low parts of B": (SPLIT, "NT",
+                          "as_bits(as_float(number) - as_float(top(number))) + 0x1000u", "0u"),
 }  # fmt: skip
 
 
@@ -92,11 +118,14 @@ def test_planted_bugs_are_caught(bug) -> None:
     number, layout, piece, instead = PLANTED[bug]
     tiling = LADDER[number]
     with changed(f"matmul/cuda/{tiling.file}", (piece, instead)):
-        try:
-            _, right, run = product(tiling, layout, np.random.default_rng(0))
-        except kernels.KernelError:
-            return
-    assert not right or run.conflicts > 1
+        for early in (False, True):
+            try:
+                _, right, run = product(tiling, layout, np.random.default_rng(0), early=early)
+            except kernels.KernelError:
+                return
+            if not right or run.conflicts > 1:
+                return
+    pytest.fail("the emulator found nothing wrong")
 
 
 @pytest.mark.parametrize("name", [*FLOAT32, *BF16])
@@ -123,10 +152,25 @@ def test_tf32x3_is_as_accurate_as_float32(rng) -> None:
     with emulated():
         errors = [
             np.linalg.norm(multiply(cuda_tilings, a, b, parts=1) - exact)
-            for cuda_tilings in (WARP_TILE[-1:], TF32X3[-1:])
+            for cuda_tilings in (WARP_TILE[-1:], TF32X3[-1:], WGMMA_TF32X3)
         ]
-    assert errors[1] <= 2 * errors[0]
+    assert max(errors[1:]) <= 2 * errors[0]
     assert errors[0] <= 1e-6 * np.linalg.norm(exact)
+
+
+def test_what_is_split_off_b_is_rounded() -> None:
+    """Sums of numbers above zero have no bias; they would have one if low parts were cut."""
+    rng, source = np.random.default_rng(4), "matmul/cuda/wgmma_tf32x3.cu"
+    a, b = abs(operand(rng, (64, 8))), abs(operand(rng, (8, 128)))
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+
+    def bias() -> float:
+        with emulated():
+            return abs(np.mean((multiply(WGMMA_TF32X3, a, b) - exact) / exact))
+
+    assert bias() < UNIT
+    with changed(source, ("+ 0x1000u;\n}", ";\n}")):
+        assert bias() > UNIT
 
 
 def test_bfloat16_products_are_exact(rng) -> None:

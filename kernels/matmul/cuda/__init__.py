@@ -6,9 +6,11 @@
 | `float4.cu`        | four numbers a load                                                      |
 | `warp_tile.cu`     | a compact tile a warp, copies ahead (cp.async)                           |
 | `tf32x3.cu`        | tensor cores at the accuracy of float32: three products of TF32          |
+| `wgmma_tf32x3.cu`  | the same on Hopper: warpgroups that read B out of shared memory          |
 | `bf16_mma.cu`      | bfloat16: mma.sync, ldmatrix, swizzled tiles                             |
 | `wgmma.cu`         | Hopper: warpgroups that multiply out of shared memory                    |
 | `tiles.cuh`        | what they share: layouts, which block computes which tile                |
+| `tf32_tiles.cuh`   | tiles of float32 for tensor cores                                        |
 | `tilings.py`       | the sizes each is compiled for, and which of them a product takes        |
 | `stored.py`        | how an operand lies in memory: transposed views are used as they are     |
 | `rounded.py`       | bfloat16 operands, which several products may share                      |
@@ -23,6 +25,7 @@ from .multiply import (
     matmul_tf32x3,
     matmul_warp_tile,
     matmul_wgmma,
+    matmul_wgmma_tf32x3,
     multiply_bf16,
 )
 from .rounded import round_bf16
@@ -36,6 +39,7 @@ __all__ = [
     "matmul_tf32x3",
     "matmul_warp_tile",
     "matmul_wgmma",
+    "matmul_wgmma_tf32x3",
     "multiply_bf16",
     "round_bf16",
 ]

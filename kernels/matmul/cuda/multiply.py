@@ -24,6 +24,7 @@ from .tilings import (
     TF32X3,
     WARP_TILE,
     WGMMA,
+    WGMMA_TF32X3,
     Tiling,
     part_depth,
     plan,
@@ -127,6 +128,14 @@ def matmul_tf32x3(a: Array, b: Array) -> Array:
     float32, and infinite ones, give NaN.
     """
     return multiply(TF32X3, a, b)
+
+
+def matmul_wgmma_tf32x3(a: Array, b: Array) -> Array:
+    """The same by the warpgroups of a Hopper GPU (sm_90a).
+
+    Error: |c - ab| <= (k + 20) u |a||b| in every element. Infinite numbers give NaN.
+    """
+    return multiply(WGMMA_TF32X3, a, b)
 
 
 def matmul_bf16(a: Array | Rounded, b: Array | Rounded) -> Array:

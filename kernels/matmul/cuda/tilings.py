@@ -147,6 +147,20 @@ def wgmma(
     )  # fmt: skip
 
 
+def wgmma_tf32x3(groups: int, stages: int) -> Tiling:
+    """`wgmma_tf32x3.cu` for so many warpgroups, of 64 rows each, by 128 columns."""
+    block, depth = (groups * 64, 128), 32
+    a, b = (
+        (stages * lines * depth * 4, stages * depth * (lines + 8) * 4) for lines in block
+    )  # along, across
+    part = block[1] * depth * 4  # of B, low or high
+    return Tiling(
+        "wgmma_tf32x3.cu", block, depth, groups * 128, along=4, across=4,
+        defines=(("GROUPS", groups), ("STAGES", stages)),
+        shared=(a, (b[0] + 2 * part, b[1] + 4 * part)), rate=2, hopper=True,
+    )  # fmt: skip
+
+
 def _threads(block: tuple[int, int], warp: tuple[int, int]) -> int:
     return block[0] // warp[0] * (block[1] // warp[1]) * 32
 
@@ -181,7 +195,10 @@ WGMMA = (
     wgmma(groups=2, columns=192, stages=5, blocks_per_sm=1, effort=1.05),
     wgmma(groups=1, columns=128, stages=4, blocks_per_sm=2, effort=1.3),
 )
-LADDER = (*REGISTER_TILE, *FLOAT4, *WARP_TILE, *TF32X3, *BF16_MMA, *WGMMA)
+WGMMA_TF32X3 = (wgmma_tf32x3(groups=2, stages=4),)
+LADDER = (
+    *REGISTER_TILE, *FLOAT4, *WARP_TILE, *TF32X3, *WGMMA_TF32X3, *BF16_MMA, *WGMMA,
+)  # fmt: skip
 
 SUM_PARTS = CudaKernel("matmul/cuda/sum_parts.cu", "sum_parts", 256)
 ROUND_BF16 = CudaKernel("matmul/cuda/round_bf16.cu", "round_bf16", 256)
