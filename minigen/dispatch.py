@@ -77,17 +77,32 @@ class Operand:
         return Operand(self.array.T, None if self.prepared is None else self.prepared.T)
 
     def __matmul__(self, other: Operand) -> Any:
+        return self.times(other)
+
+    def times(self, other: Operand, bias: Any = None) -> Any:
+        """The product, plus a bias in each of its rows, if there is one: by the kernel itself, or
+        in place.
+
+        >>> Operand(np.ones((2, 3))).times(Operand(np.ones((3, 1))), np.array([0.5])).tolist()
+        [[3.5], [3.5]]
+        """
         function = kernels.select("matmul", self.array, other.array)
+        matrices: tuple[Any, Any] = self.array, other.array
         prepare = getattr(function, "prepare", None)
-        if prepare is None:
-            return quiet_kernel("matmul", self.array, other.array)
-        try:
-            for each in (self, other):
-                if each.prepared is None:
-                    each.prepared = prepare(each.array)
-        except ImportError:  # no compiler: the kernel finds that, too, and has another one run
-            return function(self.array, other.array)
-        return function(self.prepared, other.prepared)
+        if prepare is not None:
+            try:
+                for each in (self, other):
+                    if each.prepared is None:
+                        each.prepared = prepare(each.array)
+                matrices = self.prepared, other.prepared
+            except ImportError:  # no compiler: the kernel finds that, too, and another one runs
+                pass
+        if bias is not None and getattr(function, "takes_bias", False):
+            return function(*matrices, bias)
+        product = function(*matrices) if prepare else quiet_kernel("matmul", *matrices)
+        if bias is not None:
+            silent().run(np.add, product, bias, product)
+        return product
 
 
 def _uploads() -> uploads.Uploads | None:

@@ -22,8 +22,9 @@ ALONE = 2**18  # so few BLAS computes on one thread in any case: OpenBLAS's own 
 ROWS = 32  # of a part, or columns, at least
 
 
-def matmul_blas(a: Array, b: Array) -> Array:
-    """C = A B by BLAS, or by NumPy's own loops for integers. The result is C-contiguous.
+def matmul_blas(a: Array, b: Array, bias: Array | None = None) -> Array:
+    """C = A B by BLAS, or by NumPy's own loops for integers, plus a bias (n,) in every row if there
+    is one. The result is C-contiguous.
 
     NumPy calls BLAS once for every matrix in a batch. When all of them meet the same b (a linear
     layer on (batch, time, features)) their rows are one tall matrix, and one call is enough: larger
@@ -32,6 +33,10 @@ def matmul_blas(a: Array, b: Array) -> Array:
     >>> matmul_blas(np.ones((5, 2, 3)), np.ones((3, 4))).shape
     (5, 2, 4)
     """
+    if bias is not None:
+        c = matmul_blas(a, b)
+        c += bias
+        return c
     if type(a) is not np.ndarray and not isinstance(a, np.ndarray):
         return cublas.product(a, b)  # which does as much, on a GPU
     if a.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous and a.size:

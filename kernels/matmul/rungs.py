@@ -156,6 +156,7 @@ MATMUL = Operation(
             device="cuda",
             dtypes=("float32",),
             chip="90",
+            takes_bias=True,
         ),
         Rung(
             "cuda_bf16",
@@ -177,6 +178,7 @@ MATMUL = Operation(
             prepare=Lazy(".matmul.cuda.rounded", "rounded", numba=False),
             precision="bfloat16",
             chip="90",
+            takes_bias=True,
         ),
         Rung(
             "bf16",

@@ -114,8 +114,9 @@ matmul.gradients(input=_input_gradient, other=_other_gradient)
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """y = x Wᵀ + b: (..., in), weight (out, in), bias (out) -> (..., out).
 
-    One call of the matrix product for all leading dimensions; the bias is added in place. What a
-    GPU's kernel made of x and W in bfloat16 is kept for the gradient.
+    One call of the matrix product for all leading dimensions; the bias is added in place, or by a
+    GPU's kernel as it writes the sums. What that made of x and W in bfloat16 is kept for
+    the gradient.
 
     >>> import minigen
     >>> x, w = minigen.tensor([[1.0, 2.0]]), minigen.tensor([[1.0, 0.0], [1.0, 1.0]])
@@ -133,7 +134,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
         output = quiet_kernel("matmul", rows, weight.swapaxes(0, 1))
     else:
         x, w = Operand(rows), Operand(weight).T
-        output, prepared = x @ w, x.prepared
+        output, prepared, bias = x.times(w, bias), x.prepared, None
     if bias is not None:
         silent().run(np.add, output, bias, output)
     output = output if input.ndim <= 2 else output.reshape(*input.shape[:-1], weight.shape[0])

@@ -42,18 +42,21 @@ LAYOUTS = ("NN", "NT", "TN")
 def product(tiling, layout, rng, **how):
     """C, whether it is right, and what the emulator counted.
 
-    More than one tile, edges inside tiles, k cut into two parts of six steps: rings go round.
+    Plus a bias, if something is transposed. More than one tile, edges inside tiles, k cut into two
+    parts of six steps: rings go round.
     """
     rows, columns = tiling.block
     m, n, k = rows + 9, columns - 10, 10 * tiling.depth + 12
     a, b = operand(rng, (m, k), layout[0]), operand(rng, (k, n), layout[1])
     if rounded := tiling.file in ("bf16_mma.cu", "wgmma.cu"):
         a, b = nearest_bf16(a), nearest_bf16(b)
+    bias = rng.standard_normal(n).astype(np.float32)
     with emulated(**how) as run:
-        c = multiply([tiling], a, b, parts=2)
+        c = multiply([tiling], a, b, parts=2, bias=None if layout == "NN" else bias)
+    bias = np.float64(bias) * (layout != "NN")
     exact = [bf16_values(x) if rounded else x.astype(np.float64) for x in (a, b)]
-    bound = units(k, tiling.file) * UNIT * (abs(exact[0]) @ abs(exact[1]))
-    return c, (abs(c - exact[0] @ exact[1]) <= bound).all(), run
+    bound = units(k, tiling.file) * UNIT * (abs(exact[0]) @ abs(exact[1]) + abs(bias))
+    return c, (abs(c - exact[0] @ exact[1] - bias) <= bound).all(), run
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -99,6 +102,7 @@ PLANTED = {
     "products not waited for": (GROUPS, "NN", "wgmma_wait<OVERLAP>();", ""),
     "the next piece of 64 lines": (GROUPS, "NN", "(u64)(PIECE * 128 >> 4)",
                                    "(u64)(PIECE * 64 >> 4)"),
+    "a bias in every part of k": (GROUPS, "NT", "if (place.k_begin > 0) bias", "if (n < 0) bias"),
     "B not yet split": (SPLIT, "NN", "fence_async_proxy();\n    __syncthreads();",
                         "fence_async_proxy();"),
     "B split where no fence is": (SPLIT, "NT", "    fence_async_proxy();\n", ""),
@@ -190,6 +194,15 @@ def test_rounding_to_bfloat16(rng) -> None:
             found = cuda.round_bf16(y)
             assert found.shape == y.shape
             assert (abs(bf16_values(found) - y) <= 2.0**-8 * abs(y)).all()
+
+
+def test_a_bias_where_there_is_nothing_to_add_up(rng) -> None:
+    bias = operand(rng, (6,))[::2]
+    with emulated():
+        c = multiply(WGMMA, np.ones((2, 0), np.float32), np.ones((0, 3), np.float32), bias=bias)
+        d = cuda.matmul_wgmma(np.zeros((2, 4), np.float32), np.ones((4, 3), np.float32), bias)
+    assert (c == bias).all()
+    assert (d == bias).all()
 
 
 def test_operands_are_used_where_they_lie(rng) -> None:

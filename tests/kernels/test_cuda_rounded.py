@@ -24,7 +24,7 @@ SHAPES = [((4,), 16, 8), ((3, 5), 13, 7), ((1,), 9, 1), ((2, 2, 3), 1, 5), ((300
 
 
 @pytest.fixture
-def launched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter]:
+def launched(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Counter]:
     """How often each kernel ran, where linear layers take the road of a GPU at "medium"."""
     found: Counter = Counter()
     launch = CudaKernel.__call__
@@ -34,7 +34,8 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter]:
         launch(kernel, *args)
 
     record = registry.operation("matmul")
-    chosen = registry._guarded(record.rung("cuda_bf16"), record.rung("numpy"))
+    rung = record.rung(getattr(request, "param", "cuda_bf16"))
+    chosen = registry._guarded(rung, record.rung("numpy"))
     default = registry.select
 
     def select(name: str, *arrays: Any) -> Callable:
@@ -51,6 +52,10 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter]:
 
 def tensors(rng: np.random.Generator, *shapes: tuple[int, ...]) -> list[Any]:
     return [minigen.tensor(operand(rng, shape), requires_grad=True) for shape in shapes]
+
+
+def by_warpgroups(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return matmul_wgmma(np.ascontiguousarray(a), b)
 
 
 def alone(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -93,6 +98,22 @@ def test_each_matrix_is_rounded_once(
     assert np.array_equal(w.grad.array, matmul_bf16(tall.T, rows))
     assert matmul_bf16(tall.T, rows).base is None  # so that it was not copied to be kept
     assert np.allclose(b.grad.array, tall.sum(0), atol=1e-4)
+
+
+@pytest.mark.parametrize("launched", ["cuda_wgmma"], indirect=True)
+@pytest.mark.parametrize(("lead", "k", "n"), SHAPES)
+def test_a_bias_that_the_kernel_adds(
+    lead: Any, k: int, n: int, rng: Any, launched: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, w, b = tensors(rng, (*lead, k), (n, k), (n,))
+    monkeypatch.setattr(dispatch, "silent", None)  # by which it would be added in place
+    y = linear(x, w, b)
+    product = by_warpgroups(x.array.reshape(-1, k), w.array.T)
+    cut = k == 300  # into parts, of which the first has the bias
+    assert launched["sum_parts"] == 2 * cut
+    np.testing.assert_allclose(
+        y.array.reshape(-1, n), product + b.array, rtol=0, atol=1e-5 if cut else 0
+    )
 
 
 @pytest.mark.parametrize("layout", ["a cotangent transposed", "an expanded cotangent", "input"])

@@ -96,10 +96,9 @@ def test_nan_and_infinity_in_elementwise(rung, dtype) -> None:
     np.testing.assert_array_equal(erf[:6], [np.nan, 1, -1, 0, 1, -1])
     assert np.signbit(erf[3])
     for approximate in ("none", "tanh"):
-        tensor = torch.from_numpy(special).requires_grad_()
-        theirs = functional.gelu(tensor, approximate=approximate)
         ours = kernels.get("gelu", rung)(special, approximate)
-        np.testing.assert_array_equal(np.isnan(ours), np.isnan(theirs.detach().numpy()))
+        # As in torch; but on some CPUs that has NaN for +inf, too, in float32.
+        np.testing.assert_array_equal(np.isnan(ours), [True, False, True, *[False] * 4])
         np.testing.assert_allclose(ours[[1, 3, 4, 5]], [np.inf, 0, 1e30, 0], rtol=1e-6)
         slope = kernels.get("gelu_backward", rung)(np.ones_like(special), special, approximate)
         assert np.isnan(slope[:3]).all()

@@ -40,8 +40,10 @@ def multiply(
     b: Array,
     prepare: Prepare = padded,
     parts: int | None = None,
+    bias: Array | None = None,
 ) -> Array:
-    """C = A B by one of these tilings; `parts` of k if given, else as many as should be fastest.
+    """C = A B by one of these tilings, plus a bias (n,) in every row of C if there is one; `parts`
+    of k if given, else as many as should be fastest.
 
     Raises:
         ValueError: the inner dimensions differ.
@@ -57,13 +59,15 @@ def multiply(
     (m, k), n = left.shape[-2:], right.shape[-1]
     products = math.prod(lead)
     if 0 in (products, m, n, k):
-        return library(a).zeros(shape, np.float32)
+        return _nothing(library(a), shape, bias)
     tiling, count = plan(tuple(tilings), products, m, n, k, parts)
     operands = stored(left, lead, tiling.along), stored(right, lead, tiling.across)
-    return _launch(tiling, products, count, (m, n, k), *operands, prepare, shape)
+    return _launch(tiling, products, count, (m, n, k), *operands, bias, prepare, shape)
 
 
-def multiply_rounded(tilings: Sequence[Tiling], a: Rounded, b: Rounded) -> Array:
+def multiply_rounded(
+    tilings: Sequence[Tiling], a: Rounded, b: Rounded, bias: Array | None = None
+) -> Array:
     """C = A B of two matrices that are rounded already: what `multiply` makes of them, bit for bit.
 
     Raises:
@@ -73,20 +77,28 @@ def multiply_rounded(tilings: Sequence[Tiling], a: Rounded, b: Rounded) -> Array
     if k != rows:
         raise ValueError(f"matmul: {a.shape} @ {b.shape} have different inner dimensions")
     if 0 in (m, n, k):
-        return library(a.stored.array).zeros((m, n), np.float32)
+        return _nothing(library(a.stored.array), (m, n), bias)
     tiling, count = plan(tuple(tilings), 1, m, n, k)
-    return _launch(tiling, 1, count, (m, n, k), a.stored, b.stored, padded, (m, n))
+    return _launch(tiling, 1, count, (m, n, k), a.stored, b.stored, bias, padded, (m, n))
+
+
+def _nothing(xp: Any, shape: tuple[int, ...], bias: Array | None) -> Array:
+    """C where there is nothing to add up."""
+    c = xp.zeros(shape, np.float32)
+    return c if bias is None else xp.add(c, bias, c)
 
 
 def _launch(
     tiling: Tiling, products: int, count: int, sizes: tuple[int, int, int], a: Stored, b: Stored,
-    prepare: Prepare, shape: tuple[int, ...],
+    bias: Array | None, prepare: Prepare, shape: tuple[int, ...],
 ) -> Array:  # fmt: skip
     """C of so many products, k cut into `count` parts; an array of its own, no view of another, so
     that a gradient need not be copied to be kept."""
     m, n, k = sizes
     if a.transposed and b.transposed:
         a = row_major(a)
+    if bias is not None and not bias.flags.c_contiguous:
+        bias = bias.copy()
     layout = not a.transposed, b.transposed
     a = prepare(a, tiling.along if layout[0] else tiling.across)
     b = prepare(b, tiling.along if layout[1] else tiling.across)
@@ -94,9 +106,10 @@ def _launch(
     tiling.kernel(*layout)(
         (tiling.tiles(m, n) * products * count,),
         a.array, b.array, c, m, n, k, a.pitch, b.pitch, a.size, b.size, count,
-        part_depth(tiling, k, count),
+        part_depth(tiling, k, count), *((bias,) if tiling.hopper else ()),
     )  # fmt: skip
-    return c if count == 1 else _sum(c, shape)
+    c = c if count == 1 else _sum(c, shape)
+    return c if bias is None or tiling.hopper else library(c).add(c, bias, c)
 
 
 def _sum(parts: Array, shape: tuple[int, ...]) -> Array:
@@ -130,12 +143,12 @@ def matmul_tf32x3(a: Array, b: Array) -> Array:
     return multiply(TF32X3, a, b)
 
 
-def matmul_wgmma_tf32x3(a: Array, b: Array) -> Array:
-    """The same by the warpgroups of a Hopper GPU (sm_90a).
+def matmul_wgmma_tf32x3(a: Array, b: Array, bias: Array | None = None) -> Array:
+    """The same by the warpgroups of a Hopper GPU (sm_90a), plus a bias (n,) in every row of C.
 
     Error: |c - ab| <= (k + 20) u |a||b| in every element. Infinite numbers give NaN.
     """
-    return multiply(WGMMA_TF32X3, a, b)
+    return multiply(WGMMA_TF32X3, a, b, bias=bias)
 
 
 def matmul_bf16(a: Array | Rounded, b: Array | Rounded) -> Array:
@@ -149,14 +162,14 @@ def matmul_bf16(a: Array | Rounded, b: Array | Rounded) -> Array:
     return multiply(BF16_MMA, a, b, rounded_operand)
 
 
-def matmul_wgmma(a: Array | Rounded, b: Array | Rounded) -> Array:
-    """The same by the warpgroups of a Hopper GPU (sm_90a).
+def matmul_wgmma(a: Array | Rounded, b: Array | Rounded, bias: Array | None = None) -> Array:
+    """The same by the warpgroups of a Hopper GPU (sm_90a), plus a bias (n,) in every row of C.
 
     Error: |c - ab| <= (2⁻⁷ + (k + 1) u) |a||b| in every element.
     """
     if isinstance(a, Rounded) and isinstance(b, Rounded):
-        return multiply_rounded(WGMMA, a, b)
-    return multiply(WGMMA, a, b, rounded_operand)
+        return multiply_rounded(WGMMA, a, b, bias)
+    return multiply(WGMMA, a, b, rounded_operand, bias=bias)
 
 
 def multiply_bf16(a: Array, b: Array, tilings: Sequence[Tiling] = BF16_MMA) -> Array:

@@ -10,6 +10,9 @@
 //   parts, depth        k may be cut into parts of `depth`, for more blocks than C has tiles;
 //                       each part has a C of its own, and sum_parts.cu adds them up
 //
+// and those for Hopper one more: `bias`, n numbers that are added to every row of C as it is
+// written, or null. (With mma there are no registers to spare for that.)
+//
 // Layouts: an operand is seen as lines (rows of A, columns of B) of k numbers each. Where A_ALONG_K
 // (or B_ALONG_K) is 1 its stored rows are such lines, the numbers of a line lying side by side in
 // memory: A as it is, B transposed. Where it is 0 a stored row has one number of every line: B as it
@@ -52,9 +55,14 @@ DEVICE Place my_place(int m, int n, int k, int parts, int depth) {
   return place;
 }
 
-// Two numbers side by side in a row of C; `column` is even.
-DEVICE void store_pair(float* c, int m, int n, int row, int column, float x, float y) {
+// Two numbers side by side in a row of C; `column` is even. The bias, if there is one, is added.
+DEVICE void store_pair(float* c, int m, int n, int row, int column, float x, float y,
+                       const float* bias = nullptr) {
   if (row >= m || column >= n) return;
+  if (bias) {
+    x += bias[column];
+    y += column + 1 < n ? bias[column + 1] : 0.0f;
+  }
   float* to = c + (long long)row * n + column;
   if (n % 2 == 0) {
     *(float2*)to = make_float2(x, y);

@@ -97,7 +97,8 @@ DEVICE void multiply_add(float (&sums)[SUMS], u64 a, u64 b) {
 
 extern "C" __global__ void __launch_bounds__(THREADS) multiply(
     const bf16* __restrict__ a, const bf16* __restrict__ b, float* __restrict__ c, int m, int n,
-    int k, int a_pitch, int b_pitch, long long a_size, long long b_size, int parts, int depth) {
+    int k, int a_pitch, int b_pitch, long long a_size, long long b_size, int parts, int depth,
+    const float* __restrict__ bias) {
   DYNAMIC_SHARED(shared);
   u8* a_ring = shared;
   u8* b_ring = shared + STAGES * ATile::BYTES;
@@ -105,6 +106,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) multiply(
   a += place.product * a_size;
   b += place.product * b_size;
   c += place.result * m * n;
+  if (place.k_begin > 0) bias = nullptr;  // the first part of k adds it
 
   auto copy_tiles = [&](int tile) {
     int k0 = place.k_begin + tile * DEPTH, slot = tile % STAGES;
@@ -145,6 +147,6 @@ extern "C" __global__ void __launch_bounds__(THREADS) multiply(
   for (int j = 0; j < BLOCK_N / 8; j++)
 #pragma unroll
     for (int half = 0; half < 2; half++)
-      store_pair(c, m, n, row + half * 8, column + j * 8, sums[j * 4 + half * 2],
-                 sums[j * 4 + half * 2 + 1]);
+      store_pair(c, m, n, row + half * 8, column + j * 8,
+                 sums[j * 4 + half * 2], sums[j * 4 + half * 2 + 1], bias);
 }

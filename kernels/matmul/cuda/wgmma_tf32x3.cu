@@ -78,7 +78,8 @@ DEVICE u64 descriptor(const void* part, int k) {
 
 extern "C" __global__ void __launch_bounds__(THREADS) multiply(
     const float* __restrict__ a, const float* __restrict__ b, float* __restrict__ c, int m, int n,
-    int k, int a_pitch, int b_pitch, long long a_size, long long b_size, int parts, int depth) {
+    int k, int a_pitch, int b_pitch, long long a_size, long long b_size, int parts, int depth,
+    const float* __restrict__ bias) {
   DYNAMIC_SHARED(shared);
   float* a_ring = (float*)shared;
   float* b_ring = a_ring + STAGES * ATile::SIZE;
@@ -154,11 +155,12 @@ extern "C" __global__ void __launch_bounds__(THREADS) multiply(
 
   // Warp w has rows 16w to 16w + 15; lane and sums as in mma.m16n8.
   c += place.result * m * n;
+  if (place.k_begin > 0) bias = nullptr;  // the first part of k adds it
   const int row = place.row + warp_row + lane / 4, column = place.column + lane % 4 * 2;
 #pragma unroll
   for (int j = 0; j < BLOCK_N / 8; j++)
 #pragma unroll
     for (int half = 0; half < 2; half++)
-      store_pair(c, m, n, row + half * 8, column + j * 8, sums[j * 4 + half * 2],
-                 sums[j * 4 + half * 2 + 1]);
+      store_pair(c, m, n, row + half * 8, column + j * 8,
+                 sums[j * 4 + half * 2], sums[j * 4 + half * 2 + 1], bias);
 }
