@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,11 @@ FLOAT32 = {
     "tf32x3": t.TF32X3,
     "wgmma_tf32x3": t.WGMMA_TF32X3,
 }
-BF16 = {"bf16_mma": t.BF16_MMA, "wgmma": t.WGMMA}
+BF16 = {
+    "bf16_mma": t.BF16_MMA,
+    "wgmma": t.WGMMA,
+    "wgmma persistent": tuple(replace(tiling, persistent=True) for tiling in t.WGMMA),
+}
 
 NUMBA = {  # the rungs to read first
     name: kernels.get("matmul", name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from cuda_products import (
@@ -20,6 +22,7 @@ from hypothesis import strategies as st
 from minigen.kernels.cuda import emulated, source
 from minigen.kernels.cuda.emulator import changed
 from minigen.kernels.matmul import cuda
+from minigen.kernels.matmul.cuda import tilings
 from minigen.kernels.matmul.cuda.multiply import multiply
 from minigen.kernels.matmul.cuda.stored import padded, stored
 from minigen.kernels.matmul.cuda.tilings import (
@@ -102,7 +105,7 @@ PLANTED = {
     "products not waited for": (GROUPS, "NN", "wgmma_wait<OVERLAP>();", ""),
     "the next piece of 64 lines": (GROUPS, "NN", "(u64)(PIECE * 128 >> 4)",
                                    "(u64)(PIECE * 64 >> 4)"),
-    "a bias in every part of k": (GROUPS, "NT", "if (place.k_begin > 0) bias", "if (n < 0) bias"),
+    "a bias in every part of k": (GROUPS, "NT", "place.k_begin > 0 ? nullptr : bias", "bias"),
     "B not yet split": (SPLIT, "NN", "fence_async_proxy();\n    __syncthreads();",
                         "fence_async_proxy();"),
     "B split where no fence is": (SPLIT, "NT", "    fence_async_proxy();\n", ""),
@@ -160,6 +163,32 @@ def test_tf32x3_is_as_accurate_as_float32(rng) -> None:
         ]
     assert max(errors[1:]) <= 2 * errors[0]
     assert errors[0] <= 1e-6 * np.linalg.norm(exact)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_blocks_that_go_from_tile_to_tile(layout, monkeypatch) -> None:
+    """The same bits by two blocks of threads as by one for every tile of C and part of k."""
+    monkeypatch.setattr(tilings, "MULTIPROCESSORS", 1)
+    for tiling in WGMMA:
+        few = dataclasses.replace(tiling, persistent=True, blocks_per_sm=2)
+        by_all, right, run = product(tiling, layout, np.random.default_rng(0))
+        assert right
+        for how in ({"schedule": 5}, {"schedule": 2, "early": True}):
+            by_few, _, run_few = product(few, layout, np.random.default_rng(0), **how)
+            assert (by_few == by_all).all()
+            assert run_few.blocks < run.blocks
+            assert run_few.conflicts == run_few.shared_conflicts == 1.0
+
+
+def test_a_ring_that_is_filled_while_it_is_read_is_caught(monkeypatch) -> None:
+    monkeypatch.setattr(tilings, "MULTIPROCESSORS", 1)
+    few = dataclasses.replace(WGMMA[0], persistent=True)
+    barrier = "      __syncthreads();                 // all have multiplied what is in the ring\n"
+    with (
+        changed("matmul/cuda/wgmma.cu", (barrier, "")),
+        pytest.raises(kernels.KernelError, match="wgmma that has not been waited for reads"),
+    ):
+        product(few, "NN", np.random.default_rng(0), schedule=1)
 
 
 def test_what_is_split_off_b_is_rounded() -> None:

@@ -31,6 +31,7 @@ from .tilings import (
 )
 
 Array = Any  # numpy.ndarray or cupy.ndarray
+COMMON = 12  # parameters that all kernels have: tiles.cuh
 Prepare = Callable[[Stored, int], Stored]  # an operand, and what its pitch must be a multiple of
 
 
@@ -103,13 +104,16 @@ def _launch(
     a = prepare(a, tiling.along if layout[0] else tiling.across)
     b = prepare(b, tiling.along if layout[1] else tiling.across)
     c = empty(a.array, shape if count == 1 else (products, count, m, n))
-    tiling.kernel(*layout)(
-        (tiling.tiles(m, n) * products * count,),
+    kernel, blocks = tiling.kernel(*layout), tiling.tiles(m, n) * products * count
+    others = {"bias": bias, "blocks": blocks}
+    takes = {p.name: others[p.name] for p in kernel.parameters[COMMON:]}
+    kernel(
+        (tiling.grid(blocks),),
         a.array, b.array, c, m, n, k, a.pitch, b.pitch, a.size, b.size, count,
-        part_depth(tiling, k, count), *((bias,) if tiling.hopper else ()),
+        part_depth(tiling, k, count), *takes.values(),
     )  # fmt: skip
     c = c if count == 1 else _sum(c, shape)
-    return c if bias is None or tiling.hopper else library(c).add(c, bias, c)
+    return c if bias is None or "bias" in takes else library(c).add(c, bias, c)
 
 
 def _sum(parts: Array, shape: tuple[int, ...]) -> Array:

@@ -10,8 +10,11 @@
 //   parts, depth        k may be cut into parts of `depth`, for more blocks than C has tiles;
 //                       each part has a C of its own, and sum_parts.cu adds them up
 //
-// and those for Hopper one more: `bias`, n numbers that are added to every row of C as it is
-// written, or null. (With mma there are no registers to spare for that.)
+// and those for Hopper also
+//
+//   bias                n numbers that are added to every row of C as it is written, or null (with
+//                       mma there are no registers to spare for that)
+//   blocks              how many there are, which a launch with fewer goes through (wgmma.cu)
 //
 // Layouts: an operand is seen as lines (rows of A, columns of B) of k numbers each. Where A_ALONG_K
 // (or B_ALONG_K) is 1 its stored rows are such lines, the numbers of a line lying side by side in
@@ -40,9 +43,9 @@ struct Place {
 constexpr int BAND = 8;
 
 template <int ROWS, int COLUMNS>
-DEVICE Place my_place(int m, int n, int k, int parts, int depth) {
+DEVICE Place my_place(int m, int n, int k, int parts, int depth, u32 block = blockIdx.x) {
   int rows = (m + ROWS - 1) / ROWS, columns = (n + COLUMNS - 1) / COLUMNS;
-  int tile = blockIdx.x % (rows * columns), result = blockIdx.x / (rows * columns);
+  int tile = block % (rows * columns), result = block / (rows * columns);
   int band = tile / (BAND * columns), inside = tile % (BAND * columns);
   int height = min(BAND, rows - band * BAND);  // the last band may be lower
   Place place;

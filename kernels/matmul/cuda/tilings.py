@@ -42,6 +42,9 @@ class Tiling:
         rate: multiply-adds in the time of one by the float32 units, roughly.
         transposed_a: takes this one's place where A is transposed, if that needs more registers
             than there are. Its block and depth are the same.
+        hopper: whether it needs a Hopper GPU.
+        persistent: whether no more blocks are launched than run at a time, each going from tile to
+            tile of C.
     """
 
     file: str
@@ -57,6 +60,7 @@ class Tiling:
     rate: float = 1.0
     transposed_a: Tiling | None = None
     hopper: bool = False
+    persistent: bool = False
     _kernels: dict[tuple[bool, bool], CudaKernel] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -81,6 +85,14 @@ class Tiling:
     def tiles(self, m: int, n: int) -> int:
         """How many blocks cover C."""
         return -(-m // self.block[0]) * -(-n // self.block[1])
+
+    def grid(self, blocks: int) -> int:
+        """How many blocks are launched for so many of C.
+
+        >>> WGMMA[0].grid(1000), replace(WGMMA[0], persistent=True).grid(1000)
+        (1000, 132)
+        """
+        return min(blocks, MULTIPROCESSORS * self.blocks_per_sm) if self.persistent else blocks
 
 
 def warp_tile(

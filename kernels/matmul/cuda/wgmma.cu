@@ -17,6 +17,9 @@
 // bytes, and 16 of k further on is 32 bytes to the right. Where it lies across k a row is 64 lines at
 // one k; 16 of k further on is 16 rows down, and the next 64 lines are another piece of 64 rows.
 //
+// Of `blocks` blocks of C a launch may have fewer, as many as run at a time: each then goes from one
+// to the next, whose first tiles are on their way while the sums of this one are written.
+//
 // What moves: as in bf16_mma.cu; a number of A serves 256 columns, one of B 128 rows. From shared
 // memory a warpgroup reads 64 + 256 numbers for 64 * 256 multiply-adds: 51 a number.
 //
@@ -98,55 +101,64 @@ DEVICE void multiply_add(float (&sums)[SUMS], u64 a, u64 b) {
 extern "C" __global__ void __launch_bounds__(THREADS) multiply(
     const bf16* __restrict__ a, const bf16* __restrict__ b, float* __restrict__ c, int m, int n,
     int k, int a_pitch, int b_pitch, long long a_size, long long b_size, int parts, int depth,
-    const float* __restrict__ bias) {
+    const float* __restrict__ bias, int blocks) {
   DYNAMIC_SHARED(shared);
   u8* a_ring = shared;
   u8* b_ring = shared + STAGES * ATile::BYTES;
-  const Place place = my_place<BLOCK_M, BLOCK_N>(m, n, k, parts, depth);
-  a += place.product * a_size;
-  b += place.product * b_size;
-  c += place.result * m * n;
-  if (place.k_begin > 0) bias = nullptr;  // the first part of k adds it
-
+  Place place = {};
+  int tiles = 0;
   auto copy_tiles = [&](int tile) {
     int k0 = place.k_begin + tile * DEPTH, slot = tile % STAGES;
-    ATile::copy(a_ring + slot * ATile::BYTES, a, a_pitch, place.row, m, k0, place.k_end);
-    BTile::copy(b_ring + slot * BTile::BYTES, b, b_pitch, place.column, n, k0, place.k_end);
+    ATile::copy(a_ring + slot * ATile::BYTES, a + place.product * a_size, a_pitch, place.row, m, k0,
+                place.k_end);
+    BTile::copy(b_ring + slot * BTile::BYTES, b + place.product * b_size, b_pitch, place.column, n,
+                k0, place.k_end);
   };
-  const int group = threadIdx.x / GROUP, lane = threadIdx.x % WARP;
-  const int warp = threadIdx.x % GROUP / WARP;
+  auto go_to = [&](int block) {
+    place = my_place<BLOCK_M, BLOCK_N>(m, n, k, parts, depth, block);
+    tiles = (place.k_end - place.k_begin + DEPTH - 1) / DEPTH;
+    for (int tile = 0; tile < AHEAD; tile++) {
+      if (tile < tiles) copy_tiles(tile);
+      copy_async_commit();
+    }
+  };
+  // Warp w has rows 16w to 16w + 15; lane and sums as in mma.m16n8.
+  const int warp_row = threadIdx.x / WARP * 16, lane = threadIdx.x % WARP;
+  const int group = threadIdx.x / GROUP;
 
-  float sums[SUMS] = {};
-  const int tiles = (place.k_end - place.k_begin + DEPTH - 1) / DEPTH;
-  for (int tile = 0; tile < AHEAD; tile++) {
-    if (tile < tiles) copy_tiles(tile);
-    copy_async_commit();
-  }
-  for (int tile = 0; tile < tiles; tile++) {
-    copy_async_wait<AHEAD - 1>();
-    fence_async_proxy();
-    __syncthreads();
-    const u8* a_tile = a_ring + tile % STAGES * ATile::BYTES;
-    const u8* b_tile = b_ring + tile % STAGES * BTile::BYTES;
-    wgmma_fence();
+  go_to(blockIdx.x);
+  for (int block = blockIdx.x; block < blocks; block += gridDim.x) {
+    float sums[SUMS] = {};
+    for (int tile = 0; tile < tiles; tile++) {
+      copy_async_wait<AHEAD - 1>();
+      fence_async_proxy();
+      __syncthreads();
+      const u8* a_tile = a_ring + tile % STAGES * ATile::BYTES;
+      const u8* b_tile = b_ring + tile % STAGES * BTile::BYTES;
+      wgmma_fence();
 #pragma unroll
-    for (int k0 = 0; k0 < DEPTH; k0 += MMA_K)
-      multiply_add(sums, ATile::descriptor(a_tile, group * GROUP_M, k0),
-                   BTile::descriptor(b_tile, 0, k0));
-    wgmma_commit();
-    if (tile + AHEAD < tiles) copy_tiles(tile + AHEAD);
-    copy_async_commit();
-    wgmma_wait<OVERLAP>();
-  }
-  wgmma_wait<0>();
+      for (int k0 = 0; k0 < DEPTH; k0 += MMA_K)
+        multiply_add(sums, ATile::descriptor(a_tile, group * GROUP_M, k0),
+                     BTile::descriptor(b_tile, 0, k0));
+      wgmma_commit();
+      if (tile + AHEAD < tiles) copy_tiles(tile + AHEAD);
+      copy_async_commit();
+      wgmma_wait<OVERLAP>();
+    }
+    wgmma_wait<0>();
 
-  // Warp w has rows 16w to 16w + 15 of its group; lane and sums as in mma.m16n8.
-  const int row = place.row + group * GROUP_M + warp * 16 + lane / 4;
-  const int column = place.column + lane % 4 * 2;
+    float* to = c + place.result * m * n;
+    const float* added = place.k_begin > 0 ? nullptr : bias;  // by the first part of k
+    const int row = place.row + warp_row + lane / 4, column = place.column + lane % 4 * 2;
+    if (block + gridDim.x < blocks) {  // its first tiles come while this one's C goes
+      __syncthreads();                 // all have multiplied what is in the ring
+      go_to(block + gridDim.x);
+    }
 #pragma unroll
-  for (int j = 0; j < BLOCK_N / 8; j++)
+    for (int j = 0; j < BLOCK_N / 8; j++)
 #pragma unroll
-    for (int half = 0; half < 2; half++)
-      store_pair(c, m, n, row + half * 8, column + j * 8,
-                 sums[j * 4 + half * 2], sums[j * 4 + half * 2 + 1], bias);
+      for (int half = 0; half < 2; half++)
+        store_pair(to, m, n, row + half * 8, column + j * 8, sums[j * 4 + half * 2],
+                   sums[j * 4 + half * 2 + 1], added);
+  }
 }
