@@ -24,7 +24,8 @@ class Rung:
     new arrays only from those it was given: it runs wherever its arrays are. `refuses(*arrays)`
     says why a rung does not take arrays of a dtype that it takes, or ""; the plain rung then does
     the work. `prepare(matrix)` is what a rung makes of each matrix first; it also takes that in the
-    place of the matrices, so that one of several products is prepared once. A rung that
+    place of the matrices, so that one of several products is prepared once; `prepare_summed` gives
+    that and the sums over the matrix's rows. A rung that
     `takes_bias` takes that by name, a row to add to all rows of its result. A rung of a lower
     `precision` than its arrays is never a default: it is used where that was asked for.
     """
@@ -38,6 +39,7 @@ class Rung:
     portable: bool = False
     refuses: Callable[..., str] | None = None
     prepare: Callable[..., Any] | None = None
+    prepare_summed: Callable[..., Any] | None = None
     takes_bias: bool = False
     precision: str = "float32"  # what it computes in
     chip: str = ""  # the compute capability of the only GPUs that run it, as in "90"

@@ -342,6 +342,7 @@ def _guarded(rung: Rung, plain: Rung) -> Callable[..., Any]:
             return plain.function(*arrays, **options)
 
     kernel.prepare = rung.prepare  # type: ignore[attr-defined]
+    kernel.prepare_summed = rung.prepare_summed  # type: ignore[attr-defined]
     kernel.takes_bias = rung.takes_bias  # type: ignore[attr-defined]
     return kernel
 

@@ -79,6 +79,23 @@ class Operand:
     def __matmul__(self, other: Operand) -> Any:
         return self.times(other)
 
+    def sums(self, other: Operand) -> Any:
+        """The sums over its rows; made while it is prepared, if that comes next, for a product with
+        the other.
+
+        >>> Operand(np.ones((2, 3))).sums(Operand(np.ones((3, 1)))).tolist()
+        [2.0, 2.0, 2.0]
+        """
+        function = kernels.select("matmul", self.array, other.array)
+        prepare = getattr(function, "prepare_summed", None)
+        if prepare is not None and self.prepared is None:
+            try:
+                self.prepared, sums = prepare(self.array)
+                return sums
+            except ImportError:  # no compiler
+                pass
+        return self.array.sum(0)
+
     def times(self, other: Operand, bias: Any = None) -> Any:
         """The product, plus a bias in each of its rows, if there is one: by the kernel itself, or
         in place.

@@ -15,9 +15,7 @@ rule after the cotangent name what must be kept for it.  What happens at a call 
 
 from __future__ import annotations
 
-import functools
 import inspect
-import operator
 from collections.abc import Callable, Sequence
 
 NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}  # for PyTorch's
@@ -124,7 +122,7 @@ class Operation:
 
         together: it stands in for the rules that these arguments have of their own, where all of
                   them need a gradient and the function returned what it `saves`: it then may also
-                  return its output alone.
+                  return its output alone. Of several such rules that of most arguments comes first.
         """
 
         def define(function: Callable) -> Callable:
@@ -137,8 +135,11 @@ class Operation:
     def plan(self, tracked: int, saved: bool = False) -> list:
         """(rule, position or -1, wants) for the arguments whose bit is set in `tracked`; `saved`:
         whether the function returned more than its output."""
-        whole = [r for r in self.rules if r.together and saved and tracked & r.mask == r.mask]
-        done = functools.reduce(operator.or_, (r.mask for r in whole), 0)
+        whole, done = [], 0
+        for rule in sorted(self.rules, key=lambda r: -len(r.names)) if saved else ():
+            if rule.together and tracked & rule.mask == rule.mask and not rule.mask & done:
+                whole.append(rule)
+                done |= rule.mask
         plan = [
             (rule, rule.position if rule.single else -1, rule.wants)
             for rule in self.rules

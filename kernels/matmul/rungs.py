@@ -166,6 +166,7 @@ MATMUL = Operation(
             device="cuda",
             dtypes=("float32",),
             prepare=Lazy(".matmul.cuda.rounded", "rounded", numba=False),
+            prepare_summed=Lazy(".matmul.cuda.rounded", "rounded_and_summed", numba=False),
             precision="bfloat16",
         ),
         Rung(
@@ -176,6 +177,7 @@ MATMUL = Operation(
             device="cuda",
             dtypes=("float32",),
             prepare=Lazy(".matmul.cuda.rounded", "rounded", numba=False),
+            prepare_summed=Lazy(".matmul.cuda.rounded", "rounded_and_summed", numba=False),
             precision="bfloat16",
             chip="90",
             takes_bias=True,

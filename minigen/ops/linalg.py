@@ -146,9 +146,24 @@ def _weight_gradient(g: Any, input: Any) -> Any:
     return matmul(adjoint(_tall(g)), _tall(input))
 
 
+def _bias_gradient(g: Any) -> Any:
+    """db = the sum of dY over all rows."""
+    return sum(g, tuple(range(len(g.shape) - 1))) if len(g.shape) > 1 else g
+
+
+@linear.joint_gradient("input", "weight", "bias", together=True)
+def _(g: Any, input: Any, weight: Any, prepared_input: Any, prepared_weight: Any) -> Any:
+    """dX = dY W, dW = dYᵀ X and db = dYᵀ 1, for which dY is prepared, and summed, once."""
+    if isinstance(g, Variable):
+        return matmul(g, weight), _weight_gradient(g, input), _bias_gradient(g)
+    dy, w = Operand(_tall(g)), Operand(weight, prepared_weight)
+    x, sums = Operand(_tall(input), prepared_input), dy.sums(w)
+    return reshape(dy @ w, input.shape), dy.T @ x, sums
+
+
 @linear.joint_gradient("input", "weight", together=True)
 def _(g: Any, input: Any, weight: Any, prepared_input: Any, prepared_weight: Any) -> Any:
-    """dX = dY W and dW = dYᵀ X, for both of which dY is prepared once."""
+    """The same without a bias."""
     if isinstance(g, Variable):
         return matmul(g, weight), _weight_gradient(g, input)
     dy, w = Operand(_tall(g)), Operand(weight, prepared_weight)
@@ -159,7 +174,7 @@ def _(g: Any, input: Any, weight: Any, prepared_input: Any, prepared_weight: Any
 linear.gradients(
     input=lambda g, weight: matmul(g, weight),
     weight=_weight_gradient,
-    bias=lambda g: sum(g, tuple(range(len(g.shape) - 1))) if len(g.shape) > 1 else g,
+    bias=_bias_gradient,
 )
 
 

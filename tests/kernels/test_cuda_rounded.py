@@ -11,8 +11,9 @@ import pytest
 from cuda_products import nearest_bf16, operand
 from minigen.kernels import choice_cuda, registry
 from minigen.kernels.cuda import CudaKernel, emulated
+from minigen.kernels.cuda.emulator import changed
 from minigen.kernels.matmul.cuda.multiply import matmul_bf16, matmul_wgmma
-from minigen.kernels.matmul.cuda.rounded import rounded
+from minigen.kernels.matmul.cuda.rounded import rounded, rounded_and_summed
 
 import minigen
 from minigen import dispatch, kernels
@@ -75,6 +76,56 @@ def test_rounded_operands_give_the_same_bits(name: Callable, layout: str, rng: A
             assert expected.shape == (m, n)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (3, 40), (64, 8), (65, 300), (1000, 17), (9000, 3)])
+def test_sums_that_are_made_on_the_way(shape: Any, rng: Any) -> None:
+    """What is rounded is the same to the bit; sums have one order however threads run."""
+    x = operand(rng, shape)
+    found = []
+    for how in ({}, {"schedule": 5}):
+        with emulated(**how) as run:
+            y, sums = rounded_and_summed(x)
+        assert run.shared_conflicts == 1.0
+        found.append(sums)
+    with emulated():
+        expected = rounded(x)
+    assert y.shape == shape
+    assert np.array_equal(y.stored.array, expected.stored.array)
+    assert np.array_equal(*found)
+    exact, size = x.sum(0, dtype=np.float64), abs(x).sum(0, dtype=np.float64)
+    assert (abs(found[0] - exact) <= 50 * 2.0**-24 * size).all()
+
+
+@pytest.mark.parametrize(
+    ("piece", "instead"),
+    [
+        ("rows + gridDim.y - 1) / gridDim.y", "rows / gridDim.y)"),
+        ("  __syncthreads();\n  float total", "  float total"),
+        ("of_slices[s][slice][lane]", "of_slices[slice][s][lane]"),
+        ("min(rows, (int)(blockIdx.y + 1) * band)", "(int)(blockIdx.y + 1) * band"),
+    ],
+)
+def test_planted_bugs_of_sums_are_caught(piece: str, instead: str, rng: Any) -> None:
+    x = operand(rng, (1000, 17))
+    with changed("matmul/cuda/round_bf16.cu", (piece, instead)), emulated():
+        try:
+            y, sums = rounded_and_summed(x)
+        except kernels.KernelError:
+            return
+        same = np.array_equal(y.stored.array, rounded(x).stored.array)
+    assert not (same and np.allclose(sums, x.sum(0), atol=1e-3))
+
+
+def test_sums_where_nothing_is_or_all_lies_across(rng: Any) -> None:
+    x = operand(rng, (20, 30), "T")
+    with emulated():
+        y, sums = rounded_and_summed(x)
+        assert y.stored.transposed
+        nothing, zeros = rounded_and_summed(np.zeros((0, 3), np.float32))
+    np.testing.assert_allclose(sums, x.sum(0), rtol=1e-5)
+    assert nothing.shape == (0, 3)
+    assert zeros.tolist() == [0, 0, 0]
+
+
 def test_rounded_matrices_that_do_not_fit(rng: Any) -> None:
     with emulated():
         a, b = rounded(operand(rng, (2, 3))), rounded(operand(rng, (4, 5)))
@@ -91,13 +142,14 @@ def test_each_matrix_is_rounded_once(
     y = linear(x, w, b)
     assert launched["round_bf16"] == 2
     y.backward(minigen.tensor(g))
-    assert launched["round_bf16"] == 3
+    assert launched["round_bf16"] + launched["round_and_sum"] == 3
     rows, tall = x.array.reshape(-1, k), g.reshape(-1, n)
     assert np.array_equal(y.array, (alone(rows, w.array.T) + b.array).reshape(y.shape))
     assert np.array_equal(x.grad.array, alone(tall, w.array).reshape(x.shape))
     assert np.array_equal(w.grad.array, matmul_bf16(tall.T, rows))
     assert matmul_bf16(tall.T, rows).base is None  # so that it was not copied to be kept
-    assert np.allclose(b.grad.array, tall.sum(0), atol=1e-4)
+    np.testing.assert_allclose(b.grad.array, tall.sum(0, dtype=np.float64), atol=1e-5)
+    assert launched["round_and_sum"] == 1
 
 
 @pytest.mark.parametrize("launched", ["cuda_wgmma"], indirect=True)
@@ -151,11 +203,11 @@ def test_where_one_gradient_is_asked_for(rng: Any, launched: Counter) -> None:
 
 
 def test_a_weight_that_was_changed_is_refused(rng: Any, launched: Counter) -> None:
-    for changed in (0, 1):
+    for which in (0, 1):
         both = tensors(rng, (4, 6), (5, 6))
         y = linear(*both)
         with minigen.no_grad():
-            both[changed].mul_(2)
+            both[which].mul_(2)
         with pytest.raises(RuntimeError, match="linear"):
             y.backward(minigen.ones(4, 5))
 

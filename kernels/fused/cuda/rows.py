@@ -118,11 +118,18 @@ def _normalize_backward(
     blocks = min(ceil_div(rows, teams), launching.WALKERS)
     width = sums * columns
     kernel = on_rows("layer_norm", name, warps, vector, shared=4 * teams * width)
-    dx, partial, total = empty(x, x.shape), empty(x, (blocks, width)), empty(x, (sums, columns))
+    dx, partial = empty(x, x.shape), empty(x, (blocks, width))
     inputs = (ready(grad), ready(x), _or_none(weight), *map(ready, statistics))
     kernel((blocks,), *inputs, dx, partial, rows, columns)
-    on_columns("sum_partial")((ceil_div(width, 32),), partial, total, blocks, width)
-    return dx, total
+    return dx, summed_over_rows(partial).reshape(sums, columns)
+
+
+def summed_over_rows(x: Array) -> Array:
+    """(r, c) -> (c,), in one order; of at most some thousand rows, as each column has one block."""
+    rows, columns = x.shape
+    total = empty(x, (columns,))
+    on_columns("sum_partial")((ceil_div(columns, 32),), x, total, rows, columns)
+    return total
 
 
 def layer_norm_backward_cuda(

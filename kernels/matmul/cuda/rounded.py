@@ -13,12 +13,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...cuda.launch import empty
+from ...fused.cuda.rows import summed_over_rows
 from .stored import Stored, round_up, stored
-from .tilings import ROUND_BF16
+from .tilings import ROUND_AND_SUM, ROUND_BF16
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 
 BF16_CHUNK = 8  # numbers of bfloat16 in the 16 bytes of a copy
+STRIP = 256  # columns of a block that also sums
+BAND = 64  # rows of it
+BANDS = 128  # at most: a fixed number lest sums depend on the GPU
 
 
 class Rounded(NamedTuple):
@@ -38,6 +42,19 @@ class Rounded(NamedTuple):
 def rounded(matrix: Array) -> Rounded:
     """A float32 matrix (r, c) as `matmul_bf16` and `matmul_wgmma` take it in place of an array."""
     return Rounded(matrix.shape, rounded_operand(stored(matrix, (), BF16_CHUNK)))
+
+
+def rounded_and_summed(matrix: Array) -> tuple[Rounded, Array]:
+    """The same of (r, c), and the sums over its rows (c,), for which it is not read again."""
+    operand = stored(matrix, (), BF16_CHUNK)
+    rows, columns = matrix.shape
+    if operand.transposed or 0 in matrix.shape:
+        return rounded(matrix), matrix.sum(0)
+    pitch, bands = round_up(columns, BF16_CHUNK), min(BANDS, -(-rows // BAND))
+    y, partial = empty(matrix, (rows, pitch), np.uint16), empty(matrix, (bands, columns))
+    grid = -(-pitch // STRIP), bands
+    ROUND_AND_SUM(grid, operand.array, y, partial, rows, columns, pitch)
+    return Rounded(matrix.shape, Stored(y, False, 0)), summed_over_rows(partial)
 
 
 def rounded_operand(operand: Stored, multiple: int = BF16_CHUNK) -> Stored:

@@ -89,7 +89,8 @@ class Tiling:
     def grid(self, blocks: int) -> int:
         """How many blocks are launched for so many of C.
 
-        >>> WGMMA[0].grid(1000), replace(WGMMA[0], persistent=True).grid(1000)
+        >>> import dataclasses
+        >>> WGMMA[0].grid(1000), dataclasses.replace(WGMMA[0], persistent=True).grid(1000)
         (1000, 132)
         """
         return min(blocks, MULTIPROCESSORS * self.blocks_per_sm) if self.persistent else blocks
@@ -214,12 +215,14 @@ LADDER = (
 
 SUM_PARTS = CudaKernel("matmul/cuda/sum_parts.cu", "sum_parts", 256)
 ROUND_BF16 = CudaKernel("matmul/cuda/round_bf16.cu", "round_bf16", 256)
+ROUND_AND_SUM = CudaKernel("matmul/cuda/round_bf16.cu", "round_and_sum", (32, 8))
 
 # Every kernel that is ever launched from this folder.
 KERNELS = (
     *(tiling.kernel(*layout) for tiling in LADDER for layout in LAYOUTS),
     SUM_PARTS,
     ROUND_BF16,
+    ROUND_AND_SUM,
 )
 
 
