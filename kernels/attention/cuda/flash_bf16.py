@@ -3,19 +3,34 @@
 q, k, v and the incoming gradient are rounded to bfloat16 (8 bits of mantissa), and so are the
 weights P and dS between two products; sums, softmax, logsumexp and δ are float32. The relative
 error of a result, by norm, is about 2⁻⁹. The kernels are `flash_bf16*.cu`.
+
+Rounding q, k and v costs a pass over each, and both functions need all three: the gradient takes
+what was made of them for the result, if that was kept (`narrow`).
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
+from ...checking import KernelError
 from ...cuda.launch import empty
 from ..operands import summed_to
 from ..whole import attention_backward_whole, attention_whole
 from . import configurations
 from .configurations import HEADS_BF16, TO_BF16, owned
-from .heads import blocks, heads_of, in_c_order, returned, room, rooms, strided, takes, written
+from .heads import (
+    Heads,
+    blocks,
+    heads_of,
+    in_c_order,
+    returned,
+    room,
+    rooms,
+    strided,
+    takes,
+    written,
+)
 
 Array = Any
 WIDEST = HEADS_BF16[-1]
@@ -34,10 +49,64 @@ def narrowed(array: Array, lead: tuple[int, ...], split: int, width: int) -> Arr
     return made
 
 
-def attention_flash_bf16(
+class Narrowed(NamedTuple):
+    """q, k or v, and the same in bfloat16 as the kernels read it; a copy, which does not follow
+    changes of the array."""
+
+    full: Array  # float32
+    bits: Array  # (all heads, rows, width)
+
+
+def narrow(
     q: Array,
     k: Array,
     v: Array,
+    mask: Array | None = None,
+    is_causal: bool = False,
+    scale: float | None = None,
+    dropout_p: float = 0.0,
+    seed: int = 0,
+) -> tuple[Narrowed, Narrowed, Narrowed] | None:
+    """What `attention_flash_bf16` and its gradient take in place of q, k and v, so that these are
+    narrowed once for both; None where all is left to the plain formula, which takes arrays."""
+    if not takes(q, k, v, mask, scale, dropout_p, WIDEST):
+        return None
+    bits = _bits(heads_of(HEADS_BF16, q, k, v), q, k, v)
+    return Narrowed(q, bits[0]), Narrowed(k, bits[1]), Narrowed(v, bits[2])
+
+
+def _full(*operands: Array | Narrowed) -> list[Array]:
+    """Their arrays of float32."""
+    return [x.full if isinstance(x, Narrowed) else x for x in operands]
+
+
+def _bits(shapes: Heads, *operands: Array | Narrowed) -> list[Array]:
+    """q, k and v in bfloat16: what was kept, or made now."""
+    leads = (shapes.lead, shapes.key_lead, shapes.key_lead)
+    return [
+        _kept(x, lead, shapes.width)
+        if isinstance(x, Narrowed)
+        else narrowed(x, lead, shapes.split, shapes.width)
+        for x, lead in zip(operands, leads)
+    ]
+
+
+def _kept(operand: Narrowed, lead: tuple[int, ...], width: int) -> Array:
+    """Its bits. Leading dimensions and width are those that q, k and v have together, so that they
+    do not fit beside others."""
+    wanted = (math.prod(lead), operand.full.shape[-2], width)
+    if operand.bits.shape != wanted:
+        raise KernelError(
+            f"attention in bfloat16: an operand was narrowed to {operand.bits.shape}, beside "
+            f"these it has to be {wanted}; narrow q, k and v together"
+        )
+    return operand.bits
+
+
+def attention_flash_bf16(
+    q: Array | Narrowed,
+    k: Array | Narrowed,
+    v: Array | Narrowed,
     mask: Array | None = None,
     is_causal: bool = False,
     scale: float | None = None,
@@ -51,6 +120,7 @@ def attention_flash_bf16(
     are left to the plain formula in float32, `attention_whole`. Arrays are read by their strides;
     in memory the result has the order (batch, L, heads, Ev), so that models need not copy it.
     """
+    operands, (q, k, v) = (q, k, v), _full(q, k, v)
     if not takes(q, k, v, mask, scale, dropout_p, WIDEST):
         return attention_whole(q, k, v, mask, is_causal, scale, dropout_p, seed)
     shapes = heads_of(HEADS_BF16, q, k, v)
@@ -59,11 +129,8 @@ def attention_flash_bf16(
     out = room(q, shapes.lead, split, shapes.queries, width)
     logsumexp = empty(q, (*shapes.lead, shapes.queries))
     kernel(
-        blocks(shapes.queries, owned(kernel), shapes.total),
-        narrowed(q, shapes.lead, split, width),
-        narrowed(k, shapes.key_lead, split, width),
-        narrowed(v, shapes.key_lead, split, width),
-        None, out, logsumexp, shapes.queries, shapes.keys, shapes.heads, shapes.group, is_causal,
+        blocks(shapes.queries, owned(kernel), shapes.total), *_bits(shapes, *operands), None, out,
+        logsumexp, shapes.queries, shapes.keys, shapes.heads, shapes.group, is_causal,
         1 / math.sqrt(q.shape[-1]) if scale is None else scale,
     )  # fmt: skip
     return returned(out, split, v.shape[-1]), logsumexp
@@ -71,9 +138,9 @@ def attention_flash_bf16(
 
 def attention_backward_flash_bf16(
     grad: Array,
-    q: Array,
-    k: Array,
-    v: Array,
+    q: Array | Narrowed,
+    k: Array | Narrowed,
+    v: Array | Narrowed,
     out: Array,
     logsumexp: Array,
     mask: Array | None = None,
@@ -87,6 +154,7 @@ def attention_backward_flash_bf16(
     All arrays are float32; the products are computed in bfloat16. What is left to the plain formula
     is the same as in `attention_flash_bf16`.
     """
+    operands, (q, k, v) = (q, k, v), _full(q, k, v)
     if not takes(q, k, v, mask, scale, dropout_p, WIDEST):
         return attention_backward_whole(
             grad, q, k, v, out, logsumexp, mask, is_causal, scale, dropout_p, seed
@@ -99,9 +167,8 @@ def attention_backward_flash_bf16(
         blocks(rows, 4, 1), out_.memory, grad_.memory, in_c_order(logsumexp), delta, shift,
         rows, shapes.queries, shapes.heads, *out_.strides, *grad_.strides,
     )  # fmt: skip
-    of_queries = [narrowed(x, shapes.lead, split, width) for x in (q, grad)]
-    of_keys = [narrowed(x, shapes.key_lead, split, width) for x in (k, v)]
-    arrays = (of_queries[0], *of_keys, of_queries[1], delta, shift)
+    bits = (*_bits(shapes, *operands), narrowed(grad, shapes.lead, split, width))
+    arrays = (*bits, delta, shift)
     sizes = (shapes.queries, shapes.keys, shapes.heads, shapes.group)
     how = (is_causal, 1 / math.sqrt(q.shape[-1]) if scale is None else scale)
     dq, dk, dv = results = rooms(shapes, q, k, v)
