@@ -18,7 +18,7 @@ from ...cuda.launch import empty
 from ..operands import summed_to
 from ..whole import attention_backward_whole, attention_whole
 from . import configurations
-from .configurations import HEADS_BF16, TO_BF16, owned
+from .configurations import GRADIENT_TO_BF16, HEADS_BF16, TO_BF16, owned
 from .heads import (
     Heads,
     blocks,
@@ -35,6 +35,7 @@ from .heads import (
 Array = Any
 WIDEST = HEADS_BF16[-1]
 EIGHTS_A_BLOCK = 256  # eights of numbers that a block of `to_bf16` converts
+ROWS_A_BLOCK = 4  # that one of `gradient_to_bf16` does
 
 
 def narrowed(array: Array, lead: tuple[int, ...], split: int, width: int) -> Array:
@@ -161,14 +162,15 @@ def attention_backward_flash_bf16(
         )
     shapes = heads_of(HEADS_BF16, q, k, v, grad, out)
     split, width, rows = shapes.split, shapes.width, shapes.total * shapes.queries
-    out_, grad_ = (strided(x, shapes.lead, split, width, multiple=1) for x in (out, grad))
-    delta, shift = empty(q, (rows,)), empty(q, (rows,))
-    configurations.delta_fp32(width)(
-        blocks(rows, 4, 1), out_.memory, grad_.memory, in_c_order(logsumexp), delta, shift,
-        rows, shapes.queries, shapes.heads, *out_.strides, *grad_.strides,
+    own = v.shape[-1]
+    out_, grad_ = (strided(x, shapes.lead, split, own, multiple=1) for x in (out, grad))
+    half, delta, shift = empty(q, (rows, width), "uint16"), empty(q, (rows,)), empty(q, (rows,))
+    GRADIENT_TO_BF16(
+        blocks(rows, ROWS_A_BLOCK, 1), out_.memory, grad_.memory, in_c_order(logsumexp), half,
+        delta, shift, rows, shapes.queries, shapes.heads, own, width, *out_.strides,
+        *grad_.strides,
     )  # fmt: skip
-    bits = (*_bits(shapes, *operands), narrowed(grad, shapes.lead, split, width))
-    arrays = (*bits, delta, shift)
+    arrays = (*_bits(shapes, *operands), half, delta, shift)
     sizes = (shapes.queries, shapes.keys, shapes.heads, shapes.group)
     how = (is_causal, 1 / math.sqrt(q.shape[-1]) if scale is None else scale)
     dq, dk, dv = results = rooms(shapes, q, k, v)
