@@ -110,19 +110,21 @@ def rms_norm_cuda(x: Array, weight: Array | None, eps: float) -> tuple[Array, Ar
 
 def _normalize_backward(
     name: str, sums: int, grad: Array, x: Array, weight: Array | None, *statistics: Array
-) -> tuple[Array, Array]:
-    """dx, and `sums` rows of sums over rows: two launches, see layer_norm.cu."""
+) -> list[Array]:
+    """dx, and one or two sums over rows: two launches, see layer_norm.cu."""
     rows, columns = x.shape
     warps, vector = launching.shape_of_team(columns)
     teams = launching.rows_a_block(warps)
     blocks = min(ceil_div(rows, teams), launching.WALKERS)
     width = sums * columns
     kernel = on_rows("layer_norm", name, warps, vector, shared=4 * teams * width)
-    dx, partial, total = empty(x, x.shape), empty(x, (blocks, width)), empty(x, (sums, columns))
+    dx, partial = empty(x, x.shape), empty(x, (blocks, width))
+    totals = [empty(x, (columns,)) for _ in range(sums)]
     inputs = (ready(grad), ready(x), _or_none(weight), *map(ready, statistics))
     kernel((blocks,), *inputs, dx, partial, rows, columns)
-    on_columns("sum_partial")((ceil_div(width, 32),), partial, total, blocks, width)
-    return dx, total
+    places = totals if sums == 2 else [*totals, None]
+    on_columns("sum_partial")((ceil_div(width, 32),), partial, *places, blocks, columns, width)
+    return [dx, *totals]
 
 
 def layer_norm_backward_cuda(
@@ -130,13 +132,13 @@ def layer_norm_backward_cuda(
 ) -> tuple[Array, Array, Array]:
     """dx, dweight, dbias: see `layer_norm_backward_reference`; at most 28,928 columns, whose sums
     the shared memory of a block holds."""
-    dx, sums = _normalize_backward("layer_norm_backward", 2, grad, x, weight, mean, rstd)
-    return dx, sums[0], sums[1]
+    dx, dw, db = _normalize_backward("layer_norm_backward", 2, grad, x, weight, mean, rstd)
+    return dx, dw, db
 
 
 def rms_norm_backward_cuda(
     grad: Array, x: Array, weight: Array | None, rrms: Array
 ) -> tuple[Array, Array]:
     """dx, dweight: see `rms_norm_backward_reference`; at most 57,856 columns."""
-    dx, sums = _normalize_backward("rms_norm_backward", 1, grad, x, weight, rrms)
-    return dx, sums[0]
+    dx, dw = _normalize_backward("rms_norm_backward", 1, grad, x, weight, rrms)
+    return dx, dw
