@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cuda_products import nearest_bf16
 from minigen.kernels import choice_cuda, registry
 from minigen.kernels.attention.cuda.flash_bf16 import (
     Narrowed,
@@ -123,12 +124,38 @@ def test_operands_that_were_narrowed_beside_others(rng: np.random.Generator) -> 
     q, k, v = (x.array for x in three(rng))
     wide = np.ones((2, 5, 64), np.float32)
     with emulated():
-        both = narrow(q[:1], k, v)
-        assert both is not None
+        found = [narrow(*x) for x in ((q[:1], k, v), (q[:1], k[:1], v[:1]), (q, k, wide))]
+        both, one, other = (x for x in found if x is not None)
         assert both[0].bits.shape == (2, 5, 32)  # for both heads of k
-        for others in ((both[0], k[:1], v[:1]), (both[0], both[1], wide)):
+        for operands in ((both[0], *one[1:]), (*both[:2], other[2])):
             with pytest.raises(KernelError, match="narrow q, k and v together"):
-                attention_flash_bf16(*others)
+                attention_flash_bf16(*operands)
+
+
+LAUNCHES = {  # of `to_bf16`, for q, k and v
+    "thirds of a product": (
+        1,
+        lambda n: [n(2, 5, 3, 2, 32)[:, :, i].swapaxes(1, 2) for i in range(3)],
+    ),
+    "apart, but alike": (1, lambda n: [n(2, 2, 5, 32) for _ in range(3)]),
+    "one that lies otherwise": (3, lambda n: [n(2, 5, 2, 32).swapaxes(1, 2), *n(2, 2, 2, 5, 32)]),
+    "queries of another length": (2, lambda n: [n(2, 7, 32), n(2, 5, 32), n(2, 5, 32)]),
+    "heads that share keys": (2, lambda n: [n(2, 3, 5, 32), n(2, 1, 5, 32), n(2, 1, 5, 32)]),
+    "wider values": (2, lambda n: [n(2, 5, 20), n(2, 5, 20), n(2, 5, 32)]),
+}
+
+
+@pytest.mark.parametrize("case", LAUNCHES)
+def test_what_lies_alike_is_narrowed_in_one_launch(
+    case: str, rng: np.random.Generator, launched: Counter
+) -> None:
+    launches, make = LAUNCHES[case]
+    arrays = make(lambda *shape: rng.standard_normal(shape).astype(np.float32))
+    operands = narrow(*arrays)
+    assert launched[NARROW] == launches
+    for x, narrowed in zip(arrays, operands or ()):
+        rows = np.pad(nearest_bf16(x), [(0, 0)] * (x.ndim - 1) + [(0, 32 - x.shape[-1])])
+        assert np.array_equal(narrowed.bits, rows.reshape(narrowed.bits.shape))
 
 
 # ------------------------------------------------------------------------- the operation
@@ -138,20 +165,20 @@ def test_each_is_narrowed_once(rng: np.random.Generator, launched: Counter) -> N
     q, k, v = three(rng)
     g = rng.standard_normal((2, 5, 32)).astype(np.float32)
     y = attend(q, k, v, is_causal=True)
-    assert launched[NARROW] == 3
+    assert launched[NARROW] == 1
     y.backward(minigen.tensor(g))
-    assert launched[NARROW] == 3  # the cotangent is narrowed by the kernel that reads it first
+    assert launched[NARROW] == 1  # none for the gradient, whose cotangent has another kernel
     found = [y.array, *(x.grad.array for x in (q, k, v))]
     assert same(found, apart(g, q.array, k.array, v.array, is_causal=True, scale=32**-0.5))
 
 
 def test_a_step_of_a_transformer(rng: np.random.Generator, launched: Counter) -> None:
-    """Three launches a layer where there were seven."""
+    """One launch a layer where there were seven: the gradient's cotangent has another kernel."""
     config = GPTConfig(vocabulary=11, context=8, layers=2, heads=2, width=64)
     model = GPT(config)
     ids = minigen.tensor(rng.integers(0, 11, (2, 8)))
     next_token_loss(model(ids), ids).backward()
-    assert launched[NARROW] == 3 * config.layers
+    assert launched[NARROW] == config.layers
     assert launched["flash_forward"] == launched["flash_queries_backward"] == config.layers
 
 
@@ -191,7 +218,7 @@ def test_a_graph_that_is_retained(rng: np.random.Generator, launched: Counter) -
     y.backward(g, retain_graph=True)
     first = [x.grad.array.copy() for x in leaves]
     y.backward(g)
-    assert launched[NARROW] == 3
+    assert launched[NARROW] == 1
     assert same([x.grad.array for x in leaves], [2 * x for x in first])
 
 
@@ -253,9 +280,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref]:
     found: list[weakref.ref] = []
     narrowed = flash_bf16.narrowed
 
-    def noted(*args: Any) -> Array:
+    def noted(*args: Any) -> list[Array]:
         bits = narrowed(*args)
-        found.append(weakref.ref(bits))
+        found.extend(map(weakref.ref, bits))
         return bits
 
     monkeypatch.setattr(flash_bf16, "narrowed", noted)
@@ -327,7 +354,7 @@ def test_kernels_of_ones_own_get_arrays(rng: Any, launched: Counter) -> None:
         y = attend(*leaves)  # which prepares nothing, before a gradient that would have used it
     launched.clear()
     y.backward(minigen.ones(2, 5, 32))
-    assert launched[NARROW] == 3
+    assert launched[NARROW] == 1
 
 
 def test_masks_and_dropout_keep_nothing(rng: Any, launched: Counter) -> None:
@@ -395,25 +422,29 @@ def test_planted_bugs_are_caught(
         checks()
 
 
-GRADIENT = {  # in `gradient_to_bf16`
-    "the wrong half": ("pack_bf16(number, 0.0f)", "pack_bf16(0.0f, number)"),
-    "all heads in one place": ("y += (u64)row", "y += (u64)(row % rows)"),
-    "rows of out as if of grad": ("(row % rows) * out_row", "(row % rows) * grad_row"),
-    "numbers beyond the row": ("d < width ? g[d] : 0.0f", "g[d]"),
-    "logsumexp as it is": (" * LOG2_E", ""),
-    "a part of a row": ("d = lane; d < head_width", "d = lane; d < WARP"),
+CHANGED = {  # in narrow.cu; q, k and v alike, or each of another shape
+    "values in the place of keys": ("blockIdx.y == 1 ? second : third", "third", True),
+    "all parts in one place": ("y += (u64)blockIdx.y * all * head_width;", "", True),
+    "the wrong half": ("pack_bf16(number, 0.0f)", "pack_bf16(0.0f, number)", False),
+    "all heads in one place": ("y += (u64)row", "y += (u64)(row % rows)", False),
+    "rows of out as if of grad": ("(row % rows) * out_row", "(row % rows) * grad_row", False),
+    "numbers beyond the row": ("d < width ? g[d] : 0.0f", "g[d]", False),
+    "logsumexp as it is": (" * LOG2_E", "", False),
+    "a part of a row": ("d = lane; d < head_width", "d = lane; d < WARP", False),
 }
 
 
-@pytest.mark.parametrize("bug", GRADIENT)
-def test_planted_bugs_of_the_gradient_are_caught(bug: str, rng: np.random.Generator) -> None:
-    """By the emulator, or in numbers that are those of the kernel as it is, bit for bit."""
-    q, k, v, g, causal = draw(rng, "a width that no kernel has")
+@pytest.mark.parametrize("bug", CHANGED)
+def test_bugs_of_the_kernels_are_caught(bug: str, rng: np.random.Generator) -> None:
+    """By the emulator, or in numbers that are those of the kernels as they are, bit for bit."""
+    right, wrong, alike = CHANGED[bug]
+    case = "one less than a tile" if alike else "a width that no kernel has"
+    q, k, v, g, causal = draw(rng, case)
     g = g.swapaxes(0, 1).copy().swapaxes(0, 1)  # not as out lies
     with emulated():
         wanted = apart(g, q, k, v, is_causal=causal)
         try:
-            with emulator.changed("attention/cuda/narrow.cu", GRADIENT[bug]):
+            with emulator.changed("attention/cuda/narrow.cu", (right, wrong)):
                 found = apart(g, q, k, v, is_causal=causal)
         except KernelError:
             return

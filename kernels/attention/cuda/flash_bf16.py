@@ -10,7 +10,9 @@ what was made of them for the result, if that was kept (`narrow`).
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ...checking import KernelError
@@ -38,16 +40,23 @@ EIGHTS_A_BLOCK = 256  # eights of numbers that a block of `to_bf16` converts
 ROWS_A_BLOCK = 4  # that one of `gradient_to_bf16` does
 
 
-def narrowed(array: Array, lead: tuple[int, ...], split: int, width: int) -> Array:
-    """(…, rows, E) of float32, in any order of memory -> (all heads, rows, width) of bfloat16, as
-    the bits of it in uint16."""
-    rows, own = array.shape[-2:]
-    made = empty(array, (math.prod(lead), rows, width), "uint16")
-    grid = blocks(made.size // 8, EIGHTS_A_BLOCK, 1)
-    numbers, strides = strided(array, lead, split, own, multiple=1)
-    all_rows, heads = len(made) * rows, math.prod(lead[split:])
-    TO_BF16(grid, numbers, made, all_rows, rows, heads, own, width, *strides)
-    return made
+def narrowed(arrays: Sequence[Array], lead: tuple[int, ...], split: int, width: int) -> list[Array]:
+    """Each (…, rows, E) of float32, in any order of memory -> (all heads, rows, width) of bfloat16,
+    as the bits of it in uint16. At most three arrays of one shape; one launch if they lie alike, as
+    the thirds of a product do."""
+    (rows, own), heads = arrays[0].shape[-2:], math.prod(lead)
+    made = empty(arrays[0], (len(arrays), heads, rows, width), "uint16")
+    places = [strided(x, lead, split, own, multiple=1) for x in arrays]
+    alike = all(place.strides == places[0].strides for place in places)
+    step = len(arrays) if alike else 1
+    for first in range(0, len(arrays), step):
+        some = places[first : first + step]
+        memory = [place.memory for place in some] + [None] * (3 - step)
+        TO_BF16(
+            (*blocks(made[0].size // 8, EIGHTS_A_BLOCK, 1), step), *memory, made[first:],
+            heads * rows, rows, math.prod(lead[split:]), own, width, *some[0].strides,
+        )  # fmt: skip
+    return list(made)
 
 
 class Narrowed(NamedTuple):
@@ -84,12 +93,13 @@ def _full(*operands: Array | Narrowed) -> list[Array]:
 def _bits(shapes: Heads, *operands: Array | Narrowed) -> list[Array]:
     """q, k and v in bfloat16: what was kept, or made now."""
     leads = (shapes.lead, shapes.key_lead, shapes.key_lead)
-    return [
-        _kept(x, lead, shapes.width)
-        if isinstance(x, Narrowed)
-        else narrowed(x, lead, shapes.split, shapes.width)
-        for x, lead in zip(operands, leads)
-    ]
+    if all(isinstance(x, Narrowed) for x in operands):
+        return [_kept(x, lead, shapes.width) for x, lead in zip(operands, leads)]
+    bits: list[Array] = []
+    pairs = zip(_full(*operands), leads)
+    for (_, lead), some in itertools.groupby(pairs, lambda pair: (pair[0].shape, pair[1])):
+        bits += narrowed([x for x, _ in some], lead, shapes.split, shapes.width)
+    return bits
 
 
 def _kept(operand: Narrowed, lead: tuple[int, ...], width: int) -> Array:

@@ -7,16 +7,20 @@
 constexpr int EIGHT = 8;  // numbers of a thread: 16 bytes to write
 
 // x (batch, heads, rows, width) by its strides -> y (`all` = batch heads rows, head_width),
-// head_width a multiple of 8. Blocks of 256 threads.
+// head_width a multiple of 8. Of q, k and v that lie alike all in one launch: y (gridDim.y, all,
+// head_width). Blocks of 256 threads.
 extern "C" __global__ void __launch_bounds__(256) to_bf16(
-    const float* __restrict__ x, bf16* __restrict__ y, int all, int rows, int heads, int width,
+    const float* __restrict__ x, const float* __restrict__ second,
+    const float* __restrict__ third, bf16* __restrict__ y, int all, int rows, int heads, int width,
     int head_width, int x_batch, int x_head, int x_row) {
   u64 at = ((u64)blockIdx.x * 256 + threadIdx.x) * EIGHT;
   u64 row = at / head_width;
   int column = at % head_width;
   if (row >= all) return;
-  const float* from = head_of(x, {x_batch, x_head, x_row}, (int)row / rows, heads);
+  const float* from = blockIdx.y == 0 ? x : blockIdx.y == 1 ? second : third;
+  from = head_of(from, {x_batch, x_head, x_row}, (int)row / rows, heads);
   from += (long long)((int)row % rows) * x_row;
+  y += (u64)blockIdx.y * all * head_width;
   float numbers[EIGHT];
 #pragma unroll
   for (int i = 0; i < EIGHT; i++) numbers[i] = column + i < width ? from[column + i] : 0.0f;
