@@ -26,6 +26,7 @@ from minigen import dispatch, kernels
 from minigen.models.transformer import GPT, GPTConfig, next_token_loss
 from minigen.nn.functional import scaled_dot_product_attention as attend
 from minigen.ops import attention as operation
+from minigen.ops import linalg
 from tests.kernels.test_cuda_attention import CASES, LAYOUTS, draw
 
 Array = Any
@@ -180,6 +181,29 @@ def test_a_step_of_a_transformer(rng: np.random.Generator, launched: Counter) ->
     next_token_loss(model(ids), ids).backward()
     assert launched[NARROW] == config.layers
     assert launched["flash_forward"] == launched["flash_queries_backward"] == config.layers
+
+
+def test_all_that_a_step_rounds(
+    rng: np.random.Generator, launched: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linear layers on tensor cores, too: their input, weight and cotangent once each, and nothing
+    else in a transformer is rounded to bfloat16."""
+    record = registry.operation("matmul")
+    product = registry._guarded(record.rung("cuda_bf16"), record.rung("numpy"))
+    others = kernels.select
+    monkeypatch.setattr(
+        kernels, "select", lambda name, *a: product if name == "matmul" else others(name, *a)
+    )
+    monkeypatch.setattr(linalg, "ndarray", type(None))  # no array counts as one on the CPU
+    monkeypatch.setattr(linalg, "quiet_kernel", dispatch.kernel)
+    config = GPTConfig(vocabulary=11, context=8, layers=2, heads=2, width=64)
+    model = GPT(config)
+    ids = minigen.tensor(rng.integers(0, 11, (2, 8)))
+    next_token_loss(model(ids), ids).backward()
+    linears = 4 * config.layers + 1
+    assert launched["round_bf16"] == 3 * linears
+    assert launched[NARROW] == launched["gradient_to_bf16"] == config.layers
+    assert launched["multiply"] == 3 * linears
 
 
 def test_another_step_narrows_anew(rng: np.random.Generator, launched: Counter) -> None:
