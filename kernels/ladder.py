@@ -23,11 +23,12 @@ class Rung:
     `portable` rung calls nothing but NumPy functions that CuPy's arrays answer as well, and makes
     new arrays only from those it was given: it runs wherever its arrays are. `refuses(*arrays)`
     says why a rung does not take arrays of a dtype that it takes, or ""; the plain rung then does
-    the work. `prepare(matrix)` is what a rung makes of each matrix first; it also takes that in the
-    place of the matrices, so that one of several products is prepared once; `prepare_summed` gives
-    that and the sums over the matrix's rows. A rung that
-    `takes_bias` takes that by name, a row to add to all rows of its result. A rung of a lower
-    `precision` than its arrays is never a default: it is used where that was asked for.
+    the work. `prepare` gives what a rung makes of its operands first, of a matrix, or of q, k and v
+    together (with the rung's options); it also takes that in their place, so that what is needed
+    for several results is prepared once. `prepare_summed` gives that and the sums over the matrix's
+    rows; a rung that `takes_bias` takes that by name, a row to add to all rows of its result. A
+    rung of a lower `precision` than its arrays is never a default: it is used where that was asked
+    for.
     """
 
     name: str

@@ -22,9 +22,9 @@ from minigen.kernels.attention.dropout import round_keys
 from minigen.kernels.fused import log1p as log1p_array
 
 __all__ = [
-    "Operand", "Windows", "dropout_factors", "fusable", "kernel", "kernel_of_all", "kernel_over",
-    "kernels", "large", "log1p_array", "quiet", "quiet_kernel", "round_keys", "silent",
-    "take_over_threads",
+    "Operand", "Windows", "attention", "attention_backward", "dropout_factors", "fusable", "kernel",
+    "kernel_of_all", "kernel_over", "kernels", "large", "log1p_array", "quiet", "quiet_kernel",
+    "round_keys", "silent", "take_over_threads",
 ]  # fmt: skip
 
 
@@ -120,6 +120,31 @@ class Operand:
         if bias is not None:
             silent().run(np.add, product, bias, product)
         return product
+
+
+def attention(q: Any, k: Any, v: Any, mask: Any, **options: Any) -> tuple[Any, Any, Any]:
+    """out and logsumexp by the kernel `attention`; and q, k and v in the kernel's own form, or None
+    if it has none, to be given to `attention_backward` as long as they were not changed."""
+    function = kernels.select("attention", q, k, v, mask)
+    prepare = getattr(function, "prepare", None)
+    try:
+        prepared = None if prepare is None else prepare(q, k, v, mask, **options)
+    except ImportError:  # no compiler: as in `Operand`
+        prepared = None
+    out, logsumexp = function(*(prepared or (q, k, v)), mask, **options)
+    return out, logsumexp, prepared
+
+
+def attention_backward(
+    g: Any, q: Any, k: Any, v: Any, out: Any, logsumexp: Any, mask: Any, prepared: Any,
+    **options: Any,
+) -> Any:  # fmt: skip
+    """dq, dk and dv by the kernel of that name; `prepared` is what `attention` gave, or None. That
+    goes to a kernel that prepares its operands, too: which one is chosen may have changed."""
+    function = kernels.select("attention_backward", g, q, k, v, out, logsumexp, mask)
+    if prepared is not None and getattr(function, "prepare", None) is not None:
+        q, k, v = prepared
+    return function(g, q, k, v, out, logsumexp, mask, **options)
 
 
 def _uploads() -> uploads.Uploads | None:

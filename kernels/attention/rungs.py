@@ -95,6 +95,7 @@ ATTENTION = Operation(
             ERROR_BF16,
             device="cuda",
             dtypes=("float32",),
+            prepare=Lazy(".attention.cuda.flash_bf16", "narrow", numba=False),
             precision="bfloat16",
         ),
         Rung(
@@ -156,6 +157,7 @@ ATTENTION_BACKWARD = Operation(
             ERROR_BF16,
             device="cuda",
             dtypes=("float32",),
+            prepare=Lazy(".attention.cuda.flash_bf16", "narrow", numba=False),
             precision="bfloat16",
         ),
         Rung(

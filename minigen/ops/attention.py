@@ -10,7 +10,7 @@ import numpy as np
 from minigen import backend
 from minigen.autograd import differentiable, wrap
 from minigen.capturing import capturing
-from minigen.dispatch import dropout_factors, round_keys
+from minigen.dispatch import attention, attention_backward, dropout_factors, round_keys
 from minigen.errors import ShapeError
 from minigen.modes import is_grad_enabled
 from minigen.ops.comparison import where
@@ -171,13 +171,14 @@ def _spread(tensor: Any, heads: int) -> Any:
     return reshape(repeated, (*lead, heads, positions, features))
 
 
-@differentiable(saves=("logsumexp",))
+@differentiable(saves=("logsumexp", "prepared"))
 def _attention(
     query: Any, key: Any, value: Any, attn_mask: Any, is_causal: bool, scale: float,
     dropout_p: float, seed: int,
 ) -> Any:  # fmt: skip
-    return backend.kernel(
-        "attention", query, key, value, attn_mask,
+    """What a GPU's kernel made of Q, K and V in bfloat16 is kept for the gradient."""
+    return attention(
+        query, key, value, attn_mask,
         is_causal=is_causal, scale=scale, **_dropping(dropout_p, seed),
     )  # fmt: skip
 
@@ -185,10 +186,10 @@ def _attention(
 @_attention.joint_gradient("query", "key", "value")
 def _(
     g: Any, query: Any, key: Any, value: Any, attn_mask: Any, is_causal: bool, scale: float,
-    dropout_p: float, seed: int, output: Any, logsumexp: Any,
+    dropout_p: float, seed: int, output: Any, logsumexp: Any, prepared: Any,
 ) -> Any:  # fmt: skip
-    return backend.kernel(
-        "attention_backward", g, query, key, value, output, logsumexp, attn_mask,
+    return attention_backward(
+        g, query, key, value, output, logsumexp, attn_mask, prepared,
         is_causal=is_causal, scale=scale, **_dropping(dropout_p, seed),
     )  # fmt: skip
 

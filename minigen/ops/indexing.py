@@ -311,7 +311,7 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
 
 
 def marked(values: Any, index: Any, size: int) -> Any:
-    """What was read at an index.  On a GPU, NaN where that is outside [0, size - 1].
+    """What was read at an index; on a GPU, NaN is put where that is outside [0, size - 1].
 
     To raise an error there would be to wait for the GPU in every step; without it CuPy reads
     somewhere else.  values (*index.shape, ...); those that are no floats pass as they are.
@@ -320,7 +320,8 @@ def marked(values: Any, index: Any, size: int) -> Any:
         return values
     outside = (index < 0) | (index >= size)
     outside = outside.reshape(index.shape + (1,) * (values.ndim - index.ndim))
-    return np.where(outside, values.dtype.type(np.nan), values)
+    np.copyto(values, values.dtype.type(np.nan), where=outside)  # in place: it reads the mask alone
+    return values
 
 
 def check_range(operation: str, index: Any, size: int, dim: int) -> None:

@@ -134,6 +134,11 @@ def _vector(array: Any) -> Any:
     return None if array is None else array.reshape(-1)
 
 
+def _shaped(sums: Any, shape: tuple) -> Any:
+    """A parameter's gradient, itself if it has the shape: a view would be copied to be kept."""
+    return sums if sums.shape == shape else sums.reshape(shape)
+
+
 @differentiable(promote=floating, saves=("mean", "rstd"))
 def _layer_norm(input: Any, weight: Any, bias: Any, ndim: int, eps: float) -> Any:
     if input.size == 0:
@@ -151,7 +156,7 @@ def _(g: Any, input: Any, weight: Any, ndim: int, mean: Any, rstd: Any) -> Any:
         return g, nothing, nothing
     rows, cotangent, w = _rows(input, ndim), _rows(g, ndim), _vector(weight)
     dx, dw, db = backend.kernel("layer_norm_backward", cotangent, rows, w, mean, rstd)
-    return dx.reshape(input.shape), dw.reshape(shape), db.reshape(shape)
+    return dx.reshape(input.shape), _shaped(dw, shape), _shaped(db, shape)
 
 
 @_layer_norm.formula
@@ -222,9 +227,9 @@ def _(g: Any, input: Any, weight: Any, ndim: int, rrms: Any) -> Any:
     rows, cotangent = _rows(input, ndim), _rows(g, ndim)
     if backend.large(rows):
         dx, dw = backend.kernel("rms_norm_backward", cotangent, rows, _vector(weight), rrms)
-        return dx.reshape(input.shape), dw.reshape(shape)
+        return dx.reshape(input.shape), _shaped(dw, shape)
     normal = rows * rrms[:, None]
-    dw = _sums_of_products("rf,rf->f", cotangent, normal, 0).reshape(shape)
+    dw = _shaped(_sums_of_products("rf,rf->f", cotangent, normal, 0), shape)
     dx = cotangent * (1 if weight is None else weight.reshape(-1))
     inner = _sums_of_products("rf,rf->r", dx, normal, 1)
     inner /= rows.shape[1]

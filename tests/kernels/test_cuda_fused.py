@@ -13,6 +13,7 @@ from minigen.kernels.cuda import emulator as machine
 from minigen.kernels.fused import cuda
 from minigen.kernels.fused.cuda import elementwise, launching, rows, scatter, updates
 
+import minigen
 from minigen import kernels
 
 U = 2.0**-24
@@ -109,6 +110,25 @@ def test_absent_parameters(name: str, rng: Any) -> None:
     function, arguments = row_calls(rng, (5, 36))[name]
     without = tuple(None if a is not None and np.shape(a) == (36,) else a for a in arguments)
     close(name, function(*without), reference(name, *without), scale=4)
+
+
+def test_gradients_of_a_norm_are_kept_as_they_are(rng: Any) -> None:
+    """Arrays of their own, so that a parameter's `.grad` is the array and no copy of it."""
+    for norm, count in (("layer_norm", 2), ("rms_norm", 1)):
+        found: list[Any] = []
+        backward = getattr(rows, f"{norm}_backward_cuda")
+
+        def noted(*arrays: Any, backward: Callable = backward, found: list = found) -> Any:
+            found.extend(backward(*arrays)[1:])
+            return arrays[0].copy(), *found
+
+        parameters = [minigen.ones(300, requires_grad=True) for _ in range(count)]
+        x = minigen.tensor(draw(rng, 9, 300), requires_grad=True)
+        with kernels.use(**{f"{norm}_backward": noted}):
+            getattr(minigen.nn.functional, norm)(x, [300], *parameters).backward(
+                minigen.ones(9, 300)
+            )
+        assert all(p.grad.array is dw for p, dw in zip(parameters, found, strict=True))
 
 
 @pytest.mark.parametrize("name", ["softmax", "cross_entropy", "layer_norm_backward"])
@@ -465,6 +485,9 @@ def test_a_planted_bug_in_clipping_is_caught(was: str, bug: str, rng: Any) -> No
         # every other slice of rows is forgotten
         ("columns.cu", "+= PARTIAL_SLICES", "+= 2 * PARTIAL_SLICES", "layer_norm_backward",
          (300, 33)),
+        # sums over grad begin in the place of the last one over grad x̂
+        ("columns.cu", "column < columns ?", "column + 1 < columns ?", "layer_norm_backward",
+         (9, 33)),
         ("cross_entropy.cu", "pack * VECTOR + e == chosen", "pack + e == chosen",
          "cross_entropy_backward", (9, 32)),
     ],

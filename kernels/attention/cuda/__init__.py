@@ -6,7 +6,7 @@
 | `flash_fp32_backward.cu` | P rebuilt from logsumexp; a kernel for dK and dV, one for dQ        |
 | `flash_bf16.cu`          | the same on tensor cores: mma.sync, cp.async, swizzled tiles        |
 | `flash_bf16_backward.cu` | likewise the backward pass                                          |
-| `narrow.cu`              | float32 to bfloat16                                                 |
+| `narrow.cu`              | float32 to bfloat16, once for both passes; δ beside the cotangent   |
 
 `fp32_tiles.cuh` and `bf16_tiles.cuh` hold the two products that all of them are made of,
 `configurations.py` the tile sizes, `heads.py` how arrays become what a kernel takes, `heads.cuh`

@@ -97,6 +97,7 @@ def delta_bf16(head: int) -> CudaKernel:
 
 
 TO_BF16 = CudaKernel("attention/cuda/narrow.cu", "to_bf16", 256)
+GRADIENT_TO_BF16 = CudaKernel("attention/cuda/narrow.cu", "gradient_to_bf16", 128)
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,7 @@ def owned(kernel: CudaKernel) -> int:
 
 KERNELS: tuple[CudaKernel, ...] = (
     TO_BF16,
+    GRADIENT_TO_BF16,
     *(
         make(head)
         for make in (forward_fp32, delta_fp32, keys_backward_fp32, queries_backward_fp32)

@@ -5,7 +5,7 @@
 // column meet in shared memory and are added in their order. No atomics: those add in whatever
 // order threads come.
 //
-//   sum_partial   total[c] = Σ partial[r, c] over all rows: the second stage of layer_norm.cu
+//   sum_partial   Σ partial[r, c] over all rows: the second stage of layer_norm.cu
 //   add_rows      table[t] = Σ values[order[i]] over the i with sorted[i] = t: gradient of a lookup
 //
 // Each reads every value once: 4 bytes an element, bound by memory.
@@ -29,19 +29,21 @@ DEVICE float column_total(float (&sums)[SLICES][WARP], float mine) {
   return total;
 }
 
+// partial (rows, width): the sums of the first `columns` columns go to `first`, those of the others
+// to `second`, as they are gradients of two parameters, each to be kept as an array of its own.
 extern "C" __global__ void __launch_bounds__(1024)
-sum_partial(const float* partial, float* total, int rows, int columns) {
+sum_partial(const float* partial, float* first, float* second, int rows, int columns, int width) {
   __shared__ float sums[PARTIAL_SLICES][WARP];
   int column = blockIdx.x * WARP + threadIdx.x;
   float mine = 0.0f;
-  if (column < columns) {
+  if (column < width) {
     for (int row = threadIdx.y; row < rows; row += PARTIAL_SLICES) {
-      mine += partial[(long long)row * columns + column];
+      mine += partial[(long long)row * width + column];
     }
   }
   mine = column_total(sums, mine);
-  if (threadIdx.y == 0 && column < columns) {
-    total[column] = mine;
+  if (threadIdx.y == 0 && column < width) {
+    *(column < columns ? first + column : second + (column - columns)) = mine;
   }
 }
 

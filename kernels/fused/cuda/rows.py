@@ -110,8 +110,8 @@ def rms_norm_cuda(x: Array, weight: Array | None, eps: float) -> tuple[Array, Ar
 
 def _normalize_backward(
     name: str, sums: int, grad: Array, x: Array, weight: Array | None, *statistics: Array
-) -> tuple[Array, Array]:
-    """dx, and `sums` rows of sums over rows: two launches, see layer_norm.cu."""
+) -> list[Array]:
+    """dx, and one or two sums over rows: two launches, see layer_norm.cu."""
     rows, columns = x.shape
     warps, vector = launching.shape_of_team(columns)
     teams = launching.rows_a_block(warps)
@@ -121,15 +121,18 @@ def _normalize_backward(
     dx, partial = empty(x, x.shape), empty(x, (blocks, width))
     inputs = (ready(grad), ready(x), _or_none(weight), *map(ready, statistics))
     kernel((blocks,), *inputs, dx, partial, rows, columns)
-    return dx, summed_over_rows(partial).reshape(sums, columns)
+    return [dx, *summed_over_rows(partial, sums)]
 
 
-def summed_over_rows(x: Array) -> Array:
-    """(r, c) -> (c,), in one order; of at most some thousand rows, as each column has one block."""
-    rows, columns = x.shape
-    total = empty(x, (columns,))
-    on_columns("sum_partial")((ceil_div(columns, 32),), x, total, rows, columns)
-    return total
+def summed_over_rows(x: Array, parts: int = 1) -> list[Array]:
+    """(r, parts c) -> one or two (c,), in one order; of at most some thousand rows, as each column
+    has one block."""
+    rows, width = x.shape
+    totals = [empty(x, (width // parts,)) for _ in range(parts)]
+    places = totals if parts == 2 else [*totals, None]
+    grid = (ceil_div(width, 32),)
+    on_columns("sum_partial")(grid, x, *places, rows, width // parts, width)
+    return totals
 
 
 def layer_norm_backward_cuda(
@@ -137,13 +140,13 @@ def layer_norm_backward_cuda(
 ) -> tuple[Array, Array, Array]:
     """dx, dweight, dbias: see `layer_norm_backward_reference`; at most 28,928 columns, whose sums
     the shared memory of a block holds."""
-    dx, sums = _normalize_backward("layer_norm_backward", 2, grad, x, weight, mean, rstd)
-    return dx, sums[0], sums[1]
+    dx, dw, db = _normalize_backward("layer_norm_backward", 2, grad, x, weight, mean, rstd)
+    return dx, dw, db
 
 
 def rms_norm_backward_cuda(
     grad: Array, x: Array, weight: Array | None, rrms: Array
 ) -> tuple[Array, Array]:
     """dx, dweight: see `rms_norm_backward_reference`; at most 57,856 columns."""
-    dx, sums = _normalize_backward("rms_norm_backward", 1, grad, x, weight, rrms)
-    return dx, sums[0]
+    dx, dw = _normalize_backward("rms_norm_backward", 1, grad, x, weight, rrms)
+    return dx, dw

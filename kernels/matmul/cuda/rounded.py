@@ -54,7 +54,7 @@ def rounded_and_summed(matrix: Array) -> tuple[Rounded, Array]:
     y, partial = empty(matrix, (rows, pitch), np.uint16), empty(matrix, (bands, columns))
     grid = -(-pitch // STRIP), bands
     ROUND_AND_SUM(grid, operand.array, y, partial, rows, columns, pitch)
-    return Rounded(matrix.shape, Stored(y, False, 0)), summed_over_rows(partial)
+    return Rounded(matrix.shape, Stored(y, False, 0)), *summed_over_rows(partial)
 
 
 def rounded_operand(operand: Stored, multiple: int = BF16_CHUNK) -> Stored:
