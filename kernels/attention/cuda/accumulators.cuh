@@ -29,7 +29,7 @@ template <int M> struct Softmax {
 // Which scores of a tile are not seen: those of keys beyond the last one and, if causal, after the
 // query. Rows are queries from `query` on, columns keys from `key` on.
 struct Hidden {
-  int left, before;  // keys from a lane's first column to the last one, and to its first row's query
+  int left, before;  // columns from a lane's first one to the end, and to its first row's query
 
   DEVICE Hidden(int query, int key, int keys, int causal)
       : left(keys - key - column_of(0)),

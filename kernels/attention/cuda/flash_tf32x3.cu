@@ -57,6 +57,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_forward_tf32
   v = head_of(v, {v_batch, v_head, v_row}, head / group, key_heads);
   int seen = causal ? min(keys, first + OWNED) : keys;
   int tiles = (seen + STEP - 1) / STEP;
+  int needed = query >= queries ? 0 : causal ? query + 16 * M : keys;  // keys, by this warp
 
   load_tile<OWNED>(q_tile, q, q_row, first, queries);
   load_tile<STEP>(ring, k, k_row, 0, keys);
@@ -77,7 +78,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_forward_tf32
       load_tile<STEP>(next + TILE, v, v_row, key + STEP, keys);
     }
     copy_async_commit();
-    if (causal && key >= query + 16 * M) continue;  // after all queries of this warp
+    if (key >= needed) continue;  // after all queries of this warp
     float s[M][N][4];
     scores(s, q_tile, here);
     if (key + STEP > keys || (causal && key + STEP > query + 1))

@@ -90,7 +90,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_keys_backwar
     __syncthreads();  // this tile has arrived, and everybody is done with the one before it
     if (t + 1 < tiles * group) load(t + 1);
     copy_async_commit();
-    if (causal && query + STEP <= key) continue;  // before all keys of this warp
+    // The warp has no key, or the tile precedes all of its keys.
+    if (key >= keys || (causal && query + STEP <= key)) continue;
     float p[M][N][4], ds[M][N][4];
     scores(p, k_tile, q_tile);
     bool cut = causal && query < key + 16 * M;
@@ -155,6 +156,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_queries_back
   shift += (u64)head * queries;
   int seen = causal ? min(keys, first + OWNED) : keys;
   int tiles = (seen + STEP - 1) / STEP;
+  int needed = query >= queries ? 0 : causal ? query + 16 * M : keys;  // keys, by this warp
 
   load_tile<OWNED>(q_tile, q, q_row, first, queries);
   load_tile<OWNED>(grad_tile, grad, grad_row, first, queries);
@@ -184,7 +186,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_queries_back
       load_tile<STEP>(next + TILE, v, v_row, key + STEP, keys);
     }
     copy_async_commit();
-    if (causal && key >= query + 16 * M) continue;  // after all queries of this warp
+    if (key >= needed) continue;  // after all queries of this warp
     float p[M][N][4], ds[M][N][4];
     scores(p, q_tile, k_tile);
     scores(ds, grad_tile, k_tile + TILE);  // (4)
