@@ -13,8 +13,8 @@
 //
 // Arithmetic: a product of 16x8x8 numbers is three mma. Beside them a lane splits its 2 numbers of
 // B and 4 of A, three instructions each, and adds 4 sums. So a fragment of B serves ROW_TILES of A,
-// one of A all of B's, and sums are added for CHAIN products at a time: 14 to 18 instructions a
-// product are left, which a scheduler issues in about the time of three mma.
+// one of A all of B's, and sums are added for CHAIN products at a time: 14 to 16 instructions a
+// product are left, softmax and the three mma among them.
 //
 // Improves on flash_fp32.cu: tensor cores instead of FFMA, no P in shared memory. Next:
 // flash_bf16.cu, a single product, of numbers that are half as long and not split.

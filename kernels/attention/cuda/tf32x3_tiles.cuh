@@ -17,8 +17,8 @@
 //
 // Tensor cores round their sums toward zero, so they add up CHAIN slices of 8 of k from zero, and
 // the float units, which round to nearest, add that to the sums in registers. With two slices
-// results are as accurate as those of FFMA; one slice halves what is left of the error and costs
-// two more additions for every three mma.
+// results are as accurate as those of FFMA; one slice takes a fifth off the error, and costs two
+// more additions for every three mma.
 #pragma once
 #include "accumulators.cuh"
 #include "fp32_rows.cuh"
@@ -50,8 +50,8 @@ constexpr DEVICE int together(int rows, int columns) {
   return count;
 }
 
-// fresh += A B for 8 of k. The small products come first, and product by
-// product, as an mma that needs the sum of the one before would wait.
+// fresh += A B for 8 of k: the small products first, and one product of all tiles after the other,
+// as an mma that needs the sum of the one before would wait.
 template <int M, int G>
 DEVICE void multiply(float (&fresh)[M][G][4], const AFragment (&a)[M], const BFragment (&b)[G]) {
 #pragma unroll
