@@ -6,7 +6,9 @@
 Needs CuPy and torch. 16 heads, 16384 tokens in all, sequences of 512 to 16384. Figures are
 teraflops by the formula's count (forward 4 L² E a head, backward 10 L² E; half of that if causal)
 and the ratio to torch's scaled_dot_product_attention in the same run, with its FLASH_ATTENTION and
-CUDNN_ATTENTION backends named. Times are medians of what CUDA events say.
+CUDNN_ATTENTION backends named. Float32 has two kernels of ours, on the float32 units and on tensor
+cores (3xTF32), beside the formula on cuBLAS and torch's EFFICIENT_ATTENTION. Times are medians of
+what CUDA events say.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cupy
 import torch
@@ -29,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import kernels as library
 from kernels.attention.cuda import configurations as c
-from kernels.attention.cuda.configurations import Tiling
+from kernels.attention.cuda.configurations import SplitTiling, Tiling
 from kernels.attention.cuda.heads import blocks
 from kernels.cuda import CudaKernel
 
@@ -41,6 +43,27 @@ TUNED_AT = 4096
 BUDGET = 0.04  # seconds of measuring a figure
 
 BACKENDS = {"flash": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION}
+
+
+class Family(NamedTuple):
+    """Kernels that make attention and its gradient, by the width of a head."""
+
+    dtype: Any
+    forward: Callable[..., CudaKernel]
+    delta: Callable[..., CudaKernel]
+    keys: Callable[..., CudaKernel]
+    queries: Callable[..., CudaKernel]
+    bound: float  # of the error of every result, by norm
+
+
+FAMILIES = {
+    "bf16": Family(torch.bfloat16, c.forward_bf16, c.delta_bf16, c.keys_backward_bf16,
+                   c.queries_backward_bf16, 1e-2),
+    "fp32": Family(torch.float32, c.forward_fp32, c.delta_fp32, c.keys_backward_fp32,
+                   c.queries_backward_fp32, 1e-5),
+    "tf32x3": Family(torch.float32, c.forward_tf32x3, c.delta_fp32, c.keys_backward_tf32x3,
+                     c.queries_backward_tf32x3, 2e-6),
+}  # fmt: skip
 
 # Tile sizes that could be better than those in use.
 FORWARD = {
@@ -78,6 +101,43 @@ QUERIES = {
 }  # fmt: skip
 
 
+# The same of float32 on tensor cores.
+FORWARD_TF32X3 = {
+    64: (
+        SplitTiling(), SplitTiling(blocks=3), SplitTiling(step=64),
+        SplitTiling(row_tiles=2, step=16), SplitTiling(warps=8, step=64, blocks=1),
+        SplitTiling(blocks=3, chain=1, at_once=4),
+    ),
+    128: (
+        SplitTiling(at_once=4), SplitTiling(step=16), SplitTiling(warps=8, blocks=1),
+        SplitTiling(step=16, chain=1),
+    ),
+}  # fmt: skip
+KEYS_TF32X3 = {
+    64: (
+        SplitTiling(), SplitTiling(at_once=4), SplitTiling(step=16, blocks=3),
+        SplitTiling(warps=8, blocks=1), SplitTiling(row_tiles=2, step=16, at_once=4),
+        SplitTiling(chain=1),
+    ),
+    128: (
+        SplitTiling(step=16, at_once=4), SplitTiling(warps=8, step=16, blocks=1),
+    ),
+}  # fmt: skip
+QUERIES_TF32X3 = {
+    64: (
+        SplitTiling(), SplitTiling(blocks=3), SplitTiling(step=64),
+        SplitTiling(row_tiles=2, step=16), SplitTiling(row_tiles=2, at_once=4),
+        SplitTiling(chain=1),
+    ),
+    128: (
+        SplitTiling(step=16, at_once=4), SplitTiling(warps=8, step=16, blocks=1),
+        SplitTiling(warps=8, blocks=1), SplitTiling(step=16, chain=1),
+    ),
+}  # fmt: skip
+TABLES = {"bf16": (FORWARD, KEYS, QUERIES),
+          "tf32x3": (FORWARD_TF32X3, KEYS_TF32X3, QUERIES_TF32X3)}  # fmt: skip
+
+
 def seconds(call: Callable[[], Any]) -> float:
     """Median seconds of a call on the device; queued in rounds, so that Python is ahead."""
     call()
@@ -106,8 +166,9 @@ def on_cupy(tensor: torch.Tensor) -> Any:
 class Case:
     """Random q, k, v and gradient of out, and the memory for every result."""
 
-    def __init__(self, length: int, head: int, causal: bool, dtype: Any = torch.bfloat16) -> None:
+    def __init__(self, length: int, head: int, causal: bool, family: str = "bf16") -> None:
         self.length, self.head, self.causal = length, head, causal
+        self.family, dtype = FAMILIES[family], FAMILIES[family].dtype
         self.heads = HEADS * TOKENS // length
         generator = torch.Generator("cuda").manual_seed(length + head)
         shape = (TOKENS // length, HEADS, length, head)
@@ -158,12 +219,15 @@ class Case:
         steps = self.steps * 4 if self.q.dtype == cupy.float32 else ()
         kernel(grid, *arrays, *results, *self.sizes, self.head, *steps, *self.options)
 
+    def ahead(self) -> None:
+        """The forward pass in use."""
+        self.forward(self.family.forward(self.head))
+
     def backward(self) -> None:
-        full = self.q.dtype == cupy.float32
-        self.prepare(c.delta_fp32(self.head) if full else c.delta_bf16(self.head))
-        self.keys(c.keys_backward_fp32(self.head) if full else c.keys_backward_bf16(self.head))
-        queries = c.queries_backward_fp32 if full else c.queries_backward_bf16
-        self.queries(queries(self.head))
+        """The backward pass in use."""
+        self.prepare(self.family.delta(self.head))
+        self.keys(self.family.keys(self.head))
+        self.queries(self.family.queries(self.head))
 
     def of_torch(self, backend: Any) -> tuple[float, float]:
         """Seconds of torch's forward and backward pass."""
@@ -205,18 +269,16 @@ def errors(case: Case) -> dict[str, float]:
     return found
 
 
-def check(length: int, head: int, causal: bool, dtype: Any) -> dict[str, Any]:
-    """Errors at an odd length, and whether twenty runs give the same bits."""
-    case = Case(length, head, causal, dtype)
-    full = dtype == torch.float32
-    kernel = (c.forward_fp32 if full else c.forward_bf16)(head)
+def check(length: int, head: int, causal: bool, family: str) -> dict[str, Any]:
+    """Errors, and whether twenty runs give the same bits."""
+    case = Case(length, head, causal, family)
     names = ("out", "logsumexp", "dq", "dk", "dv")
     first: list[Any] = []
     same = True
     for _ in range(20):
         for name in names:
             getattr(case, name).view(cupy.uint8).fill(0xFF)
-        case.forward(kernel)
+        case.ahead()
         case.backward()
         results = [getattr(case, name).view(cupy.uint8) for name in names]
         if first:
@@ -224,17 +286,16 @@ def check(length: int, head: int, causal: bool, dtype: Any) -> dict[str, Any]:
         else:
             first = [r.copy() for r in results]
             found = errors(case)
-    bound = 1e-5 if full else 1e-2
-    if not same or not all(e < bound for e in found.values()):
-        print(f"WRONG: {dtype} {length} {head} causal={causal} same={same} {found}")
-    return {"length": length, "head": head, "causal": causal, "dtype": str(dtype), "same": same,
-            "errors": found}  # fmt: skip
+    if not same or not all(e < case.family.bound for e in found.values()):
+        print(f"WRONG: {family} {length} {head} causal={causal} same={same} {found}")
+    return {"length": length, "head": head, "causal": causal, "kernels": family,
+            "dtype": str(case.family.dtype), "same": same, "errors": found}  # fmt: skip
 
 
 def ladder(length: int, head: int, causal: bool) -> dict[str, Any]:
     """The kernels in use beside torch's."""
     case = Case(length, head, causal)
-    ours = seconds(lambda: case.forward(c.forward_bf16(head))), seconds(case.backward)
+    ours = seconds(case.ahead), seconds(case.backward)
     row: dict[str, Any] = {
         "length": length, "head": head, "causal": causal, "forward": ours[0], "backward": ours[1],
         "forward_tflops": case.flops(2) / ours[0] / 1e12,
@@ -256,9 +317,15 @@ def ladder(length: int, head: int, causal: bool) -> dict[str, Any]:
 
 
 def ladder_fp32(length: int, head: int, causal: bool) -> dict[str, Any]:
-    """Float32 beside the unfused formula on cuBLAS, TF32 off."""
-    case = Case(length, head, causal, torch.float32)
-    ours = seconds(lambda: case.forward(c.forward_fp32(head))), seconds(case.backward)
+    """Float32, by both kinds of kernels, beside the unfused formula on cuBLAS, TF32 off, and beside
+    torch's memory-efficient attention."""
+    row: dict[str, Any] = {"length": length, "head": head, "causal": causal}
+    line = f"{length:6} {head:4} {'causal' if causal else '':7}"
+    for family in ("fp32", "tf32x3"):
+        case = Case(length, head, causal, family)
+        ours = row[family] = [seconds(case.ahead), seconds(case.backward)]
+        figures = [case.flops(2) / ours[0] / 1e12, case.flops(5) / ours[1] / 1e12]
+        line += f"   {family} {figures[0]:5.1f} {figures[1]:5.1f}"
     q, k, v = (x.detach().requires_grad_() for x in case.tensors[:3])
     future = torch.ones(length, length, device="cuda", dtype=torch.bool).triu(1)
 
@@ -270,23 +337,26 @@ def ladder_fp32(length: int, head: int, causal: bool) -> dict[str, Any]:
         ahead = seconds(unfused)
     out = unfused()
     back = seconds(lambda: torch.autograd.grad(out, (q, k, v), case.tensors[3], retain_graph=True))
-    figures = [case.flops(2) / ours[0] / 1e12, case.flops(5) / ours[1] / 1e12]
-    line = f"{length:6} {head:4} {'causal' if causal else '':7}{figures[0]:7.1f}{figures[1]:7.1f}"
-    print(f"{line}   unfused {ahead / ours[0]:.2f} {back / ours[1]:.2f}   float32", flush=True)
-    return {"length": length, "head": head, "causal": causal, "forward": ours[0],
-            "backward": ours[1], "unfused": [ahead, back]}  # fmt: skip
+    row["unfused"] = [ahead, back]
+    row["efficient"] = list(case.of_torch(SDPBackend.EFFICIENT_ATTENTION))
+    for name in ("unfused", "efficient"):  # how many times as fast the kernels on tensor cores are
+        ratios = [theirs / mine for theirs, mine in zip(row[name], row["tf32x3"])]
+        line += f"   {name} {ratios[0]:.2f} {ratios[1]:.2f}"
+    print(f"{line}   float32", flush=True)
+    return row
 
 
-def variants(head: int, causal: bool) -> list[dict[str, Any]]:
+def variants(head: int, causal: bool, family: str) -> list[dict[str, Any]]:
     """Other tile sizes beside those in use."""
-    case = Case(TUNED_AT, head, causal)
-    case.forward(c.forward_bf16(head))
-    case.prepare(c.delta_bf16(head))
+    case = Case(TUNED_AT, head, causal, family)
+    forward, keys, queries = TABLES[family]
+    case.ahead()
+    case.prepare(case.family.delta(head))
     measured = []
     for run, make, tilings, products in (
-        (case.forward, c.forward_bf16, FORWARD[head], 2),
-        (case.keys, c.keys_backward_bf16, KEYS[head], 4),
-        (case.queries, c.queries_backward_bf16, QUERIES[head], 3),
+        (case.forward, case.family.forward, forward[head], 2),
+        (case.keys, case.family.keys, keys[head], 4),
+        (case.queries, case.family.queries, queries[head], 3),
     ):
         for tiling in (None, *tilings):
             kernel = make(head, tiling)
@@ -297,7 +367,7 @@ def variants(head: int, causal: bool) -> list[dict[str, Any]]:
                 print(f"{kernel.name} {tiling}: {error}")
                 continue
             speed = case.flops(products) / took / 1e12
-            print(f"{kernel.name:23} {head:4} {'causal' if causal else '':7}{speed:6.0f} TF/s  "
+            print(f"{kernel.name:29} {head:4} {'causal' if causal else '':7}{speed:6.1f} TF/s  "
                   f"{spills:4} B spilled  {tiling or 'in use'}", flush=True)  # fmt: skip
             measured.append({"kernel": kernel.name, "head": head, "causal": causal,
                              "tiling": str(tiling), "tflops": speed, "spills": spills})  # fmt: skip
@@ -314,10 +384,10 @@ def everything(tune: bool) -> list[CudaKernel]:
     kernels = [k for k in c.KERNELS if k.defines.get("HEAD", 64) in (64, 128)]
     if not tune:
         return kernels
-    tables = ((c.forward_bf16, FORWARD), (c.keys_backward_bf16, KEYS),
-              (c.queries_backward_bf16, QUERIES))  # fmt: skip
-    for make, table in tables:
-        kernels += [make(head, tiling) for head in table for tiling in table[head]]
+    for name, tables in TABLES.items():
+        family = FAMILIES[name]
+        for make, table in zip((family.forward, family.keys, family.queries), tables):
+            kernels += [make(head, tiling) for head in table for tiling in table[head]]
     return kernels
 
 
@@ -333,18 +403,18 @@ def main(path: str, tune: bool) -> None:
              "cupy": cupy.__version__, "date": time.strftime("%Y-%m-%d")}  # fmt: skip
     both = (False, True)
     checks = [
-        check(length, head, causal, dtype)
-        for dtype in (torch.bfloat16, torch.float32)
+        check(length, head, causal, family)
+        for family in FAMILIES
         for length in (512, 1024)
         for head in (64, 128)
         for causal in both
     ]
-    print("length head          forward, backward TF/s; times torch's")
+    print("length head          forward, backward TF/s; times torch's (in float32 those of tf32x3)")
     ladders = [ladder(n, head, causal) for head in (64, 128) for causal in both for n in LENGTHS]
     fp32 = [ladder_fp32(n, head, causal) for head in (64, 128) for n in (1024, 4096)
             for causal in both]  # fmt: skip
     cases = [(head, causal) for head in (64, 128) for causal in both] if tune else []
-    tuned = [row for case in cases for row in variants(*case)]
+    tuned = [row for family in TABLES for case in cases for row in variants(*case, family)]
     results = {**facts, "checks": checks, "bf16": ladders, "float32": fp32, "variants": tuned}
     Path(path).write_text(json.dumps(results, indent=1), encoding="utf-8")
     print(f"{time.perf_counter() - started:.0f} s in all")

@@ -3,8 +3,9 @@
 The typical calls of `kernels/examples.py`, with arrays on the GPU: the plain rung, which is cuBLAS
 and CuPy's ufuncs, beside the kernels in CUDA C++, at rising sizes and in every precision. A call is
 timed as a program makes it, one after the other, so what Python takes for a launch counts where it
-is the longer part. Results go to FOLDER/crossovers.json; --write makes them the defaults, in
-kernels/crossovers_cuda.py.
+is the longer part. Attention's sequences are as long as those that GPUs are trained on. Where two
+kernels could be the default, it is the one that is faster over all sizes. Results go to
+FOLDER/crossovers.json; --write makes them the defaults, in kernels/crossovers_cuda.py.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -25,11 +27,17 @@ TARGET = device.ROOT / "kernels" / "crossovers_cuda.py"
 ALWAYS = ("adam", "sgd", "clip_norm")  # what a captured step needs: their speed decides nothing
 SIZES = tuple(4**n for n in range(5, 12))  # 1,024 to 4.2 million elements
 PRECISIONS = ("float32", "tf32x3", "bfloat16")
+# What could take the place of the rung that UNMEASURED names.
+RIVALS = {
+    ("attention", "float32"): ("cuda_flash_tf32x3",),
+    ("attention_backward", "float32"): ("cuda_flash_tf32x3",),
+}
+LONGEST, WIDTH = 1024, 64  # of a sequence and a head of attention
 Row = tuple[int, str, float]
 
 
-def contenders() -> Iterator[tuple[str, str, Any, Any]]:
-    """(operation, precision, plain rung, rung) of every default that there could be."""
+def contenders() -> Iterator[tuple[str, str, Any, list[Any]]]:
+    """(operation, precision, plain rung, rungs) of every default that there could be."""
     from minigen.kernels import choice_cuda, crossovers_cuda, registry
 
     from minigen import kernels
@@ -44,7 +52,29 @@ def contenders() -> Iterator[tuple[str, str, Any, Any]]:
                 named = ("cuda_warp_tile",)
             runs = [ladder[n] for n in named if n in ladder and not choice_cuda.problem(ladder[n])]
             if runs and (precision == "float32" or runs[0].name != "cuda"):
-                yield name, precision, plain, runs[0]
+                rivals = [ladder[n] for n in RIVALS.get((name, precision), ())]
+                rivals = [rung for rung in rivals if not choice_cuda.problem(rung)]
+                yield name, precision, plain, [runs[0], *rivals]
+
+
+def examples(name: str) -> dict[str, Any]:
+    """By class of shapes, what makes the arguments of a typical call."""
+    from minigen.kernels.examples import EXAMPLES
+
+    def attention(size: int, draw: Any) -> tuple[Any, ...]:
+        tokens = min(LONGEST, max(2, size // WIDTH))
+        shape = (max(1, size // (WIDTH * tokens)), tokens, WIDTH)
+        return *(draw(*shape) for _ in range(3)), None, True
+
+    def backward(size: int, draw: Any) -> tuple[Any, ...]:
+        from minigen import kernels
+
+        q, k, v, *options = attention(size, draw)
+        results = kernels.get("attention", "numpy")(q, k, v, *options)
+        return draw(*q.shape), q, k, v, *results, *options
+
+    ours = {"attention": {"": attention}, "attention_backward": {"": backward}}
+    return ours.get(name) or EXAMPLES[name]
 
 
 def on_gpu(value: Any) -> Any:
@@ -54,45 +84,53 @@ def on_gpu(value: Any) -> Any:
     return cupy.asarray(value) if isinstance(value, np.ndarray) else value
 
 
-def measure(name: str, plain: Any, rung: Any) -> dict[str, list[Any]]:
-    """Points of every class of shapes, as `tuning.classes` takes them."""
+def measure(name: str, plain: Any, rungs: list[Any]) -> dict[str, dict[str, list[Any]]]:
+    """Points of every class of shapes and rung, as `tuning.classes` takes them."""
     import numpy as np
-    from minigen.kernels.examples import EXAMPLES
     from minigen.kernels.measured import FASTER
     from minigen.kernels.tuning import Point
 
-    found: dict[str, list[Any]] = {}
-    for kind, example in EXAMPLES[name].items():
+    found: dict[str, dict[str, list[Any]]] = {}
+    for kind, example in examples(name).items():
         rng = np.random.default_rng(0)
         draw = lambda *shape, r=rng: r.standard_normal(shape, np.float32)  # noqa: E731
+        points = found[kind] = {rung.name: [] for rung in rungs}
         for size in SIZES:
             arguments = tuple(map(on_gpu, example(size, draw)))
-            calls = {r.name: partial(r.function, *arguments) for r in (plain, rung)}
+            calls = {r.name: partial(r.function, *arguments) for r in (plain, *rungs)}
             timed = device.compare(calls, rounds=5, block=0.004)
-            seconds, speed = timed[plain.name]["seconds"], 1 / timed[rung.name]["ratio"]
-            found.setdefault(kind, []).append(
-                Point(name, kind, size, seconds, speed, speed > FASTER or name in ALWAYS)
-            )
+            seconds = timed[plain.name]["seconds"]
+            for rung in rungs:
+                speed = 1 / timed[rung.name]["ratio"]
+                wins = speed > FASTER or name in ALWAYS
+                points[rung.name].append(Point(name, kind, size, seconds, speed, wins))
     return found
+
+
+def fastest(points: dict[str, list[Any]]) -> str:
+    """The rung that is faster than the others over all sizes."""
+    return max(points, key=lambda rung: statistics.geometric_mean(p.speed for p in points[rung]))
 
 
 def table() -> dict[str, dict[str, list[Row]]]:
     from minigen.kernels.tuning import classes
 
     found: dict[str, dict[str, list[Row]]] = {}
-    for name, precision, plain, rung in contenders():
+    for name, precision, plain, rungs in contenders():
         began = time.perf_counter()
         try:
-            by_kind = measure(name, plain, rung)
+            by_kind = measure(name, plain, rungs)
         except Exception as error:  # the others are to be measured all the same
-            print(f"{name} {precision} {rung.name}: {type(error).__name__}: {error}"[:300])
+            names = ", ".join(rung.name for rung in rungs)
+            print(f"{name} {precision} {names}: {type(error).__name__}: {error}"[:300])
             continue
         for kind, points in by_kind.items():
-            key = f"{precision} {kind}".strip()
-            found.setdefault(name, {})[key] = list(classes(points, "plain", rung.name))
-            speeds = " ".join(f"{point.speed:.2f}" for point in points)
+            key, best = f"{precision} {kind}".strip(), fastest(points)
+            found.setdefault(name, {})[key] = list(classes(points[best], "plain", best))
             took = time.perf_counter() - began
-            print(f"{name:24} {key:18} {rung.name:16} {speeds}  [{took:.1f} s]", flush=True)
+            for rung, measured in points.items():
+                speeds = " ".join(f"{point.speed:.2f}" for point in measured)
+                print(f"{name:24} {key:18} {rung:18} {speeds}  [{took:.1f} s]", flush=True)
     return found
 
 

@@ -5,20 +5,21 @@
     attention_backward(grad, q, k, v, out, logsumexp, mask=None, is_causal=False, scale=None,
                        dropout_p=0.0, seed=0) -> (dq, dk, dv)
 
-| rung            | file              | idea                                            | memory   |
-|-----------------|-------------------|-------------------------------------------------|----------|
-| reference       | `reference.py`    | the formula in float64                          | O(L S)   |
-| numpy           | `whole.py`        | the whole score matrix, worked on in place      | O(L S)   |
-| three_passes    | `three_passes.py` | query by query: scores, softmax, mixture        | O(S)     |
-| online          | `online.py`       | one pass per query, running maximum and sum     | O(1)     |
-| flash           | `flash*.py`       | online softmax over tiles, causal tiles skipped | O(L + S) |
-| parallel        | `parallel.py`     | the same, heads and blocks on several cores     | O(L + S) |
-| bf16            | `bf16.py`         | operands rounded as tensor cores take them      | O(L S)   |
-| cuda_online     | `cuda_online.py`  | on a GPU, in Numba: a thread a query            | O(1)     |
-| cuda_flash      | `cuda/*fp32*.cu`  | on a GPU: tiles in registers and shared memory  | O(L + S) |
-| cuda_flash_bf16 | `cuda/*bf16*.cu`  | on a GPU's tensor cores, in bfloat16            | O(L + S) |
+| rung              | file               | idea                                         | memory   |
+|-------------------|--------------------|----------------------------------------------|----------|
+| reference         | `reference.py`     | the formula in float64                       | O(L S)   |
+| numpy             | `whole.py`         | the whole score matrix, worked on in place   | O(L S)   |
+| three_passes      | `three_passes.py`  | query by query: scores, softmax, mixture     | O(S)     |
+| online            | `online.py`        | one pass a query, running maximum and sum    | O(1)     |
+| flash             | `flash*.py`        | softmax over tiles, causal ones skipped      | O(L + S) |
+| parallel          | `parallel.py`      | the same, heads and blocks on many cores     | O(L + S) |
+| bf16              | `bf16.py`          | operands rounded as tensor cores take them   | O(L S)   |
+| cuda_online       | `cuda_online.py`   | on a GPU, in Numba: a thread a query         | O(1)     |
+| cuda_flash        | `cuda/*fp32*.cu`   | on a GPU: tiles in registers, shared memory  | O(L + S) |
+| cuda_flash_tf32x3 | `cuda/*tf32x3*.cu` | on a GPU's tensor cores, accurate as float32 | O(L + S) |
+| cuda_flash_bf16   | `cuda/*bf16*.cu`   | on a GPU's tensor cores, in bfloat16         | O(L + S) |
 
-The ladder of the gradient is reference, numpy, flash, parallel, bf16, and the last two on a GPU.
+The ladder of the gradient is reference, numpy, flash, parallel, bf16, and the last three on a GPU.
 `tiles.py` holds the register tile, `operands.py` how arrays of any strides reach the kernels,
 `dropout.py` the stream of dropout.
 

@@ -207,6 +207,8 @@ inline float fast_exp2(float x) {  // numbers too small for float32's normal one
   return y < 0x1p-126f ? 0 : y;
 }
 
+inline int block_read_again() { return blockIdx.x; }
+
 inline void fence_async_proxy() { emulator::fence_async_proxy(); }
 inline void wgmma_fence() {}
 inline void wgmma_commit(HERE) { emulator::commit_products(line); }

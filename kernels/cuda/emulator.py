@@ -162,23 +162,24 @@ def _machine() -> tuple[Path, ...]:
 
 
 @functools.cache
-def _library(file: str, name: str, defines: tuple, text: str) -> ctypes.CDLL:
-    """The kernel as a shared library; `text` is the source, which a test may have changed."""
+def _library(file: str, name: str, defines: tuple, text: str, headers: tuple) -> ctypes.CDLL:
+    """The kernel as a shared library, from its text and that of its headers, which a test may have
+    changed."""
     if reason := problem():
         raise KernelError(reason)
     machine = _machine()
-    headers = sorted(source.included(file).items())
     key = cache.digest(
         text, *headers, ENTRY, *KERNEL_FLAGS, name, *defines, *(path.name for path in machine)
     )
 
     def build(path: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            copied = Path(folder) / Path(file).name  # beside its own includes, whatever text it has
-            copied.write_text(text, encoding="utf-8")
+            copied = Path(folder) / Path(file).name
+            for each, content in ((copied, text), *((Path(folder) / n, c) for n, c in headers)):
+                each.write_text(content, encoding="utf-8")
             entry, compiled = Path(folder) / "entry.cpp", Path(folder) / "kernel.o"
             entry.write_text(_entry(file, text, name), encoding="utf-8")
-            places = [f"-I{(source.ROOT / file).parent}", f"-I{source.ROOT / 'cuda'}"]
+            places = [f"-I{source.ROOT / 'cuda'}"]
             macros = [f"-D{macro}={value}" for macro, value in defines]
             _build(file, *KERNEL_FLAGS, *places, *macros, "-c", entry, "-o", compiled)
             _build(file, "-shared", compiled, *machine, "-o", path)
@@ -200,7 +201,8 @@ _changed: dict[str, str] = {}  # sources that a test replaced: file -> text
 
 @contextlib.contextmanager
 def changed(file: str, *replacements: tuple[str, str]) -> Iterator[None]:
-    """A block in which a source is emulated with pieces of its text replaced: to plant a bug.
+    """A block in which a source or header is emulated with pieces of its text replaced: to plant a
+    bug.
 
     Raises:
         ValueError: a piece is not in the source, or not once only.
@@ -227,8 +229,11 @@ def launch(kernel: CudaKernel, grid: Sequence[int], arguments: list[Any], run: R
     Raises:
         KernelError: no compiler, or the emulator found the kernel breaking a rule.
     """
-    text = _changed.get(kernel.file) or source.read(kernel.file)
-    library = _library(kernel.file, kernel.name, tuple(sorted(kernel.defines.items())), text)
+    paths = {"": kernel.file, **source.headers(kernel.file)}
+    texts = {name: _changed.get(path) or source.read(path) for name, path in paths.items()}
+    text = texts.pop("")
+    defines = tuple(sorted(kernel.defines.items()))
+    library = _library(kernel.file, kernel.name, defines, text, tuple(sorted(texts.items())))
     library.run.restype = ctypes.c_char_p
     block = (*((kernel.block,) if isinstance(kernel.block, int) else kernel.block), 1, 1)[:3]
     three, tallies = ctypes.c_uint * 3, _Tallies()

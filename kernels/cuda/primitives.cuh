@@ -109,6 +109,14 @@ DEVICE float fast_exp2(float x) {
 DEVICE float as_float(u32 bits) { return __uint_as_float(bits); }
 DEVICE u32 as_bits(float x) { return __float_as_uint(x); }
 
+// blockIdx.x, read where it is asked for. What follows from it is computed there, too, not kept in
+// registers since the kernel began: for the end of one that has none to spare.
+DEVICE int block_read_again() {
+  int block;
+  asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(block));
+  return block;
+}
+
 // ------------------------------------------------------- tensor cores, a warpgroup (Hopper, sm_90a)
 // Shared memory written by ordinary stores or cp.async becomes visible to wgmma after this fence.
 DEVICE void fence_async_proxy() {

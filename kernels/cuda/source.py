@@ -94,21 +94,26 @@ def read(file: str) -> str:
 
 
 @functools.cache
-def included(file: str) -> dict[str, str]:
-    """Every header that a source file includes, directly or not: the name in quotes and its text.
+def headers(file: str) -> dict[str, str]:
+    """Every header that a source file includes, directly or not: the name in quotes and its path
+    inside kernels/.
 
     Headers lie beside the file that includes them or in kernels/cuda/. The emulator's, which only
     g++ reads, is left out.
     """
     found: dict[str, str] = {}
-    waiting = [(file, read(file))]
+    waiting = [file]
     while waiting:
-        path, text = waiting.pop()
-        for name in _INCLUDE.findall(text):
+        path = waiting.pop()
+        for name in _INCLUDE.findall(read(path)):
             if name in found or name == "emulator.h":
                 continue
             beside = str(Path(path).parent / name)
-            place = beside if (ROOT / beside).is_file() else f"cuda/{name}"
-            found[name] = read(place)
-            waiting.append((place, found[name]))
+            found[name] = beside if (ROOT / beside).is_file() else f"cuda/{name}"
+            waiting.append(found[name])
     return found
+
+
+def included(file: str) -> dict[str, str]:
+    """The same with the text of each header."""
+    return {name: read(path) for name, path in headers(file).items()}

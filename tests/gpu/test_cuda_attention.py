@@ -13,8 +13,8 @@ from minigen import kernels
 cupy = pytest.importorskip("cupy")
 pytestmark = pytest.mark.skipif(not cupy.cuda.is_available(), reason="needs a GPU")
 
-BOUNDS = {"cuda_flash": 1e-5, "cuda_flash_bf16": 1e-2}
-BOTH = pytest.mark.parametrize("rung", BOUNDS)
+BOUNDS = {"cuda_flash": 1e-5, "cuda_flash_tf32x3": 2e-6, "cuda_flash_bf16": 1e-2}
+ALL = pytest.mark.parametrize("rung", BOUNDS)
 
 # leading dimensions of q, of k and v, L, S, E, Ev, causal
 CASES = {
@@ -38,7 +38,7 @@ def error(result: Any, truth: np.ndarray) -> float:
     return float(np.linalg.norm(cupy.asnumpy(result) - truth) / np.linalg.norm(truth))
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize("case", CASES)
 def test_forward_and_backward(rung: str, case: str) -> None:
     """Against the formula in float64; twenty runs give the same bits."""
@@ -69,7 +69,26 @@ def test_forward_and_backward(rung: str, case: str) -> None:
         assert all((a == b).all() for a, b in zip((out, sums, *gradients), again))
 
 
-@BOTH
+@pytest.mark.parametrize("width", [32, 64, 128])
+def test_tf32x3_is_as_accurate_as_float32(width: int) -> None:
+    """Of tensor cores, which round toward zero, beside the float32 units: every result."""
+    rng = np.random.default_rng(0)
+    q, k, v, grad = rng.standard_normal((4, 2, 1000, width)).astype(np.float32)
+    truth = kernels.get("attention", "reference")(q, k, v)
+    wanted = kernels.get("attention_backward", "reference")(grad, q, k, v, *truth)
+    arrays = [cupy.asarray(x) for x in (q, k, v)]
+
+    def errors(rung: str) -> list[float]:
+        out = kernels.get("attention", rung)(*arrays)
+        backward = kernels.get("attention_backward", rung)
+        results = (*out, *backward(cupy.asarray(grad), *arrays, *out))
+        return [error(*each) for each in zip(results, (*truth, *wanted))]
+
+    units, cores = errors("cuda_flash"), errors("cuda_flash_tf32x3")
+    assert all(c < 1.5 * u for u, c in zip(units, cores)), (units, cores)
+
+
+@ALL
 def test_strided_views(rung: str) -> None:
     """Heads as a projection of queries, keys and values at once leaves them: the bits of copies."""
     joint = np.random.default_rng(0).standard_normal((2, 100, 3, 2, 64)).astype(np.float32)
@@ -86,7 +105,7 @@ def test_strided_views(rung: str) -> None:
     assert all((a == b).all() for a, b in zip(found, wanted))
 
 
-@BOTH
+@ALL
 def test_nothing_is_copied(rung: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """GPT's attention, there and back: it reads and writes arrays as the model has them."""
     monkeypatch.setattr(heads, "filled_copy", lambda *given: pytest.fail("an array was copied"))

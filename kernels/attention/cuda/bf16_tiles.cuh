@@ -14,6 +14,7 @@
 // of row r going to chunk c ^ twist(r), and any eight rows are in eight different groups of four
 // banks.
 #pragma once
+#include "accumulators.cuh"
 #include "heads.cuh"
 
 #ifndef HEAD
@@ -137,10 +138,6 @@ DEVICE void mixture(float (&o)[M][CHUNKS][4], const float (&p)[M][N][4], const b
     }
   }
 }
-
-// Where element e of an accumulator lies in its 16x8 tile.
-DEVICE int row_of(int e) { return threadIdx.x % WARP / 4 + e / 2 * 8; }
-DEVICE int column_of(int e) { return threadIdx.x % 4 * 2 + e % 2; }
 
 // Rows `row` and `row + 8` of accumulators to a matrix (count, HEAD), `stride` numbers apart, each
 // times its factor; the matrix is of bfloat16 or, where that pointer is null, of float32.

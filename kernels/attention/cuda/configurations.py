@@ -20,14 +20,13 @@ HEADS_BF16 = (32, 64, 96, 128)
 
 
 @dataclass(frozen=True)
-class Tiling:
+class MmaTiling:
     """How a block of a kernel on tensor cores divides its work; see the macros in the sources."""
 
     warps: int = 4
     row_tiles: int = 1
     step: int = 64
     blocks: int = 2
-    rows_kept: bool = True
 
     @property
     def owned(self) -> int:
@@ -41,6 +40,13 @@ class Tiling:
         32
         """
         return {"HEAD": head, **{name.upper(): int(x) for name, x in asdict(self).items()}}
+
+
+@dataclass(frozen=True)
+class Tiling(MmaTiling):
+    """The same for a kernel in bfloat16, which may keep its own rows in registers."""
+
+    rows_kept: bool = True
 
 
 def _on_tensor_cores(
@@ -164,11 +170,60 @@ def delta_fp32(head: int) -> CudaKernel:
     return CudaKernel("attention/cuda/flash_fp32_backward.cu", "flash_delta_fp32", 128, defines)
 
 
+@dataclass(frozen=True)
+class SplitTiling(MmaTiling):
+    """The same for a kernel on tensor cores that splits float32 in two."""
+
+    step: int = 32
+    chain: int = 2
+    at_once: int = 8
+
+
+def _split_in_two(
+    file: str, name: str, own_tiles: int, numbers: int, head: int, tiling: SplitTiling
+) -> CudaKernel:
+    rows = own_tiles * tiling.owned + 4 * tiling.step
+    return CudaKernel(
+        f"attention/cuda/{file}",
+        name,
+        block=tiling.warps * WARP,
+        defines=tiling.defines(head),
+        shared=FLOAT * (rows * (head + 4) + numbers * tiling.step),
+    )
+
+
+@functools.cache
+def forward_tf32x3(head: int, tiling: SplitTiling | None = None) -> CudaKernel:
+    """`flash_forward_tf32x3`; a block owns 128 queries, of wide heads 64."""
+    if tiling is None:
+        tiling = SplitTiling(row_tiles=2 if head <= 64 else 1, at_once=4 if head == 64 else 8)
+    return _split_in_two("flash_tf32x3.cu", "flash_forward_tf32x3", 1, 0, head, tiling)
+
+
+@functools.cache
+def keys_backward_tf32x3(head: int, tiling: SplitTiling | None = None) -> CudaKernel:
+    """`flash_keys_backward_tf32x3`; a block owns 128 keys, of wide heads 64."""
+    if tiling is None:
+        step = 16 if head in (64, 128) else 32
+        tiling = SplitTiling(row_tiles=2 if head <= 64 else 1, step=step)
+    name = "flash_keys_backward_tf32x3"
+    return _split_in_two("flash_tf32x3_backward.cu", name, 2, 4, head, tiling)
+
+
+@functools.cache
+def queries_backward_tf32x3(head: int, tiling: SplitTiling | None = None) -> CudaKernel:
+    """`flash_queries_backward_tf32x3`; a block owns 128 queries, of wide heads 64."""
+    if tiling is None:
+        tiling = SplitTiling(row_tiles=2 if head <= 64 else 1, step=32 if head <= 96 else 16)
+    name = "flash_queries_backward_tf32x3"
+    return _split_in_two("flash_tf32x3_backward.cu", name, 2, 0, head, tiling)
+
+
 def owned(kernel: CudaKernel) -> int:
     """How many rows a block of a kernel owns.
 
-    >>> owned(forward_bf16(64)), owned(forward_fp32(64))
-    (128, 64)
+    >>> owned(forward_bf16(64)), owned(forward_tf32x3(64)), owned(forward_fp32(64))
+    (128, 128, 64)
     """
     warps = kernel.defines["WARPS"]
     return warps * (16 * kernel.defines.get("ROW_TILES", 0) or 2 * ROWS)
@@ -180,6 +235,11 @@ KERNELS: tuple[CudaKernel, ...] = (
     *(
         make(head)
         for make in (forward_fp32, delta_fp32, keys_backward_fp32, queries_backward_fp32)
+        for head in HEADS_FP32
+    ),
+    *(
+        make(head)
+        for make in (forward_tf32x3, keys_backward_tf32x3, queries_backward_tf32x3)
         for head in HEADS_FP32
     ),
     *(

@@ -10,7 +10,7 @@
 //   (5)  out = O / l,  logsumexp = m + log l          once, after the last tile
 //
 // exp is 2^x of the special function unit, so scores are multiplied by scale · log2(e): one FFMA
-// and one EX2 a score, with `m` kept as a raw score.
+// and one EX2 a score (the registers' softmax: accumulators.cuh).
 //
 // Memory. Scores and weights live in registers only; P goes from accumulator to operand in place
 // (see bf16_tiles.cuh). A ring of two stages in shared memory holds K and V: while tile j is
@@ -44,74 +44,6 @@ constexpr int M = ROW_TILES;
 constexpr int QUERIES = WARPS * M * 16;
 constexpr int THREADS = WARPS * WARP;
 constexpr int N = STEP / 8;
-constexpr float UNSEEN = -1.0e30f;  // the score of a key that may not be seen: its weight is 0
-
-// What a lane knows of its 2 M queries: h is 0 or 1, for row_of(2 h).
-struct Softmax {
-  float largest[M][2], sum[M][2];
-};
-
-// (1) to (3) for the scores of one tile, which become weights; and the first half of (4).
-DEVICE void soften(float (&s)[M][N][4], float (&o)[M][CHUNKS][4], Softmax& softmax, float scale2) {
-#pragma unroll
-  for (int m = 0; m < M; m++)
-#pragma unroll
-    for (int h = 0; h < 2; h++) {
-      float before = softmax.largest[m][h], largest = before;
-#pragma unroll
-      for (int n = 0; n < N; n++) largest = max(largest, max(s[m][n][2 * h], s[m][n][2 * h + 1]));
-      largest = max(largest, __shfl_xor_sync(ALL_LANES, largest, 1));
-      largest = max(largest, __shfl_xor_sync(ALL_LANES, largest, 2));
-      float rescale = fast_exp2((before - largest) * scale2), shift = largest * scale2, sum = 0;
-#pragma unroll
-      for (int n = 0; n < N; n++)
-#pragma unroll
-        for (int e = 2 * h; e < 2 * h + 2; e++) {
-          s[m][n][e] = fast_exp2(s[m][n][e] * scale2 - shift);
-          sum += s[m][n][e];
-        }
-      softmax.largest[m][h] = largest;
-      softmax.sum[m][h] = softmax.sum[m][h] * rescale + sum;
-#pragma unroll
-      for (int c = 0; c < CHUNKS; c++) {
-        o[m][c][2 * h] *= rescale;
-        o[m][c][2 * h + 1] *= rescale;
-      }
-    }
-}
-
-// Keys beyond the last one, and keys after the query if causal, are not seen.
-DEVICE void hide(float (&s)[M][N][4], int query, int key, int keys, int causal) {
-#pragma unroll
-  for (int m = 0; m < M; m++)
-#pragma unroll
-    for (int n = 0; n < N; n++)
-#pragma unroll
-      for (int e = 0; e < 4; e++) {
-        int i = query + m * 16 + row_of(e), j = key + n * 8 + column_of(e);
-        if (j >= keys || (causal && j > i)) s[m][n][e] = UNSEEN;
-      }
-}
-
-// (5)
-DEVICE void finish(const float (&o)[M][CHUNKS][4], const Softmax& softmax, bf16* half, float* full,
-                   int stride, float* logsumexp, int query, int queries, float scale) {
-#pragma unroll
-  for (int m = 0; m < M; m++) {
-    int row = query + m * 16 + row_of(0);
-    float inverse[2];
-#pragma unroll
-    for (int h = 0; h < 2; h++) {
-      float sum = softmax.sum[m][h];  // of this lane's columns
-      sum += __shfl_xor_sync(ALL_LANES, sum, 1);
-      sum += __shfl_xor_sync(ALL_LANES, sum, 2);
-      inverse[h] = 1.0f / sum;
-      if (threadIdx.x % 4 == 0 && row + h * 8 < queries)
-        logsumexp[row + h * 8] = softmax.largest[m][h] * scale + logf(sum);
-    }
-    store_rows(half, full, stride, o[m], row, queries, inverse[0], inverse[1]);
-  }
-}
 
 // q (all heads, queries, HEAD), k and v (all heads / group, keys, HEAD) -> out (batch, queries,
 // heads, HEAD), either as bfloat16 or as float32 (the other pointer is null), and logsumexp (all
@@ -143,13 +75,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_forward(
   __syncthreads();
   Rows<M, ROWS_KEPT> rows;
   rows.take(q_tile, query - first);
-  Softmax softmax;
+  Softmax<M> softmax;
+  softmax.clear();
   float o[M][CHUNKS][4] = {};
-#pragma unroll
-  for (int i = 0; i < 2 * M; i++) {
-    softmax.largest[i / 2][i % 2] = UNSEEN;
-    softmax.sum[i / 2][i % 2] = 0;
-  }
   for (int tile = 0; tile < tiles; tile++) {
     int key = tile * STEP;
     bf16* here = ring + tile % 2 * STAGE;
@@ -164,11 +92,19 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) flash_forward(
     if (causal && key >= query + 16 * M) continue;  // after all queries of this warp
     float s[M][N][4];
     scores(s, rows, here);
-    if (key + STEP > keys || (causal && key + STEP > query + 1)) hide(s, query, key, keys, causal);
+    if (key + STEP > keys || (causal && key + STEP > query + 1))
+      hide(s, Hidden(query, key, keys, causal));
     soften(s, o, softmax, scale * LOG2_E);
     mixture(o, s, here + VALUES);
   }
   u64 at = result_of(head, heads, queries, HEAD);
-  finish(o, softmax, out ? out + at : nullptr, out ? nullptr : out_float + at, heads * HEAD,
-         logsumexp + (u64)head * queries, query, queries, scale);
+  logsumexp += (u64)head * queries;
+#pragma unroll
+  for (int m = 0; m < M; m++) {
+    int row = query + m * 16 + row_of(0);
+    float inverse[2];
+    finish(inverse, softmax, m, logsumexp, row, queries);
+    store_rows(out ? out + at : nullptr, out ? nullptr : out_float + at, heads * HEAD, o[m], row,
+               queries, inverse[0], inverse[1]);
+  }
 }

@@ -1,10 +1,16 @@
-"""Attention and its gradient on a GPU in float32, in O(L + S) memory: `flash_fp32*.cu`."""
+"""Attention and its gradient on a GPU in float32, in O(L + S) memory.
+
+Two families of kernels take the same arrays: `flash_fp32*.cu` multiply on the float32 units,
+`flash_tf32x3*.cu` on tensor cores, at the same accuracy.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+from ...cuda import CudaKernel
 from ...cuda.launch import empty
 from ..operands import summed_to
 from ..whole import attention_backward_whole, attention_whole
@@ -14,6 +20,26 @@ from .heads import blocks, heads_of, in_c_order, returned, room, rooms, strided,
 
 Array = Any
 WIDEST = HEADS_FP32[-1]
+
+
+class Family(NamedTuple):
+    """Kernels by the width of a head."""
+
+    forward: Callable[[int], CudaKernel]
+    keys_backward: Callable[[int], CudaKernel]
+    queries_backward: Callable[[int], CudaKernel]
+
+
+FLOAT_UNITS = Family(
+    configurations.forward_fp32,
+    configurations.keys_backward_fp32,
+    configurations.queries_backward_fp32,
+)
+TENSOR_CORES = Family(
+    configurations.forward_tf32x3,
+    configurations.keys_backward_tf32x3,
+    configurations.queries_backward_tf32x3,
+)
 
 
 def attention_flash_cuda(
@@ -34,11 +60,32 @@ def attention_flash_cuda(
     that models need not copy it. A mask other than the causal one, dropout, and a scale that is not
     positive are left to the plain formula, `attention_whole`, which needs O(L S) memory.
     """
+    return _attention(FLOAT_UNITS, q, k, v, mask, is_causal, scale, dropout_p, seed)
+
+
+def attention_flash_tf32x3(
+    q: Array,
+    k: Array,
+    v: Array,
+    mask: Array | None = None,
+    is_causal: bool = False,
+    scale: float | None = None,
+    dropout_p: float = 0.0,
+    seed: int = 0,
+) -> tuple[Array, Array]:
+    """The same on tensor cores, three products of TF32 for every one; Inf gives NaN."""
+    return _attention(TENSOR_CORES, q, k, v, mask, is_causal, scale, dropout_p, seed)
+
+
+def _attention(
+    family: Family, q: Array, k: Array, v: Array, mask: Array | None, is_causal: bool,
+    scale: float | None, dropout_p: float, seed: int,
+) -> tuple[Array, Array]:  # fmt: skip
     if not takes(q, k, v, mask, scale, dropout_p, WIDEST):
         return attention_whole(q, k, v, mask, is_causal, scale, dropout_p, seed)
     shapes = heads_of(HEADS_FP32, q, k, v)
     split, width = shapes.split, shapes.width
-    kernel = configurations.forward_fp32(width)
+    kernel = family.forward(width)
     q_ = strided(q, shapes.lead, split, width)
     k_, v_ = (strided(x, shapes.key_lead, split, width) for x in (k, v))
     out = room(q, shapes.lead, split, shapes.queries, width)
@@ -71,6 +118,34 @@ def attention_backward_flash_cuda(
     The formulas are those of `attention_backward_reference`; what is left to the plain formula is
     the same as in `attention_flash_cuda`.
     """
+    return _backward(
+        FLOAT_UNITS, grad, q, k, v, out, logsumexp, mask, is_causal, scale, dropout_p, seed
+    )
+
+
+def attention_backward_flash_tf32x3(
+    grad: Array,
+    q: Array,
+    k: Array,
+    v: Array,
+    out: Array,
+    logsumexp: Array,
+    mask: Array | None = None,
+    is_causal: bool = False,
+    scale: float | None = None,
+    dropout_p: float = 0.0,
+    seed: int = 0,
+) -> tuple[Array, Array, Array]:
+    """The same on tensor cores, three products of TF32 for every one; Inf gives NaN."""
+    return _backward(
+        TENSOR_CORES, grad, q, k, v, out, logsumexp, mask, is_causal, scale, dropout_p, seed
+    )
+
+
+def _backward(
+    family: Family, grad: Array, q: Array, k: Array, v: Array, out: Array, logsumexp: Array,
+    mask: Array | None, is_causal: bool, scale: float | None, dropout_p: float, seed: int,
+) -> tuple[Array, Array, Array]:  # fmt: skip
     if not takes(q, k, v, mask, scale, dropout_p, WIDEST):
         return attention_backward_whole(
             grad, q, k, v, out, logsumexp, mask, is_causal, scale, dropout_p, seed
@@ -92,10 +167,10 @@ def attention_backward_flash_cuda(
     )  # fmt: skip
     dq, dk, dv = results = rooms(shapes, q, k, v)
     (to_q, q_apart), (to_k, k_apart), (to_v, _) = (written(x, split) for x in results)
-    keys = configurations.keys_backward_fp32(width)
+    keys = family.keys_backward(width)
     grid = blocks(shapes.keys, owned(keys), shapes.total // shapes.group)
     keys(grid, *arrays, to_k, to_v, *sizes, k_apart, *how)
-    queries = configurations.queries_backward_fp32(width)
+    queries = family.queries_backward(width)
     grid = blocks(shapes.queries, owned(queries), shapes.total)
     queries(grid, *arrays, to_q, *sizes, q_apart, *how)
     return (

@@ -11,20 +11,11 @@
 // Between the two products P has to change hands: a thread has some columns of a row and needs all
 // of them. It goes through shared memory, but only among 16 threads of one warp: no barrier.
 #pragma once
-#include "heads.cuh"
-
-#ifndef HEAD
-#define HEAD 64  // numbers of a row: a multiple of 4, up to 128
-#endif
-#ifndef WARPS
-#define WARPS 4
-#endif
+#include "fp32_rows.cuh"
 
 constexpr int ROWS = 8;                    // of a thread
 constexpr int GROUPS = WARPS * 2;          // of 16 threads, in a block
 constexpr int OWNED = GROUPS * ROWS;       // rows of a block
-constexpr int THREADS = WARPS * WARP;
-constexpr int PITCH = HEAD + 4;            // from row to row: the 16 rows of a float4 in all banks
 constexpr int FOURS = (HEAD + 63) / 64;    // float4s of features that a thread has
 
 // The block's row that is row r of this thread.
@@ -32,18 +23,6 @@ DEVICE int own_row(int r) { return threadIdx.x / 16 + r * GROUPS; }
 
 // Features of this thread; those beyond HEAD are computed from others and not stored.
 DEVICE int feature(int four) { return four * 64 + threadIdx.x % 16 * 4; }
-
-// Start to copy `rows` rows of a matrix (count, HEAD), `stride` numbers apart, into a tile, from
-// row `first` on; rows beyond the matrix become zeros, and nothing is read there.
-template <int rows>
-DEVICE void load_tile(float* tile, const float* matrix, int stride, int first, int count) {
-#pragma unroll 2
-  for (int e = threadIdx.x; e < rows * HEAD / 4; e += THREADS) {
-    int row = e / (HEAD / 4), at = e % (HEAD / 4) * 4;
-    const float* from = matrix + (long long)(first + row) * stride + at;
-    copy_async_16(tile + row * PITCH + at, from, first + row < count);
-  }
-}
 
 // s[r][c] = Σ_d A[own_row(r)][d] B[x + 16 c][d]
 template <int C>

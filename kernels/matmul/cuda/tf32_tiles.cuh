@@ -6,6 +6,7 @@
 // banks. Across k a lane reads its number k = lane % 4 of line lane / 4; rows are 8 numbers longer
 // than the tile, so that the 32 lanes again read 32 different banks.
 #pragma once
+#include "tf32x3.cuh"
 #include "tiles.cuh"
 
 constexpr int DEPTH = 32;  // of k a step: 128 bytes, all banks once

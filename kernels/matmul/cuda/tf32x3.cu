@@ -42,16 +42,6 @@ constexpr int TILES_M = WARP_M / MMA_M, TILES_N = WARP_N / MMA_N;
 using ATile = Tile<A_ALONG_K, BLOCK_M, THREADS>;
 using BTile = Tile<B_ALONG_K, BLOCK_N, THREADS>;
 
-// Numbers x as high + low: high is x rounded to 11 significant bits (half of the last one is added,
-// then what is below it dropped), low the rest, which is exact; of it the tensor core takes 11 bits.
-DEVICE void split(u32 (&high)[4], u32 (&low)[4], const u32 (&numbers)[4]) {
-#pragma unroll
-  for (int i = 0; i < 4; i++) {
-    high[i] = (numbers[i] + 0x1000u) & 0xffffe000u;
-    low[i] = as_bits(as_float(numbers[i]) - as_float(high[i]));
-  }
-}
-
 // sums += A B for 8 of k.
 DEVICE void multiply_add(float (&sums)[TILES_M][TILES_N][4], const float* a_tile,
                          const float* b_tile, int warp_row, int warp_column, int k) {

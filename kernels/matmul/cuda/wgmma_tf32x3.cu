@@ -52,17 +52,6 @@ DEVICE u32 low_of(u32 number) {
   return as_bits(as_float(number) - as_float(top(number))) + 0x1000u;
 }
 
-// Numbers of A, in `low`, as high (rounded to 11 significant bits) and low, for wgmma to read.
-DEVICE void split_a(u32 (&high)[4], u32 (&low)[4]) {
-#pragma unroll
-  for (int i = 0; i < 4; i++) {
-    high[i] = top(low[i] + 0x1000u);
-    low[i] = as_bits(as_float(low[i]) - as_float(high[i]));
-  }
-  hold(high);
-  hold(low);
-}
-
 // A tile of B -> its low parts, and where it lies across k itself, along k.
 DEVICE void split_b(u32* low, u32* high, const float* tile) {
   constexpr int CHUNKS = BLOCK_N * DEPTH / CHUNK;
@@ -135,11 +124,16 @@ extern "C" __global__ void __launch_bounds__(THREADS) multiply(
     const u32* b_low = lows + tile % 2 * Part::SIZE;
     const u32* b_high = B_ALONG_K ? (const u32*)(b_ring + tile % STAGES * BTile::SIZE)
                                   : highs + tile % 2 * Part::SIZE;
+    u32 numbers[STEPS][4];
 #pragma unroll
     for (int step = 0; step < STEPS; step++)
-      ATile::read(a_low[step], a_tile, warp_row, step * MMA_K);
+      ATile::read(numbers[step], a_tile, warp_row, step * MMA_K);
 #pragma unroll
-    for (int step = 0; step < STEPS; step++) split_a(a_high[step], a_low[step]);
+    for (int step = 0; step < STEPS; step++) {
+      split(a_high[step], a_low[step], numbers[step]);
+      hold(a_high[step]);
+      hold(a_low[step]);
+    }
     float fresh[SUMS];
     wgmma_fence();
 #pragma unroll

@@ -1,0 +1,82 @@
+"""How a default on a GPU is found, with times that somebody made up: nothing here is timed."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from minigen.kernels import choice_cuda, crossovers_cuda
+from minigen.kernels.cuda import compiler
+
+from minigen import kernels
+
+PAIR = ("attention", "float32")
+FOLDER = Path(__file__).parents[2] / "benchmarks" / "gpu"
+
+
+@pytest.fixture
+def crossovers(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script, on a machine that seems to have NVRTC."""
+    monkeypatch.setattr(sys, "path", [str(FOLDER), *sys.path])
+    monkeypatch.setattr(compiler, "problem", lambda: "")
+    monkeypatch.setattr(choice_cuda, "_broken", {})
+    spec = importlib.util.spec_from_file_location("crossovers_gpu", FOLDER / "crossovers.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_float32_attention_is_raced_by_both_of_its_kernels(crossovers: ModuleType) -> None:
+    found = {(name, precision): rungs for name, precision, _, rungs in crossovers.contenders()}
+    for name in ("attention", "attention_backward"):
+        names = [rung.name for rung in found[name, "float32"]]
+        assert names == ["cuda_flash", "cuda_flash_tf32x3"]
+    assert all(len(rungs) == 1 for key, rungs in found.items() if key not in crossovers.RIVALS)
+
+
+@pytest.mark.parametrize("seconds", [0.25, 0.75])
+def test_the_faster_kernel_becomes_the_default(
+    crossovers: ModuleType, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = {"numpy": 1.0, "cuda_flash": 0.5, "cuda_flash_tf32x3": seconds}
+
+    def compare(calls: dict[str, Any], **options: Any) -> dict[str, dict[str, float]]:
+        return {name: {"seconds": times[name], "ratio": times[name]} for name in calls}
+
+    monkeypatch.setattr(crossovers.device, "compare", compare)
+    monkeypatch.setattr(crossovers, "on_gpu", lambda value: value)
+    monkeypatch.setattr(crossovers, "SIZES", (1024, 16384))
+    every = list(crossovers.contenders())
+    monkeypatch.setattr(crossovers, "contenders", lambda: [c for c in every if c[:2] == PAIR])
+    measured = crossovers.table()
+    best = "cuda_flash_tf32x3" if seconds < 0.5 else "cuda_flash"
+    rows = ((sys.maxsize, best, 1 / min(seconds, 0.5)),)
+    assert measured == {"attention": {"float32": list(rows)}}
+    written: dict[str, Any] = {}
+    exec(crossovers.written(measured), written)
+    assert written["MEASURED"]["attention"]["float32"] == rows
+    monkeypatch.setattr(crossovers_cuda, "MEASURED", written["MEASURED"])
+    record = kernels.registry.operation("attention")
+    for level in choice_cuda.PRECISIONS:
+        if level != "medium":  # which takes bfloat16
+            assert choice_cuda.rows(record, "float32", "", level)[0][1].name == best
+
+
+def test_attention_is_measured_at_the_length_of_real_sequences(crossovers: ModuleType) -> None:
+    draw = lambda *shape: np.zeros(shape, np.float32)  # noqa: E731
+    for size in crossovers.SIZES:
+        q, k, v, mask, causal = crossovers.examples("attention")[""](size, draw)
+        assert q.size == k.size == v.size == size
+        assert mask is None
+        assert causal
+    assert q.shape == (64, 1024, 64)
+    grad, *rest = crossovers.examples("attention_backward")[""](1024, draw)
+    assert grad.shape == rest[0].shape
+    assert len(rest) == 7
