@@ -29,6 +29,7 @@ SIZES = tuple(4**n for n in range(5, 12))  # 1,024 to 4.2 million elements
 PRECISIONS = ("float32", "tf32x3", "bfloat16")
 # What could take the place of the rung that UNMEASURED names.
 RIVALS = {
+    ("matmul", "tf32x3"): ("cuda_wgmma_tf32x3",),
     ("attention", "float32"): ("cuda_flash_tf32x3",),
     ("attention_backward", "float32"): ("cuda_flash_tf32x3",),
 }

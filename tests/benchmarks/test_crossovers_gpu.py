@@ -33,11 +33,13 @@ def crossovers(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def test_float32_attention_is_raced_by_both_of_its_kernels(crossovers: ModuleType) -> None:
+def test_what_has_two_kernels_is_raced_by_both(crossovers: ModuleType) -> None:
     found = {(name, precision): rungs for name, precision, _, rungs in crossovers.contenders()}
     for name in ("attention", "attention_backward"):
         names = [rung.name for rung in found[name, "float32"]]
         assert names == ["cuda_flash", "cuda_flash_tf32x3"]
+    names = [rung.name for rung in found["matmul", "tf32x3"]]
+    assert names == ["cuda_tf32x3", "cuda_wgmma_tf32x3"]
     assert all(len(rungs) == 1 for key, rungs in found.items() if key not in crossovers.RIVALS)
 
 
