@@ -152,7 +152,33 @@ def attention(result: dict[str, Any] | None) -> str:
 and its CUDNN_ATTENTION backend; gradients without atomics, {bits}.
 
 {table(header, rows)}
+
+{_attention_in_float32(result["float32"])}
 """
+
+
+def _attention_in_float32(lines: list[dict[str, Any]]) -> str:
+    title = """float32, over the same with its EFFICIENT_ATTENTION backend, also 3xTF32:
+`flash_fp32` on the float32 units, `flash_tf32x3` on tensor cores."""
+    if not all("efficient" in line for line in lines):
+        return f"{title} Not yet measured."
+    rows = [
+        (
+            f"{line['length']}",
+            f"{line['head']}",
+            "causal" if line["causal"] else "full",
+            *(
+                f"{theirs / ours:.2f}"
+                for family in ("fp32", "tf32x3")
+                for theirs, ours in zip(line["efficient"], line[family])
+            ),
+        )
+        for line in lines
+    ]
+    header = [
+        f"{kernel}, {way}" for kernel in ("fp32", "tf32x3") for way in ("forward", "backward")
+    ]
+    return f"{title}\n\n{table(('length', 'head', '', *header), rows)}"
 
 
 CONTENDERS = ("minigen", "minigen eager", "torch graph", "torch compiled")
