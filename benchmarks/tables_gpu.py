@@ -234,9 +234,12 @@ def crossovers(result: dict[str, Any] | None) -> str:
             for largest, rung, speed in classes:
                 sizes = "above" if largest >= 2**62 else f"to {largest:,}"
                 rows.append((operation, key, sizes, f"`{rung}`", f"{speed:.2f}"))
+    how = "Python's time for a launch included"
+    if result.get("replayed"):
+        how = "both replayed from CUDA graphs"
     return f"""{title}The rung that is used on a GPU, by elements of the array that decides, and how
-fast the kernel in CUDA C++ is over the plain rung (cuBLAS and CuPy's ufuncs), Python's time for a
-launch included; `kernels/crossovers_cuda.py` holds them.
+fast the kernel in CUDA C++ is over the plain rung (cuBLAS and CuPy's ufuncs), {how};
+`kernels/crossovers_cuda.py` holds them.
 
 {table(("", "", "elements", "rung", "kernel over plain"), rows)}
 """

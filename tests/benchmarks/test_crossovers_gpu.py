@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +16,7 @@ import pytest
 from minigen.kernels import choice_cuda, crossovers_cuda
 from minigen.kernels.cuda import compiler
 
+import minigen
 from minigen import kernels
 
 PAIR = ("attention", "float32")
@@ -69,6 +73,44 @@ def test_the_faster_kernel_becomes_the_default(
     for level in choice_cuda.PRECISIONS:
         if level != "medium":  # which takes bfloat16
             assert choice_cuda.rows(record, "float32", "", level)[0][1].name == best
+
+
+@pytest.mark.parametrize("refused", [None, "second"])
+def test_calls_are_timed_in_graphs_if_all_can_be(
+    crossovers: ModuleType, refused: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capturing: list[Graph] = []
+
+    class Graph:
+        def __init__(self) -> None:
+            self.made: list[str] = []
+
+        def replay(self) -> list[str]:
+            return self.made
+
+    @contextlib.contextmanager
+    def graph(made: Graph) -> Iterator[None]:
+        capturing.append(made)
+        yield
+        capturing.pop()
+
+    def call(name: str) -> None:
+        if capturing and name == refused:
+            raise RuntimeError("this waits for the GPU")
+        if capturing:
+            capturing[-1].made.append(name)
+
+    monkeypatch.setattr(minigen.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(minigen.cuda, "graph", graph)
+    calls = {name: functools.partial(call, name) for name in ("first", "second")}
+    found, times = crossovers.in_graphs(calls)
+    if refused:
+        assert (found, times) == (calls, 1)
+    else:
+        assert times == crossovers.REPEATS > 1
+        assert {name: replay() for name, replay in found.items()} == {
+            name: [name] * times for name in calls
+        }
 
 
 def test_attention_is_measured_at_the_length_of_real_sequences(crossovers: ModuleType) -> None:
