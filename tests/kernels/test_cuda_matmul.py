@@ -205,6 +205,19 @@ def test_what_is_split_off_b_is_rounded() -> None:
         assert bias() > UNIT
 
 
+@pytest.mark.parametrize("tilings", [TF32X3[-1:], WGMMA_TF32X3], ids=["mma", "wgmma"])
+@pytest.mark.parametrize("bits", [0x7FFFFFFF, 0x7FC00000, 0xFFC00000, 0x7F800000, 0xFF800000])
+def test_what_is_no_number_is_not_lost_in_the_split(tilings, bits, rng) -> None:
+    """A GPU's NaN, a CPU's, and the infinities: adding to their bits must not make them zeros."""
+    a, b = operand(rng, (5, 40)), operand(rng, (40, 7))
+    a.view(np.uint32)[2, 33] = b.view(np.uint32)[11, 4] = bits
+    with emulated():
+        finite = np.isfinite(multiply(tilings, a, b))
+    assert not finite[2].any()
+    assert not finite[:, 4].any()
+    assert finite.sum() == 4 * 6
+
+
 def test_bfloat16_products_are_exact(rng) -> None:
     """Sums of few products of bfloat16 have no rounding at all."""
     bits = (rng.integers(0, 128, (2, 16, 8)) + 0x3F80).astype(np.uint16)  # 1 to 2, 8 bits each

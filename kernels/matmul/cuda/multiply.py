@@ -150,7 +150,7 @@ def matmul_tf32x3(a: Array, b: Array) -> Array:
 def matmul_wgmma_tf32x3(a: Array, b: Array, bias: Array | None = None) -> Array:
     """The same by the warpgroups of a Hopper GPU (sm_90a), plus a bias (n,) in every row of C.
 
-    Error: |c - ab| <= (k + 20) u |a||b| in every element. Infinite numbers give NaN.
+    Error: |c - ab| <= (k + 20) u |a||b| in every element. Infinite numbers may give NaN.
     """
     return multiply(WGMMA_TF32X3, a, b, bias=bias)
 

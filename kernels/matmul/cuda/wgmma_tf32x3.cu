@@ -26,7 +26,7 @@
 //
 // Improves on: tf32x3.cu. What would come next is the same as for wgmma.cu: copies by the tensor
 // memory accelerator, and warpgroups that do not wait for each other.
-// Needs: sm_90a; both pitches multiples of 4, and zeros in what padding that takes. Inf gives NaN.
+// Needs: sm_90a; both pitches multiples of 4, and zeros in what padding that takes. Inf may give NaN.
 #include "tf32_tiles.cuh"
 
 #ifndef GROUPS
